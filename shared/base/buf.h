@@ -1,0 +1,28 @@
+/* buf.h - bytes that grow.  A value type: embed it, dz_buf_fini() it. */
+#ifndef DZ_SHARED_BASE_BUF_H
+#define DZ_SHARED_BASE_BUF_H
+
+#include "shared/base/base.h"
+
+struct dz_buf {
+    uint8_t *data; /* owned */
+    size_t len;
+    size_t cap;
+};
+
+void dz_buf_fini(struct dz_buf *self);  /* frees and zeroes; DZ_AUTO-able */
+void dz_buf_clear(struct dz_buf *self); /* empties, keeps the memory */
+void dz_buf_add(struct dz_buf *self, const void *data, size_t len);
+void dz_buf_addf(struct dz_buf *self, const char *fmt, ...) DZ_PRINTF(2, 3);
+void dz_buf_drop(struct dz_buf *self, size_t len); /* removes the first `len` bytes */
+
+/* Room for `len` more bytes; the caller writes there and adds to self->len itself. */
+uint8_t *dz_buf_reserve(struct dz_buf *self, size_t len);
+
+static inline struct dz_slice
+dz_buf_slice(const struct dz_buf *self)
+{
+    return (struct dz_slice){ .ptr = self->data, .len = self->len };
+}
+
+#endif

@@ -1,0 +1,70 @@
+#include "shared/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUF_FIRST = 64 };
+
+void
+dz_buf_fini(struct dz_buf *self)
+{
+    free(self->data);
+    *self = (struct dz_buf){ 0 };
+}
+
+void
+dz_buf_clear(struct dz_buf *self)
+{
+    self->len = 0;
+}
+
+uint8_t *
+dz_buf_reserve(struct dz_buf *self, size_t len)
+{
+    dz_assert(len <= SIZE_MAX / 4 && self->len <= SIZE_MAX / 4);
+    size_t need = self->len + len;
+    if (need > self->cap) {
+        size_t cap = self->cap ? self->cap : BUF_FIRST;
+        while (cap < need)
+            cap *= 2;
+        self->data = dz_realloc(self->data, cap, 1);
+        self->cap = cap;
+    }
+    return self->data + self->len;
+}
+
+void
+dz_buf_add(struct dz_buf *self, const void *data, size_t len)
+{
+    if (len == 0)
+        return;
+    memcpy(dz_buf_reserve(self, len), data, len);
+    self->len += len;
+}
+
+void
+dz_buf_addf(struct dz_buf *self, const char *fmt, ...)
+{
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, fmt, args);
+    dz_assert(len >= 0);
+    char *to = (char *) dz_buf_reserve(self, (size_t) len + 1); /* vsnprintf ends it with NUL */
+    (void) vsnprintf(to, (size_t) len + 1, fmt, again);
+    self->len += (size_t) len;
+    va_end(again);
+    va_end(args);
+}
+
+void
+dz_buf_drop(struct dz_buf *self, size_t len)
+{
+    dz_assert(len <= self->len);
+    if (len == 0)
+        return;
+    self->len -= len;
+    memmove(self->data, self->data + len, self->len);
+}

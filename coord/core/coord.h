@@ -1,0 +1,195 @@
+/* coord.h - decides which test runs in which slot, and when a job is done.
+ *
+ * A pure core: coord_step() takes one event and the time, and answers with effects for its driver
+ * (coord/io in production, tests/sim in simulation) to carry out in the order given.  It reads no
+ * clock, opens nothing, and the same events at the same times give the same effects.
+ *
+ * Life     coord_new() -> START -> (PERSIST) -> PERSISTED, MANIFEST and LEDGER in any order ->
+ *          it answers every HELLO with LEAD, waits for STATE of the nodes that it expects, then
+ *          schedules until all tests are counted -> DRAIN -> SEAL -> DONE.  DEPOSED instead of DONE:
+ *          a scheduler with a greater epoch exists.
+ * Memory   Everything in an event is borrowed for the call.  Everything in effects is borrowed by
+ *          the driver until the next coord_step() of the same object.
+ * Time     `now` is CLOCK_MONOTONIC in microseconds and never goes back.
+ * Trust    Bytes of a MESSAGE may be anything.  All other events come from our own driver: one that
+ *          breaks a promise below is a bug and asserts.
+ * Repeats  A MESSAGE may be lost, doubled or out of order: the cores repeat what must arrive (see
+ *          coord_next()).  Every other event is given exactly once. */
+#ifndef DZ_COORD_CORE_COORD_H
+#define DZ_COORD_CORE_COORD_H
+
+#include "shared/base/base.h"
+#include "shared/wire/mesh.h"
+
+struct coord;
+
+/* The constraint that decides what is kept together on one slot (as of xdist's --dist). */
+enum coord_placement {
+    COORD_PLACE_LOAD,  /* nothing must; modules and classes are kept together while that is free */
+    COORD_PLACE_FILE,  /* all tests of a file */
+    COORD_PLACE_SCOPE, /* all tests of a class, or of a module outside of classes */
+    COORD_PLACE_GROUP, /* all tests of an xdist_group (always honoured, under LOAD as well) */
+};
+/* "load", "loadfile", "loadscope", "loadgroup", "worksteal", "" ...; unknown names are LOAD. */
+enum coord_placement coord_placement_of(struct dz_slice name);
+
+enum { COORD_NODES_MAX = 16384, COORD_TESTS_MAX = 1 << 24 };
+
+struct coord_cfg {
+    struct dz_slice job;   /* copied; every message names it */
+    uint64_t node;         /* of this node: unique in the job, not 0 */
+    uint64_t inc;          /* of this life of the node: not 0, never used before */
+    unsigned nodes_expected; /* scheduling starts when so many told their STATE, or after state_us */
+    unsigned strikes;      /* deaths of workers after which a test counts as CRASHED; 0 means 1 */
+    enum coord_placement placement;
+    bool keep_order;       /* units in collection order (--ff, --nf, --sw), not longest first */
+    dz_us hb_us;           /* silence after which a heartbeat is due; 0: 100 ms */
+    dz_us dead_us;         /* silence after which another node is given up; 0: 1 s */
+    dz_us state_us;        /* longest wait for STATE of the nodes that are expected; 0: 2 s */
+};
+
+struct coord_test {
+    struct dz_slice id;    /* node id; tests are given sorted by its bytes */
+    struct dz_slice group; /* xdist_group or empty */
+    uint32_t order;        /* position in collection order: a permutation of 0 .. count - 1 */
+    uint32_t est_us;       /* expected duration, 0 unknown */
+};
+
+/* One row that the ledger holds already (a job that goes on after its scheduler died). */
+struct coord_row {
+    struct dz_grant what;
+    uint32_t result; /* enum dz_result */
+    uint64_t node;   /* where it was executed */
+    uint64_t exec;
+    bool counted; /* false: history; a CRASHED of history is a strike */
+};
+
+enum coord_event_kind {
+    COORD_EV_TICK,      /* time passed; give it when coord_next() says so, or at any time */
+    COORD_EV_START,     /* this node was elected: once, first */
+    COORD_EV_PERSISTED, /* answer to PERSIST: the epoch's number is on disk */
+    COORD_EV_MANIFEST,  /* the node's tests: once */
+    COORD_EV_LEDGER,    /* rows of the ledger, before PERSISTED, if the job is not new */
+    COORD_EV_MESSAGE,   /* bytes that a node sent to the scheduler */
+    COORD_EV_COUNTED,   /* answer to COUNT: the rows are durable */
+    COORD_EV_SEALED,    /* answer to SEAL */
+    COORD_EV_GONE,      /* the transport knows that a node is dead (its host said so) */
+};
+
+struct coord_event {
+    enum coord_event_kind kind;
+    union {
+        struct {
+            uint64_t seen_n; /* greatest epoch number on disk or heard of; the new one is greater */
+        } start;
+        struct {
+            const struct coord_test *tests;
+            size_t count;
+            uint64_t digest; /* of the sorted ids: the same number in every HELLO of this job */
+        } manifest;
+        struct {
+            const struct coord_row *rows;
+            size_t count;
+        } ledger;
+        struct dz_slice message; /* one frame, without any transport's prefix */
+        struct {
+            uint64_t batch;         /* that of the COUNT */
+            const bool *is_counted; /* for each row: it is now the counted one of its attempt, or was
+                                     * before; false: another execution is.  Unread for rows that
+                                     * were sent as history */
+        } counted;
+        struct {
+            uint64_t count; /* what the ledger holds */
+            uint64_t digest;
+        } sealed;
+        struct {
+            uint64_t node;
+            uint64_t inc;
+        } gone;
+    } as;
+};
+
+/* An execution to be written to the ledger. */
+struct coord_record {
+    struct dz_grant what;
+    uint32_t result; /* enum dz_result */
+    uint32_t slot;
+    uint64_t node;
+    uint64_t inc;
+    uint64_t exec;   /* (node, inc, exec) is unique per execution, and is what makes a row idempotent */
+    uint64_t digest; /* of the reports */
+    dz_us start_us, setup_us, call_us, teardown_us;
+    bool is_history; /* do not count it (a strike that is not the last) */
+};
+
+/* The job's account.  collected == counted + not_run. */
+struct coord_account {
+    uint64_t collected, counted, duplicates, not_run, failed;
+    uint64_t nodes, workers; /* that ever took part */
+    uint64_t digest;         /* dz_ledger_mix() over the counted rows */
+    bool agrees;             /* the ledger's count and digest are the same; false: exit code 16 */
+};
+
+enum coord_effect_kind {
+    COORD_FX_SEND,    /* to a node, best effort: never wait for it, drop it when the pipe is full */
+    COORD_FX_PERSIST, /* write the number to disk, sync, answer PERSISTED */
+    COORD_FX_COUNT,   /* write the records to the ledger in one transaction, answer COUNTED; answers
+                       * may come later but in the order of the batches.  A row whose (node, inc,
+                       * exec) the ledger has is answered as it was the first time */
+    COORD_FX_SEAL,    /* close the ledger, answer SEALED with what it holds */
+    COORD_FX_DONE,    /* the job is over, everybody left; nothing follows */
+    COORD_FX_DEPOSED, /* a greater epoch exists: stop driving this object, destroy it */
+    COORD_FX_NOTE,    /* a line for people */
+};
+
+struct coord_effect {
+    enum coord_effect_kind kind;
+    union {
+        struct {
+            uint64_t node; /* to: may be this node itself */
+            uint64_t inc;
+            struct dz_slice frame;
+        } send;
+        struct {
+            uint64_t n;
+        } persist;
+        struct {
+            uint64_t batch; /* 1, 2, ... */
+            const struct coord_record *records;
+            size_t count;
+        } count;
+        struct coord_account seal; /* agrees is not decided yet */
+        struct coord_account done;
+        struct {
+            unsigned severity; /* as in message note */
+            struct dz_slice text;
+        } note;
+    } as;
+};
+
+struct coord_effects {
+    const struct coord_effect *items;
+    size_t count;
+};
+
+struct coord *coord_new(const struct coord_cfg *cfg);
+void coord_destroy(struct coord **self_p);
+
+/* Take one event.  `out` is filled, possibly with nothing. */
+void coord_step(struct coord *self, const struct coord_event *event, dz_us now,
+                struct coord_effects *out);
+
+/* When the next TICK is wanted at the latest; INT64_MAX: no need. */
+dz_us coord_next(const struct coord *self);
+
+/* For people. */
+struct coord_progress {
+    uint64_t total, done, failed; /* tests; done: counted */
+    dz_us eta_us;                 /* left, at the present number of slots; 0 unknown */
+};
+void coord_progress(const struct coord *self, struct coord_progress *out);
+
+/* "SCHEDULING": for logs. */
+const char *coord_state_text(const struct coord *self);
+
+#endif

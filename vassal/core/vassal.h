@@ -1,0 +1,197 @@
+/* vassal.h - one per node: its slots, what they hold, and results that must not be lost.
+ *
+ * A pure core like coord/core/coord.h, with the same rules: one event and the time in, effects out,
+ * to be carried out in order; events borrowed for the call, effects until the next vassal_step();
+ * bytes of a MESSAGE may be anything, every other event is our own driver's and given once.
+ *
+ * Life     vassal_new() -> (RESTORED, ATTACHED, SLOT_UP of a life before) -> MANIFEST -> it says HELLO
+ *          to the scheduler and forks its slots -> tests -> DRAIN: slots end -> DONE.
+ * A slot   is a worker's number with at most one living worker.
+ *              FORK -> SLOT_UP -> FEED ... RESULT ... -> SLOT_DOWN -> (FORK again)
+ *          The core keeps the list of what it granted and has no result of, in the order of the
+ *          queue in shared memory: running first.
+ * A result RESULT -> JOURNAL -> JOURNALED -> told to the scheduler -> COUNTED.  The driver keeps what
+ *          belongs to it (reports, log range, stacks) under `record` until COUNTED. */
+#ifndef DZ_VASSAL_CORE_VASSAL_H
+#define DZ_VASSAL_CORE_VASSAL_H
+
+#include "shared/base/base.h"
+#include "shared/wire/mesh.h"
+#include "shared/wire/model.h"
+
+struct vassal;
+
+enum { VASSAL_SLOTS_MAX = 1024, VASSAL_QUEUE_MAX = 128 /* granted and unfinished, per slot */ };
+
+struct vassal_cfg {
+    struct dz_slice job; /* copied */
+    uint64_t node;       /* unique in the job, not 0 */
+    uint64_t inc;        /* of this life of the agent: not 0, never used before */
+    unsigned slots;      /* workers of this node: 1 .. VASSAL_SLOTS_MAX */
+    struct dz_slice endpoint; /* copied; where others reach this node, may be empty */
+    dz_us hb_us;         /* 0: 100 ms; LEAD changes it */
+};
+
+/* What a worker may expect after its queue is empty: enum dz_more of shared/shm/shm.h, number for
+ * number. */
+enum vassal_more { VASSAL_MORE_ASK, VASSAL_MORE_NONE, VASSAL_MORE_END };
+
+/* One finished execution. */
+struct vassal_outcome {
+    struct dz_grant what;
+    uint32_t result; /* enum dz_result */
+    uint32_t slot;
+    uint64_t exec;   /* unique among all executions of this node's incarnation (not only of the
+                      * worker: put the worker's generation above its own counter) */
+    uint64_t inc;    /* incarnation in which it ran; the core fills it, RESTORED gives it back */
+    uint64_t digest; /* of the reports */
+    dz_us start_us, setup_us, call_us, teardown_us;
+};
+
+enum vassal_event_kind {
+    VASSAL_EV_TICK,      /* time passed */
+    VASSAL_EV_MANIFEST,  /* collected: take part.  Once */
+    VASSAL_EV_MESSAGE,   /* bytes from the scheduler */
+    VASSAL_EV_SLOT_UP,   /* a worker is there, its queue is empty.  Answers FORK; without FORK for a
+                          * worker that forked before the manifest was known (solo) */
+    VASSAL_EV_ATTACHED,  /* instead of SLOT_UP, after this agent was restarted: a living worker with
+                          * what its queue still holds */
+    VASSAL_EV_SLOT_ASKS, /* the worker sent `wake`: its queue is empty and it sleeps.  Always
+                          * answered by a FEED, soon */
+    VASSAL_EV_SLOT_DOWN, /* the worker is dead, its ring is read to the end (RESULTs given) */
+    VASSAL_EV_RESULT,    /* a `result` frame was read from a slot's ring, or what it says was made
+                          * up by the driver */
+    VASSAL_EV_JOURNALED, /* every JOURNAL up to `record` is durable */
+    VASSAL_EV_RESTORED,  /* before MANIFEST: a record of this job in the spool that no scheduler was
+                          * heard to count */
+    VASSAL_EV_UNPUT,     /* answer to UNPUT */
+    VASSAL_EV_ABSENT,    /* the slot's worker has no such tests (it collected other ones): they were
+                          * in a FEED and are not in the queue */
+    VASSAL_EV_STOP,      /* the person, or -x, ends the job */
+    VASSAL_EV_LEAVE,     /* SIGTERM to this node: unstarted tests go back, others go on elsewhere */
+};
+
+struct vassal_event {
+    enum vassal_event_kind kind;
+    union {
+        struct {
+            uint32_t total;
+            uint64_t digest; /* the same number as in coord.h */
+            uint64_t seen_n; /* greatest epoch number on disk, 0 none */
+        } manifest;
+        struct dz_slice message;
+        struct {
+            unsigned slot;
+        } slot; /* SLOT_UP, SLOT_ASKS */
+        struct {
+            unsigned slot;
+            const struct dz_grant *held; /* running first, then the queue; at most VASSAL_QUEUE_MAX */
+            size_t count;
+        } attached;
+        struct {
+            unsigned slot;
+            enum dz_cause cause; /* SIGNAL, EXITED, OOM: a strike for `ran`.  TIMEOUT: final for `ran`.
+                                  * Others: nobody's fault */
+            bool has_ran;        /* a test was running (shm `running`) and its result was not read */
+            bool is_lost;        /* no worker can be made in this slot again */
+            struct dz_grant ran;
+            uint64_t exec;
+            dz_us start_us, elapsed_us;
+        } down;
+        struct vassal_outcome result; /* inc need not be filled */
+        struct {
+            uint64_t record;
+        } journaled;
+        struct {
+            uint64_t record;
+            struct vassal_outcome outcome;
+        } restored;
+        struct {
+            unsigned slot;
+            const struct dz_grant *grants; /* UNPUT: as dz_queue_unput() gave them, last first */
+            size_t count;
+        } back; /* UNPUT, ABSENT */
+        struct {
+            int how; /* 0 running tests finish, 1 kill workers now */
+            struct dz_slice reason;
+        } stop;
+    } as;
+};
+
+enum vassal_effect_kind {
+    VASSAL_FX_SEND,    /* to the scheduler, best effort */
+    VASSAL_FX_FORK,    /* make a worker in the slot (nothing to do if one is being made: solo); answer
+                        * SLOT_UP, or SLOT_DOWN when that failed */
+    VASSAL_FX_FEED,    /* 1 put the grants into the slot's queue, 2 set `more`, 3 wake the worker if
+                        * it waits.  count may be 0 */
+    VASSAL_FX_UNPUT,   /* take up to `count` back from the end of the slot's queue; answer UNPUT with
+                        * those that could be taken, possibly none */
+    VASSAL_FX_KILL,    /* kill the slot's process group now; SLOT_DOWN with cause STOPPED follows */
+    VASSAL_FX_JOURNAL, /* write it to the spool with all that belongs to it; answer JOURNALED */
+    VASSAL_FX_COUNTED, /* the scheduler's word on a record: tell the controller */
+    VASSAL_FX_DONE,    /* the job is over (or, not is_sealed: cannot go on); nothing follows */
+    VASSAL_FX_NOTE,    /* a line for people */
+};
+
+/* What DONE tells: message `done` can be filled from it. */
+struct vassal_account {
+    uint64_t collected, counted, duplicates, not_run, failed, nodes, workers, digest;
+    bool agrees;    /* the ledger's count and digest are the scheduler's */
+    bool is_sealed; /* false: the job ended here without a seal, the rest is unknown */
+};
+
+struct vassal_effect {
+    enum vassal_effect_kind kind;
+    union {
+        struct dz_slice send; /* one frame */
+        struct {
+            unsigned slot;
+        } slot; /* FORK, KILL */
+        struct {
+            unsigned slot;
+            const struct dz_grant *grants;
+            size_t count;
+            enum vassal_more more;
+        } feed;
+        struct {
+            unsigned slot;
+            size_t count;
+        } unput;
+        struct {
+            uint64_t record; /* 1, 2, ... above all RESTORED ones */
+            enum dz_cause cause; /* FINISHED: the worker's own report.  Else the core made it up from
+                                  * that SLOT_DOWN, in the same step: add the stacks */
+            struct vassal_outcome outcome;
+        } journal;
+        struct {
+            uint64_t record;
+            enum dz_word word;
+            struct vassal_outcome outcome;
+        } counted;
+        struct vassal_account done;
+        struct {
+            unsigned severity;
+            struct dz_slice text;
+        } note;
+    } as;
+};
+
+struct vassal_effects {
+    const struct vassal_effect *items;
+    size_t count;
+};
+
+struct vassal *vassal_new(const struct vassal_cfg *cfg);
+void vassal_destroy(struct vassal **self_p);
+void vassal_step(struct vassal *self, const struct vassal_event *event, dz_us now,
+                 struct vassal_effects *out);
+/* When the next TICK is wanted at the latest; INT64_MAX: no need. */
+dz_us vassal_next(const struct vassal *self);
+
+/* For the driver's own decisions and for logs. */
+enum vassal_slot_state { VASSAL_SLOT_ABSENT, VASSAL_SLOT_FORKING, VASSAL_SLOT_IDLE, VASSAL_SLOT_BUSY,
+                         VASSAL_SLOT_LEAVING, VASSAL_SLOT_LOST, VASSAL_SLOT_STATES };
+enum vassal_slot_state vassal_slot_state(const struct vassal *self, unsigned slot);
+const char *vassal_state_text(const struct vassal *self); /* "SERVING" */
+
+#endif

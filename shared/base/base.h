@@ -37,7 +37,8 @@ _Noreturn void dz_bug(const char *file, int line, const char *what);
     X(CORRUPT, "bytes do not match the schema") \
     X(FULL, "no space left") \
     X(AGAIN, "not now, later") \
-    X(CLOSED, "the other end is gone")
+    X(CLOSED, "the other end is gone") \
+    X(VERSION, "of a version that is not known here")
 
 enum dz_rc {
 #define X(name, text) DZ_##name,

@@ -1,0 +1,299 @@
+/* store.h - where every job, result, log line and duration is kept.
+ *
+ * The embedded store: one directory, <home>/local.env/store, that several processes use at once
+ * (two runs, zb).  A daemon will stand behind the same header later.
+ *
+ * Ledger   For each (job, test, attempt) exactly one execution is counted: the first that
+ *          arrives.  Every other one is kept as history.  Saying the same thing twice changes
+ *          nothing and gives the same answer, so a sender that is not sure says it again.
+ * Durable  When a call returns DZ_OK, what it wrote survives a power cut.  One call, one sync:
+ *          send batches of 64 and more.
+ * Failure  A call that fails has stored nothing of what it was given.  DZ_FULL: no space.
+ * Time     *_us without another word is microseconds of the Unix epoch (callers convert from the
+ *          monotonic clock of their node); a span of time is named so.
+ * Threads  A store and its jobs belong to one thread.  A process opens a home once. */
+#ifndef DZ_STORE_STORE_H
+#define DZ_STORE_STORE_H
+
+#include "shared/base/base.h"
+#include "shared/wire/mesh.h"
+#include "shared/wire/model.h"
+
+enum {
+    STORE_ULID_LEN = 26,        /* characters of a job's long id */
+    STORE_SHORT_MAX = 32,       /* bytes of a short id, its NUL included */
+    STORE_TESTS_MAX = 1 << 24,  /* of one job; ids on the wire have 24 bits */
+    STORE_ATTEMPTS = 8,         /* attempts are 0..7 */
+    STORE_TEXT_MAX = 256 << 10, /* of one failure; longer ones keep their head and tail */
+    STORE_BATCH_MAX = 4096,     /* records of each kind in one batch */
+    STORE_NO_TEST = 0xffffff,
+    STORE_NO_WORKER = 0xffff,
+};
+
+struct store;
+
+/* DAGZ_HOME, or ~/.dagz.  Caller owns. */
+char *store_home(void);
+
+enum store_mode {
+    STORE_READ,  /* nothing is created; ABSENT: nobody has written here yet */
+    STORE_WRITE, /* created if need be; a damaged one is put aside and a new one made */
+};
+
+/* VERSION: written by a newer dagz.  REFUSED: not permitted.  CORRUPT: damaged (STORE_READ).
+ * warning_out: a line for people when a damaged store was put aside, else NULL; caller owns;
+ * may be NULL. */
+DZ_MUST_USE enum dz_rc store_open(const char *home, enum store_mode mode, struct store **self_out,
+                                  char **warning_out, struct dz_err *err);
+void store_close(struct store **self_p); /* jobs first */
+const char *store_dir(const struct store *self);
+
+/* ------------------------------------------------------------------ one job, being written */
+
+struct job;
+
+/* All strings are copied; NULL is "". */
+struct store_begin {
+    const char *uri;      /* the project, see project.h */
+    const char *timezone; /* IANA name; "" or unknown: UTC */
+    const char *profile, *commit, *command, *versions, *rootdir;
+    bool is_dirty; /* the worktree differed from the commit */
+    uint32_t workers, node_total;
+    int64_t now_us;
+};
+
+/* Begin a job, with a new long id and the next short id of its project and day. */
+DZ_MUST_USE enum dz_rc store_job_begin(struct store *self, const struct store_begin *begin,
+                                       struct job **job_out, struct dz_err *err);
+/* Take up a job that was begun before, by its long id (an agent that replaces a dead one). */
+DZ_MUST_USE enum dz_rc store_job_reopen(struct store *self, const char *ulid, struct job **job_out,
+                                        struct dz_err *err);
+void store_job_close(struct job **self_p);
+
+const char *store_job_ulid(const struct job *self);  /* "01JD8Y7W9QK3T5V2X4Z6B8D0FG" */
+const char *store_job_short(const struct job *self); /* "j10", or "j1201.1" when reopened later */
+
+/* The job's tests, sorted by memcmp() of their ids, no two equal.  Again with the same ids: fine;
+ * EXISTS: the job has other ones.  240,000 ids cost about 50 ms, or 10 when an earlier job of any
+ * project had the same list.  CORRUPT: not sorted, or two equal. */
+DZ_MUST_USE enum dz_rc store_job_put_manifest(struct job *self, const struct dz_slice *ids,
+                                              uint32_t count, struct dz_err *err);
+
+/* One execution. */
+struct store_result {
+    uint32_t test, attempt;
+    uint64_t exec; /* tells executions of one (test, attempt) apart, for ever: put the node's
+                    * incarnation and the worker's life into its high bits */
+    enum dz_result result;
+    uint32_t node, worker;
+    int64_t start_us;
+    int64_t setup_us, call_us, teardown_us; /* spans of time */
+    bool is_strike; /* a worker's death with this test running, not the last allowed: history */
+    enum dz_cause cause;  /* of CRASHED and TIMEOUT */
+    uint32_t signal;      /* that killed the worker, or 0 */
+    struct dz_slice text; /* first line: for lists; the whole: traceback, stacks.  May be empty */
+    /* answers */
+    enum dz_word word;
+    bool is_repeat; /* this very execution was here already; `word` is what it was then */
+};
+
+enum store_log_kind {
+    STORE_LOG_OUTPUT, /* bytes of a worker's terminal */
+    STORE_LOG_NOTE,   /* a line of the agent: fork, death, warning, plan, steal, progress */
+};
+
+/* Output of a test, in pieces as they come, or a line of the agent (no newline needed).
+ * `source` names a stream for ever (one worker's life, one agent's notes) and `seq` only grows in
+ * it (use the byte offset of the end): what is not above the stream's greatest is a repeat.
+ * source 0: never a repeat. */
+struct store_log {
+    uint64_t source, seq;
+    enum store_log_kind kind;
+    int64_t first_us, last_us;
+    uint32_t node, worker;  /* STORE_NO_WORKER: the agent itself */
+    uint32_t thread;        /* number of the thread that wrote, 0: not known */
+    uint32_t test, attempt; /* STORE_NO_TEST: between tests */
+    struct dz_slice text;
+    bool is_repeat; /* answer */
+};
+
+/* A timed piece of execution.  setup, call and teardown of a test are in its result already. */
+struct store_span {
+    uint64_t source, seq; /* as above */
+    uint64_t id, parent;  /* within the source; parent 0: the test, or the job */
+    int64_t start_us, end_us;
+    uint32_t node, worker, test, attempt;
+    enum dz_result result;
+    struct dz_slice type, name; /* "fixture", "db" */
+    bool is_repeat;             /* answer */
+};
+
+struct store_batch {
+    struct store_result *results;
+    struct store_log *logs;
+    struct store_span *spans;
+    uint32_t result_count, log_count, span_count;
+};
+
+/* One transaction, one sync.  Results need the manifest.  LIMIT: a record or the batch is out of
+ * bounds.  REFUSED: results, and the job is sealed. */
+DZ_MUST_USE enum dz_rc store_job_append(struct job *self, struct store_batch *batch,
+                                        struct dz_err *err);
+
+/* The greatest seq stored of a stream, 0: none. */
+uint64_t store_job_seen(struct job *self, uint64_t source);
+
+/* What the ledger holds now, appends of other processes included. */
+struct store_ledger {
+    uint32_t counted;              /* rows */
+    uint32_t executions;           /* counted ones and history */
+    uint64_t digest;               /* sum of dz_ledger_mix() over the rows */
+    uint32_t tests_counted;        /* tests that have at least one row */
+    uint32_t verdicts[DZ_RESULTS]; /* tests by verdict; NONE: no row yet */
+};
+DZ_MUST_USE enum dz_rc store_job_ledger(struct job *self, struct store_ledger *out,
+                                        struct dz_err *err);
+
+/* Every counted row, in no special order; for an agent that takes the job up again. */
+typedef void store_row_fn(void *arg, uint32_t test, uint32_t attempt, uint64_t exec,
+                          enum dz_result result);
+DZ_MUST_USE enum dz_rc store_job_each_row(struct job *self, store_row_fn *fn, void *arg,
+                                          struct dz_err *err);
+
+/* The end.  Counts are what the mesh says; the store compares counted and digest with its own. */
+struct store_seal {
+    uint32_t collected, deselected, redundant, not_run, counted, duplicates, lost, nodes, workers;
+    uint64_t digest;
+    int exit_code;
+    int64_t now_us;
+    const char *reason; /* why it ended early, or "" */
+};
+
+/* Close the ledger and learn the tests' durations.  Again with the same numbers: fine.
+ * CORRUPT: counted or digest differ; the job is sealed nevertheless and marked so. */
+DZ_MUST_USE enum dz_rc store_job_seal(struct job *self, const struct store_seal *seal,
+                                      struct dz_err *err);
+
+/* A test's verdict from the results of its counted attempts, in order (NONE: no row), and
+ * whether a strike came before. */
+enum dz_result store_verdict(const enum dz_result *attempts, uint32_t count, bool has_strike);
+
+/* ------------------------------------------------------------------ durations */
+
+struct store_durations;
+
+/* What is known of a project under a profile; empty when nothing is. */
+DZ_MUST_USE enum dz_rc store_durations_load(struct store *self, const char *uri,
+                                            const char *profile, struct store_durations **out,
+                                            struct dz_err *err);
+void store_durations_destroy(struct store_durations **self_p);
+uint32_t store_durations_count(const struct store_durations *self);
+
+/* Expected span of a test in microseconds, and the spread (standard deviation of its logarithm);
+ * false: never seen.  About 50 ns. */
+bool store_durations_get(const struct store_durations *self, struct dz_slice id, double *mean_us,
+                         double *log_sd);
+
+/* ------------------------------------------------------------------ reading, for zb */
+
+enum store_state {
+    STORE_RUNNING,
+    STORE_SEALED,
+    STORE_BROKEN, /* not sealed, and nobody works on it any more */
+};
+
+struct store_job_info {
+    char ulid[STORE_ULID_LEN + 1];
+    char short_id
+        [STORE_SHORT_MAX]; /* as seen from `now_us` of the call: j10, j1201.1, j2025-1201.1 */
+    char *uri, *timezone, *profile, *commit, *command, *versions, *rootdir, *host,
+        *reason; /* owned */
+    bool is_dirty;
+    bool is_ledger_wrong; /* the seal's numbers were not the ledger's */
+    enum store_state state;
+    int64_t start_us, end_us; /* end_us: of the last that is known, when not sealed */
+    int exit_code;            /* -1: not sealed */
+    uint32_t workers, node_total, nodes;
+    uint32_t collected, deselected, redundant, not_run, counted, duplicates, lost;
+    uint32_t verdicts[DZ_RESULTS];
+    uint64_t digest;
+};
+void store_job_info_fini(struct store_job_info *self);
+
+struct store_job_list {
+    struct store_job_info *jobs; /* owned; newest first */
+    size_t count;
+};
+void store_job_list_fini(struct store_job_list *self);
+
+/* The newest `limit` jobs of a project (NULL: of all). */
+DZ_MUST_USE enum dz_rc store_jobs(struct store *self, const char *uri, size_t limit, int64_t now_us,
+                                  struct store_job_list *out, struct dz_err *err);
+bool store_knows_project(struct store *self, const char *uri);
+DZ_MUST_USE enum dz_rc store_job_info(struct store *self, const char *ulid, int64_t now_us,
+                                      struct store_job_info *out, struct dz_err *err);
+
+/* The long id of the job that a person means: j10, j1201.1, j2025-1201.1, latest, @{-1}, a unique
+ * beginning of a long id.  ABSENT: no such job.  REFUSED: not one of these forms (a git revision,
+ * perhaps).  LIMIT: the beginning fits several. */
+DZ_MUST_USE enum dz_rc store_job_find(struct store *self, const char *uri, const char *spec,
+                                      int64_t now_us, char ulid_out[STORE_ULID_LEN + 1],
+                                      struct dz_err *err);
+/* The newest job of a commit (40 hex digits). */
+DZ_MUST_USE enum dz_rc store_job_of_commit(struct store *self, const char *uri, const char *commit,
+                                           char ulid_out[STORE_ULID_LEN + 1], struct dz_err *err);
+
+/* A job's tests with what happened to them: one moment, held in memory. */
+struct store_view;
+
+/* One test. */
+struct store_test {
+    struct dz_slice id;                               /* of the view */
+    enum dz_result verdict;                           /* NONE: no counted result */
+    uint32_t attempts;                                /* counted rows */
+    uint32_t executions;                              /* all */
+    uint32_t node, worker;                            /* of the deciding execution */
+    int64_t start_us, setup_us, call_us, teardown_us; /* likewise */
+    enum dz_cause cause;
+    uint32_t signal;
+    bool has_text;
+};
+
+DZ_MUST_USE enum dz_rc store_view_load(struct store *self, const char *ulid,
+                                       struct store_view **out, struct dz_err *err);
+void store_view_destroy(struct store_view **self_p);
+uint32_t store_view_count(const struct store_view *self);
+void store_view_test(const struct store_view *self, uint32_t test, struct store_test *out);
+/* The test with this very id, or STORE_NO_TEST. */
+uint32_t store_view_find(const struct store_view *self, struct dz_slice id);
+
+/* What the deciding execution said; ABSENT: nothing.  Caller owns *text_out, NUL-terminated. */
+DZ_MUST_USE enum dz_rc store_view_text(struct store_view *self, uint32_t test, char **text_out,
+                                       size_t *len_out, struct dz_err *err);
+
+/* Every execution of a test, history too, in the order of arrival. */
+typedef void store_exec_fn(void *arg, const struct store_result *result);
+DZ_MUST_USE enum dz_rc store_view_executions(struct store_view *self, uint32_t test,
+                                             store_exec_fn *fn, void *arg, struct dz_err *err);
+
+/* A job's log over all workers, in time order; again after its end for what has come since. */
+struct store_logs;
+
+struct store_log_filter {
+    int64_t since_us;         /* 0: all */
+    int node, worker, thread; /* -1: all; worker -2: the agent's notes only */
+    const uint8_t *tests;     /* one bit a test, NULL: all; borrowed while the reader lives */
+    uint32_t test_count;
+};
+DZ_MUST_USE enum dz_rc store_logs_open(struct store *self, const char *ulid,
+                                       const struct store_log_filter *filter,
+                                       struct store_logs **out, struct dz_err *err);
+void store_logs_close(struct store_logs **self_p);
+uint32_t store_logs_pending(const struct store_logs *self); /* records that _next() will give */
+/* ABSENT: no more for now.  The text is valid until the next call. */
+DZ_MUST_USE enum dz_rc store_logs_next(struct store_logs *self, struct store_log *out,
+                                       struct dz_err *err);
+/* Look for records that were appended since. */
+DZ_MUST_USE enum dz_rc store_logs_refresh(struct store_logs *self, struct dz_err *err);
+
+#endif

@@ -28,7 +28,7 @@ set(DZ_DOOR_CMOCKA   "cmocka")
 
 add_library(dz_flags INTERFACE)
 target_include_directories(dz_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_definitions(dz_flags INTERFACE _GNU_SOURCE DZ_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(dz_flags INTERFACE _GNU_SOURCE DZ_VERSION_TEXT="${PROJECT_VERSION}")
 target_compile_options(dz_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
     -Wmissing-prototypes -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough
@@ -39,7 +39,7 @@ target_link_libraries(dz_flags INTERFACE Threads::Threads)
 # CPython's slots cast functions to void *, so not -Wpedantic.
 add_library(dz_pyflags INTERFACE)
 target_include_directories(dz_pyflags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_definitions(dz_pyflags INTERFACE _GNU_SOURCE DZ_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(dz_pyflags INTERFACE _GNU_SOURCE DZ_VERSION_TEXT="${PROJECT_VERSION}")
 target_compile_options(dz_pyflags INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wno-cast-function-type -fvisibility=hidden
     -fno-omit-frame-pointer)

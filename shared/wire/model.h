@@ -6,22 +6,22 @@
 
 /* How an execution ended.  X(name).  Order is stored in ledgers: append only. */
 #define DZ_RESULT_LIST(X) \
-    X(NONE)      /* not decided yet */ \
-    X(OK)        \
-    X(OK_FLAKY)  \
-    X(FAILED)    \
-    X(CRASHED)   \
-    X(TIMEOUT)   \
-    X(SKIPPED)   \
-    X(XFAIL)     \
-    X(XPASS)     \
+    X(NONE) /* not decided yet */ \
+    X(OK) \
+    X(OK_FLAKY) \
+    X(FAILED) \
+    X(CRASHED) \
+    X(TIMEOUT) \
+    X(SKIPPED) \
+    X(XFAIL) \
+    X(XPASS) \
     X(REDUNDANT)
 
 enum dz_result {
 #define X(name) DZ_RESULT_##name,
     DZ_RESULT_LIST(X)
 #undef X
-    DZ_RESULTS
+        DZ_RESULTS
 };
 const char *dz_result_name(enum dz_result result); /* "OK_FLAKY" */
 
@@ -45,7 +45,7 @@ enum dz_cause {
 #define X(name, text) DZ_CAUSE_##name,
     DZ_CAUSE_LIST(X)
 #undef X
-    DZ_CAUSES
+        DZ_CAUSES
 };
 const char *dz_cause_text(enum dz_cause cause);
 
@@ -58,9 +58,9 @@ enum dz_fork_kind { DZ_FORK_ZYGOTE, DZ_FORK_WORKER, DZ_FORK_SOLO };
 
 /* start.flags */
 enum dz_start_flag {
-    DZ_START_IN_ORDER = 1,  /* one worker, collection order (--sw) */
+    DZ_START_IN_ORDER = 1,   /* one worker, collection order (--sw) */
     DZ_START_KEEP_ORDER = 2, /* collection order is priority (--ff, --nf): no reordering by time */
-    DZ_START_SOLO = 4,      /* workers are forked from the seed (dagz_fork = before-conftests) */
+    DZ_START_SOLO = 4,       /* workers are forked from the seed (dagz_fork = before-conftests) */
 };
 
 /* ready.flags */

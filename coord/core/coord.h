@@ -99,8 +99,9 @@ struct coord_event {
                                      * were sent as history */
         } counted;
         struct {
-            uint64_t count; /* what the ledger holds */
-            uint64_t digest;
+            uint64_t count;      /* counted rows that the ledger holds */
+            uint64_t digest;     /* sum of dz_ledger_mix() over them */
+            uint64_t duplicates; /* rows that are neither counted nor strikes */
         } sealed;
         struct {
             uint64_t node;
@@ -158,7 +159,7 @@ struct coord_effect {
             const struct coord_record *records;
             size_t count;
         } count;
-        struct coord_account seal; /* agrees is not decided yet */
+        struct coord_account seal; /* duplicates and agrees are not known yet */
         struct coord_account done;
         struct {
             unsigned severity; /* as in message note */

@@ -8,7 +8,6 @@
 #include "shared/base/base.h"
 
 enum {
-    DZ_MESH_VERSION = 1,
     DZ_GRANTS_MAX = 64, /* grants of one ASSIGN, facts of one RESULT */
 };
 
@@ -56,10 +55,9 @@ enum dz_bye {
 };
 
 enum dz_mesh_err {
-    DZ_MESH_ERR_VERSION,
-    DZ_MESH_ERR_JOB,      /* not the job that is scheduled here */
     DZ_MESH_ERR_MANIFEST, /* another list of tests */
     DZ_MESH_ERR_FULL,     /* too many nodes */
+    DZ_MESH_ERR_SEALED,   /* too late */
 };
 
 /* The ledger's digest is the sum, modulo 2^64, of this over its counted rows: equal whatever the

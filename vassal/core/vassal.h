@@ -28,7 +28,6 @@ struct vassal_cfg {
     uint64_t node;       /* unique in the job, not 0 */
     uint64_t inc;        /* of this life of the agent: not 0, never used before */
     unsigned slots;      /* workers of this node: 1 .. VASSAL_SLOTS_MAX */
-    struct dz_slice endpoint; /* copied; where others reach this node, may be empty */
     dz_us hb_us;         /* 0: 100 ms; LEAD changes it */
 };
 

@@ -120,4 +120,9 @@ void dz_ring_commit(struct dz_shm *self, uint64_t pos);
  * it.  `master` is non-blocking.  moved_out may be NULL. */
 DZ_MUST_USE enum dz_rc dz_log_drain(struct dz_shm *self, int master, int log, size_t *moved_out);
 
+/* Wait for the other side to leave the log, drain as above, append `text`, and say at which
+ * offset it lies.  IO or FULL: nothing was appended; *at_out is the end of the file. */
+DZ_MUST_USE enum dz_rc dz_log_append(struct dz_shm *self, int master, int log,
+                                     struct dz_slice text, uint64_t *at_out);
+
 #endif

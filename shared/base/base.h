@@ -67,8 +67,8 @@ struct dz_err {
 enum dz_rc dz_fail(struct dz_err *err, enum dz_rc rc, const char *fmt, ...) DZ_PRINTF(3, 4);
 enum dz_rc dz_fail_errno(struct dz_err *err, const char *fmt, ...) DZ_PRINTF(2, 3); /* DZ_IO */
 
-void *dz_alloc0(size_t count, size_t size);              /* zeroed; ends the process on OOM */
-void *dz_realloc(void *p, size_t count, size_t size);    /* ends the process on OOM */
+void *dz_alloc0(size_t count, size_t size);           /* zeroed; ends the process on OOM */
+void *dz_realloc(void *p, size_t count, size_t size); /* ends the process on OOM */
 char *dz_strdup(const char *s);
 char *dz_slice_dup(struct dz_slice s); /* NUL-terminated copy; caller owns */
 void dz_free(void *p_p);               /* DZ_AUTO-able: free()s *p_p and clears it */

@@ -40,7 +40,7 @@ dz_fd_cloexec(int fd, bool on, struct dz_err *err)
 static enum dz_rc
 fail_io(const char *what, struct dz_err *err)
 {
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
+    if (errno == EAGAIN)
         return dz_fail(err, DZ_AGAIN, "%s: not now", what);
     if (errno == EPIPE || errno == ECONNRESET)
         return dz_fail(err, DZ_CLOSED, "%s: the other end is gone", what);

@@ -36,16 +36,17 @@ enum coord_placement coord_placement_of(struct dz_slice name);
 enum { COORD_NODES_MAX = 16384, COORD_TESTS_MAX = 1 << 24 };
 
 struct coord_cfg {
-    struct dz_slice job;   /* copied; every message names it */
-    uint64_t node;         /* of this node: unique in the job, not 0 */
-    uint64_t inc;          /* of this life of the node: not 0, never used before */
-    unsigned nodes_expected; /* scheduling starts when so many told their STATE, or after state_us */
-    unsigned strikes;      /* deaths of workers after which a test counts as CRASHED; 0 means 1 */
+    struct dz_slice job; /* copied; every message names it */
+    uint64_t node;       /* of this node: unique in the job, not 0 */
+    uint64_t inc;        /* of this life of the node: not 0, never used before */
+    unsigned
+        nodes_expected; /* scheduling starts when so many told their STATE, or after state_us */
+    unsigned strikes;   /* deaths of workers after which a test counts as CRASHED; 0 means 1 */
     enum coord_placement placement;
-    bool keep_order;       /* units in collection order (--ff, --nf, --sw), not longest first */
-    dz_us hb_us;           /* silence after which a heartbeat is due; 0: 100 ms */
-    dz_us dead_us;         /* silence after which another node is given up; 0: 1 s */
-    dz_us state_us;        /* longest wait for STATE of the nodes that are expected; 0: 2 s */
+    bool keep_order; /* units in collection order (--ff, --nf, --sw), not longest first */
+    dz_us hb_us;     /* silence after which a heartbeat is due; 0: 100 ms */
+    dz_us dead_us;   /* silence after which another node is given up; 0: 1 s */
+    dz_us state_us;  /* longest wait for STATE of the nodes that are expected; 0: 2 s */
 };
 
 struct coord_test {
@@ -93,8 +94,9 @@ struct coord_event {
         } ledger;
         struct dz_slice message; /* one frame, without any transport's prefix */
         struct {
-            uint64_t batch;         /* that of the COUNT */
-            const bool *is_counted; /* for each row: it is now the counted one of its attempt, or was
+            uint64_t batch; /* that of the COUNT */
+            const bool
+                *is_counted; /* for each row: it is now the counted one of its attempt, or was
                                      * before; false: another execution is.  Unread for rows that
                                      * were sent as history */
         } counted;
@@ -117,7 +119,8 @@ struct coord_record {
     uint32_t slot;
     uint64_t node;
     uint64_t inc;
-    uint64_t exec;   /* (node, inc, exec) is unique per execution, and is what makes a row idempotent */
+    uint64_t
+        exec; /* (node, inc, exec) is unique per execution, and is what makes a row idempotent */
     uint64_t digest; /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
     bool is_history; /* do not count it (a strike that is not the last) */

@@ -84,15 +84,17 @@ struct vassal_event {
         } slot; /* SLOT_UP, SLOT_ASKS */
         struct {
             unsigned slot;
-            const struct dz_grant *held; /* running first, then the queue; at most VASSAL_QUEUE_MAX */
+            const struct dz_grant
+                *held; /* running first, then the queue; at most VASSAL_QUEUE_MAX */
             size_t count;
         } attached;
         struct {
             unsigned slot;
-            enum dz_cause cause; /* SIGNAL, EXITED, OOM: a strike for `ran`.  TIMEOUT: final for `ran`.
+            enum dz_cause
+                cause;    /* SIGNAL, EXITED, OOM: a strike for `ran`.  TIMEOUT: final for `ran`.
                                   * Others: nobody's fault */
-            bool has_ran;        /* a test was running (shm `running`) and its result was not read */
-            bool is_lost;        /* no worker can be made in this slot again */
+            bool has_ran; /* a test was running (shm `running`) and its result was not read */
+            bool is_lost; /* no worker can be made in this slot again */
             struct dz_grant ran;
             uint64_t exec;
             dz_us start_us, elapsed_us;
@@ -118,14 +120,14 @@ struct vassal_event {
 };
 
 enum vassal_effect_kind {
-    VASSAL_FX_SEND,    /* to the scheduler, best effort */
-    VASSAL_FX_FORK,    /* make a worker in the slot (nothing to do if one is being made: solo); answer
+    VASSAL_FX_SEND,  /* to the scheduler, best effort */
+    VASSAL_FX_FORK,  /* make a worker in the slot (nothing to do if one is being made: solo); answer
                         * SLOT_UP, or SLOT_DOWN when that failed */
-    VASSAL_FX_FEED,    /* 1 put the grants into the slot's queue, 2 set `more`, 3 wake the worker if
+    VASSAL_FX_FEED,  /* 1 put the grants into the slot's queue, 2 set `more`, 3 wake the worker if
                         * it waits.  count may be 0 */
-    VASSAL_FX_UNPUT,   /* take up to `count` back from the end of the slot's queue; answer UNPUT with
+    VASSAL_FX_UNPUT, /* take up to `count` back from the end of the slot's queue; answer UNPUT with
                         * those that could be taken, possibly none */
-    VASSAL_FX_KILL,    /* kill the slot's process group now; SLOT_DOWN with cause STOPPED follows */
+    VASSAL_FX_KILL,  /* kill the slot's process group now; SLOT_DOWN with cause STOPPED follows */
     VASSAL_FX_JOURNAL, /* write it to the spool with all that belongs to it; answer JOURNALED */
     VASSAL_FX_COUNTED, /* the scheduler's word on a record: tell the controller */
     VASSAL_FX_DONE,    /* the job is over (or, not is_sealed: cannot go on); nothing follows */
@@ -158,7 +160,8 @@ struct vassal_effect {
         } unput;
         struct {
             uint64_t record; /* 1, 2, ... above all RESTORED ones */
-            enum dz_cause cause; /* FINISHED: the worker's own report.  Else the core made it up from
+            enum dz_cause
+                cause; /* FINISHED: the worker's own report.  Else the core made it up from
                                   * that SLOT_DOWN, in the same step: add the stacks */
             struct vassal_outcome outcome;
         } journal;
@@ -188,8 +191,15 @@ void vassal_step(struct vassal *self, const struct vassal_event *event, dz_us no
 dz_us vassal_next(const struct vassal *self);
 
 /* For the driver's own decisions and for logs. */
-enum vassal_slot_state { VASSAL_SLOT_ABSENT, VASSAL_SLOT_FORKING, VASSAL_SLOT_IDLE, VASSAL_SLOT_BUSY,
-                         VASSAL_SLOT_LEAVING, VASSAL_SLOT_LOST, VASSAL_SLOT_STATES };
+enum vassal_slot_state {
+    VASSAL_SLOT_ABSENT,
+    VASSAL_SLOT_FORKING,
+    VASSAL_SLOT_IDLE,
+    VASSAL_SLOT_BUSY,
+    VASSAL_SLOT_LEAVING,
+    VASSAL_SLOT_LOST,
+    VASSAL_SLOT_STATES
+};
 enum vassal_slot_state vassal_slot_state(const struct vassal *self, unsigned slot);
 const char *vassal_state_text(const struct vassal *self); /* "SERVING" */
 

@@ -31,8 +31,8 @@
 enum {
     DZ_SHM_MAGIC = 0x647a7368,
     DZ_SHM_VERSION = 1,
-    DZ_QUEUE_CAP = 256,      /* power of two */
-    DZ_RING_SIZE = 1 << 20,  /* bytes, power of two */
+    DZ_QUEUE_CAP = 256,     /* power of two */
+    DZ_RING_SIZE = 1 << 20, /* bytes, power of two */
     DZ_SHM_SIZE = DZ_RING_SIZE + 8192,
 };
 
@@ -53,17 +53,19 @@ struct dz_shm {
 
     /* queue: positions only grow; low half next to take, high half end */
     _Atomic uint64_t queue;
-    _Atomic uint64_t slots[DZ_QUEUE_CAP]; /* test | attempt << 32 */
-    _Atomic uint32_t more;                /* enum dz_more, written by the agent */
-    _Atomic uint32_t waiting;             /* 1: the worker sleeps on its socket */
+    /* test | attempt << 32.  Twice the capacity, since an entry is read after it was taken: its
+     * slot is not written again before the next one is taken. */
+    _Atomic uint64_t slots[2 * DZ_QUEUE_CAP];
+    _Atomic uint32_t more;    /* enum dz_more, written by the agent */
+    _Atomic uint32_t waiting; /* 1: the worker sleeps on its socket */
 
     /* now: written by the worker */
-    _Atomic uint64_t running;    /* test + 1 | attempt << 32; 0 between tests */
-    _Atomic uint64_t exec;       /* counts executions of this worker */
-    _Atomic uint32_t phase;      /* enum dz_phase */
-    _Atomic int64_t started_us;  /* of the running test */
-    _Atomic int64_t log_first;   /* log_len when the running test began */
-    _Atomic uint64_t rss_kib;    /* resident memory, sampled between tests */
+    _Atomic uint64_t running;   /* test + 1 | attempt << 32; 0 between tests */
+    _Atomic uint64_t exec;      /* counts executions of this worker */
+    _Atomic uint32_t phase;     /* enum dz_phase */
+    _Atomic int64_t started_us; /* of the running test */
+    _Atomic int64_t log_first;  /* log_len when the running test began */
+    _Atomic uint64_t rss_kib;   /* resident memory, sampled between tests */
 
     /* ring */
     _Atomic uint64_t ring_head; /* bytes written, by the worker */
@@ -116,13 +118,14 @@ void dz_ring_commit(struct dz_shm *self, uint64_t pos);
 
 /* -- log: either side -- */
 
-/* Move what the pseudo-terminal holds to the end of the log file, unless the other side is at
- * it.  `master` is non-blocking.  moved_out may be NULL. */
+/* Move what the pseudo-terminal holds to the end of the log file.  AGAIN: the other side is at it;
+ * a side that died at it does not count.  FULL or IO: the log could not be written and what did
+ * not fit is lost.  `master` is non-blocking.  moved_out may be NULL. */
 DZ_MUST_USE enum dz_rc dz_log_drain(struct dz_shm *self, int master, int log, size_t *moved_out);
 
 /* Wait for the other side to leave the log, drain as above, append `text`, and say at which
  * offset it lies.  IO or FULL: nothing was appended; *at_out is the end of the file. */
-DZ_MUST_USE enum dz_rc dz_log_append(struct dz_shm *self, int master, int log,
-                                     struct dz_slice text, uint64_t *at_out);
+DZ_MUST_USE enum dz_rc dz_log_append(struct dz_shm *self, int master, int log, struct dz_slice text,
+                                     uint64_t *at_out);
 
 #endif

@@ -12,7 +12,7 @@
  *          but read, put and delete.
  * Reads    A read is a function that sees one unchanging moment.  Slices that it gets are valid
  *          until it returns; in a write, until the next put or del.
- * Damage   Every value carries a CRC-32C, checked when it is read: DZ_CORRUPT names the table.
+ * Damage   Every value carries a CRC32C, checked when it is read: DZ_CORRUPT names the table.
  *          LMDB itself can crash on a damaged file, so a directory may first be walked in a child
  *          process that is allowed to die (`check_ms`), and dz_kv_quarantine() moves a bad one
  *          out of the way.
@@ -42,7 +42,7 @@ struct dz_kv_opts {
 };
 
 /* Open the environment in `dir`, making the directory (0700) and the tables unless read-only.
- * CORRUPT: damaged, nothing is left open.  REFUSED: not permitted, or open in this process. */
+ * CORRUPT: damaged, nothing is left open.  REFUSED: not permitted. */
 DZ_MUST_USE enum dz_rc dz_kv_open(const char *dir, const struct dz_kv_opts *opts,
                                   struct dz_kv **self_out, struct dz_err *err);
 void dz_kv_close(struct dz_kv **self_p);
@@ -84,8 +84,7 @@ struct dz_kv_iter {
     int rc;
     uint8_t prefix[DZ_KV_KEY_MAX + 1];
     size_t prefix_len;
-    bool is_placed;
-    bool is_corrupt;
+    uint8_t state;
 };
 void dz_kv_iter_init(struct dz_kv_iter *self, struct dz_kv_txn *txn, unsigned table,
                      struct dz_slice prefix);
@@ -131,8 +130,5 @@ struct dz_kv_stat {
     unsigned stale_readers; /* slots of dead processes, freed just now */
 };
 DZ_MUST_USE enum dz_rc dz_kv_stat(struct dz_kv *self, struct dz_kv_stat *out, struct dz_err *err);
-
-/* CRC-32C (Castagnoli) of some bytes, as stored with every value. */
-uint32_t dz_kv_crc(struct dz_slice bytes);
 
 #endif

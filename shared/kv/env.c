@@ -1,0 +1,321 @@
+/* env.c - one LMDB environment: opening, the map, and what LMDB's codes mean. */
+#include "shared/kv/env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+enum {
+    MAP_FIRST = 64 << 20,
+    NEARLY_FULL = 1 << 20, /* bytes left on a disk that we call full */
+};
+#define MAP_LIMIT ((size_t) 1 << 40)
+
+/* A short write reaches us as EIO, so the disk is asked whether it is full. */
+static bool
+is_disk_full(const char *dir)
+{
+    struct statvfs disk;
+    return statvfs(dir, &disk) == 0 && disk.f_bavail * disk.f_frsize < NEARLY_FULL;
+}
+
+static enum dz_rc
+code_to_rc(const char *dir, int code)
+{
+    switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ENOMEM:
+    case MDB_MAP_FULL: return DZ_FULL;
+    case EIO: return is_disk_full(dir) ? DZ_FULL : DZ_IO;
+    case EACCES:
+    case EPERM:
+    case EROFS: return DZ_REFUSED;
+    case ENOENT: return DZ_ABSENT;
+    case MDB_NOTFOUND: return DZ_ABSENT;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_INCOMPATIBLE: return DZ_CORRUPT;
+    case MDB_VERSION_MISMATCH: return DZ_VERSION;
+    default: return DZ_IO;
+    }
+}
+
+enum dz_rc
+kv_fail(struct dz_err *err, const char *dir, int code, const char *what)
+{
+    enum dz_rc rc = code_to_rc(dir, code);
+    if (rc == DZ_FULL)
+        return dz_fail(err, rc, "%s '%s': no space left", what, dir);
+    return dz_fail(err, rc, "%s '%s': %s", what, dir, mdb_strerror(code));
+}
+
+/* A file cut short by somebody else would kill us with SIGBUS at the first page that is gone. */
+static enum dz_rc
+refuse_truncated(MDB_env *env, const char *dir, struct dz_err *err)
+{
+    mdb_filehandle_t fd;
+    MDB_envinfo info;
+    MDB_stat shape;
+    struct stat file;
+    if (mdb_env_get_fd(env, &fd) != 0 || mdb_env_info(env, &info) != 0 ||
+        mdb_env_stat(env, &shape) != 0 || fstat(fd, &file) != 0)
+        return dz_fail_errno(err, "look at '%s'", dir);
+    if ((uint64_t) file.st_size < ((uint64_t) info.me_last_pgno + 1) * shape.ms_psize)
+        return dz_fail(err, DZ_CORRUPT, "'%s' is cut short", dir);
+    return DZ_OK;
+}
+
+enum dz_rc
+kv_env_open(const char *dir, size_t map_size, bool is_readonly, MDB_env **env_out,
+            struct dz_err *err)
+{
+    MDB_env *env = NULL;
+    unsigned flags = MDB_NOTLS | (is_readonly ? MDB_RDONLY : 0);
+    int code = mdb_env_create(&env);
+    if (code == 0)
+        code = mdb_env_set_maxdbs(env, DZ_KV_TABLES);
+    if (code == 0)
+        code = mdb_env_set_maxreaders(env, READERS_MAX);
+    if (code == 0)
+        code = mdb_env_set_mapsize(env, map_size);
+    if (code == 0)
+        code = mdb_env_open(env, dir, flags, 0600);
+    if (code != 0) {
+        mdb_env_close(env);
+        return kv_fail(err, dir, code, "open");
+    }
+    enum dz_rc rc = refuse_truncated(env, dir, err);
+    if (rc != DZ_OK) {
+        mdb_env_close(env);
+        return rc;
+    }
+    *env_out = env;
+    return DZ_OK;
+}
+
+/* Names to handles.  Tables are made in a write of their own, and only when one is missing, so
+ * that opening costs no sync. */
+static int
+open_tables(struct dz_kv *self, bool create)
+{
+    MDB_txn *txn = NULL;
+    int code = mdb_txn_begin(self->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+    for (unsigned i = 0; code == 0 && i < self->table_count; i++) {
+        int open = mdb_dbi_open(txn, self->names[i], create ? MDB_CREATE : 0, &self->dbis[i]);
+        self->is_there[i] = open == 0;
+        if (open != 0 && (create || open != MDB_NOTFOUND))
+            code = open;
+    }
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static bool
+has_all_tables(const struct dz_kv *self)
+{
+    for (unsigned i = 0; i < self->table_count; i++)
+        if (!self->is_there[i])
+            return false;
+    return true;
+}
+
+static enum dz_rc
+attach(struct dz_kv *self, struct dz_err *err)
+{
+    enum dz_rc rc = kv_env_open(self->dir, self->map_size, self->is_readonly, &self->env, err);
+    if (rc != DZ_OK)
+        return rc;
+    int dead = 0;
+    (void) mdb_reader_check(self->env, &dead); /* slots of killed readers pin old pages */
+    int code = open_tables(self, false);
+    if (code == 0 && !self->is_readonly && !has_all_tables(self))
+        code = open_tables(self, true);
+    return code == 0 ? DZ_OK : kv_fail(err, self->dir, code, "open tables of");
+}
+
+/* mkdir -p, private. */
+static enum dz_rc
+make_dir(const char *dir, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *path = dz_strdup(dir);
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        (void) mkdir(path, 0700); /* the last one tells */
+        *p = '/';
+    }
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return DZ_OK;
+    enum dz_rc rc = errno == EACCES || errno == EROFS || errno == EPERM ? DZ_REFUSED : DZ_IO;
+    rc = errno == ENOSPC || errno == EDQUOT ? DZ_FULL : rc;
+    (void) dz_fail_errno(err, "make '%s'", dir);
+    return rc;
+}
+
+enum dz_rc
+dz_kv_open(const char *dir, const struct dz_kv_opts *opts, struct dz_kv **self_out,
+           struct dz_err *err)
+{
+    dz_assert(opts->table_count <= DZ_KV_TABLES);
+    enum dz_rc rc = opts->is_readonly ? DZ_OK : make_dir(dir, err);
+    if (rc == DZ_OK && opts->check_ms > 0)
+        rc = dz_kv_check(dir, opts->check_ms, err);
+    if (rc != DZ_OK && !(rc == DZ_ABSENT && !opts->is_readonly))
+        return rc;
+
+    DZ_AUTO(dz_kv_close) struct dz_kv *self = dz_alloc0(1, sizeof(*self));
+    self->dir = dz_strdup(dir);
+    self->table_count = opts->table_count;
+    for (unsigned i = 0; i < opts->table_count; i++)
+        self->names[i] = dz_strdup(opts->tables[i]);
+    self->map_size = opts->map_size ? opts->map_size : MAP_FIRST;
+    self->map_limit = opts->map_limit ? opts->map_limit : MAP_LIMIT;
+    self->is_readonly = opts->is_readonly;
+    rc = attach(self, err);
+    if (rc == DZ_OK)
+        *self_out = dz_move(self);
+    return rc;
+}
+
+void
+dz_kv_close(struct dz_kv **self_p)
+{
+    struct dz_kv *self = dz_move(*self_p);
+    if (!self)
+        return;
+    mdb_env_close(self->env);
+    for (unsigned i = 0; i < self->table_count; i++)
+        free(self->names[i]);
+    free(self->dir);
+    free(self);
+}
+
+/* ---- transactions ---- */
+
+/* Another process may have grown the map, readers may have died: put it right and try again. */
+static int
+begin(struct dz_kv *self, unsigned flags, MDB_txn **txn_out)
+{
+    int code = 0;
+    for (int tries = 0; tries < 4; tries++) {
+        code = mdb_txn_begin(self->env, NULL, flags, txn_out);
+        if (code == MDB_MAP_RESIZED)
+            (void) mdb_env_set_mapsize(self->env, 0); /* adopt; begin() tells if it failed */
+        else if (code == MDB_READERS_FULL)
+            (void) mdb_reader_check(self->env, NULL);
+        else
+            break;
+    }
+    return code;
+}
+
+/* After a failed write of its meta page LMDB refuses everything until it is opened again. */
+static enum dz_rc
+reattach(struct dz_kv *self, struct dz_err *err)
+{
+    mdb_env_close(self->env);
+    self->env = NULL;
+    return attach(self, err);
+}
+
+static enum dz_rc
+grow(struct dz_kv *self, struct dz_err *err)
+{
+    MDB_envinfo info;
+    (void) mdb_env_info(self->env, &info); /* fails only for a NULL argument */
+    if (info.me_mapsize >= self->map_limit)
+        return dz_fail(err, DZ_FULL, "'%s' has reached its limit of %zu bytes", self->dir,
+                       self->map_limit);
+    size_t size = info.me_mapsize * 2;
+    self->map_size = size < self->map_limit ? size : self->map_limit;
+    int code = mdb_env_set_mapsize(self->env, self->map_size);
+    return code == 0 ? DZ_OK : kv_fail(err, self->dir, code, "grow the map of");
+}
+
+/* One attempt; *again_out: why it must be tried again (the map, or LMDB itself), or 0. */
+static enum dz_rc
+write_once(struct dz_kv *self, dz_kv_fn *fn, void *arg, int *again_out, struct dz_err *err)
+{
+    struct dz_kv_txn txn = { .kv = self };
+    int code = begin(self, 0, &txn.txn);
+    if (code != 0) {
+        *again_out = code == MDB_PANIC ? code : 0;
+        return kv_fail(err, self->dir, code, "write to");
+    }
+    enum dz_rc rc = fn(&txn, arg, err);
+    if (rc != DZ_OK || txn.is_map_full) {
+        mdb_txn_abort(txn.txn);
+        *again_out = txn.is_map_full ? MDB_MAP_FULL : 0;
+        return rc;
+    }
+    code = mdb_txn_commit(txn.txn);
+    *again_out = code == MDB_MAP_FULL || code == MDB_PANIC ? code : 0;
+    return code == 0 ? DZ_OK : kv_fail(err, self->dir, code, "write to");
+}
+
+enum dz_rc
+dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
+{
+    dz_assert(!self->is_readonly);
+    for (bool was_reattached = false;;) {
+        if (!self->env) {
+            enum dz_rc back = attach(self, err);
+            if (back != DZ_OK)
+                return back;
+        }
+        int again = 0;
+        enum dz_rc rc = write_once(self, fn, arg, &again, err);
+        if (again == 0)
+            return rc;
+        if (again == MDB_PANIC && was_reattached)
+            return rc;
+        rc = again == MDB_PANIC ? reattach(self, err) : grow(self, err);
+        was_reattached |= again == MDB_PANIC;
+        if (rc != DZ_OK)
+            return rc;
+    }
+}
+
+enum dz_rc
+dz_kv_read(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
+{
+    if (!self->env)
+        return dz_fail(err, DZ_IO, "'%s' could not be opened again", self->dir);
+    struct dz_kv_txn txn = { .kv = self };
+    int code = begin(self, MDB_RDONLY, &txn.txn);
+    if (code != 0)
+        return kv_fail(err, self->dir, code, "read");
+    enum dz_rc rc = fn(&txn, arg, err);
+    mdb_txn_abort(txn.txn);
+    return rc;
+}
+
+enum dz_rc
+dz_kv_stat(struct dz_kv *self, struct dz_kv_stat *out, struct dz_err *err)
+{
+    MDB_envinfo info;
+    MDB_stat shape;
+    int dead = 0;
+    int code = mdb_env_info(self->env, &info);
+    if (code == 0)
+        code = mdb_env_stat(self->env, &shape);
+    if (code == 0)
+        code = mdb_reader_check(self->env, &dead);
+    if (code != 0)
+        return kv_fail(err, self->dir, code, "look at");
+    *out = (struct dz_kv_stat){
+        .used_bytes = ((uint64_t) info.me_last_pgno + 1) * shape.ms_psize,
+        .map_bytes = info.me_mapsize,
+        .stale_readers = (unsigned) dead,
+    };
+    return DZ_OK;
+}

@@ -1,0 +1,38 @@
+/* env.h - what the files of this folder share; nobody else includes it. */
+#ifndef DZ_SHARED_KV_ENV_H
+#define DZ_SHARED_KV_ENV_H
+
+#include <lmdb.h>
+
+#include "shared/kv/kv.h"
+
+enum { CRC_LEN = 4, READERS_MAX = 512 };
+
+struct dz_kv {
+    MDB_env *env;              /* owned */
+    char *dir;                 /* owned */
+    char *names[DZ_KV_TABLES]; /* owned */
+    MDB_dbi dbis[DZ_KV_TABLES];
+    bool is_there[DZ_KV_TABLES]; /* false: read-only, and the table was never made */
+    unsigned table_count;
+    size_t map_size, map_limit;
+    bool is_readonly;
+};
+
+struct dz_kv_txn {
+    struct dz_kv *kv;
+    MDB_txn *txn;
+    bool is_map_full; /* the map must grow and the write start again */
+};
+
+/* Open LMDB itself; shared by the handle and by the child that checks. */
+DZ_MUST_USE enum dz_rc kv_env_open(const char *dir, size_t map_size, bool is_readonly,
+                                   MDB_env **env_out, struct dz_err *err);
+
+/* What an LMDB code means to our callers. */
+enum dz_rc kv_fail(struct dz_err *err, const char *dir, int code, const char *what);
+
+/* Strip and check the checksum of a stored value. */
+bool kv_value_ok(MDB_val key, MDB_val stored, struct dz_slice *value_out);
+
+#endif

@@ -1,0 +1,190 @@
+/* Damage done on purpose: whatever the bytes are, the check says so and we live. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "tests/unit/kv/kv_fixture.h"
+
+enum { IMAGES = 60, PAGE = 4096 };
+
+static void
+fill(struct fixture *f)
+{
+    struct dz_kv *kv = open_kv(f);
+    DZ_AUTO(dz_kv_batch_fini) struct dz_kv_batch batch = { 0 };
+    char key[16], value[512];
+    memset(value, 'v', sizeof(value));
+    for (int i = 0; i < 300; i++) {
+        (void) snprintf(key, sizeof(key), "key%04d", i);
+        dz_kv_batch_put(&batch, i % 2 ? TABLE_A : TABLE_B, dz_str(key),
+                        (struct dz_slice){ (uint8_t *) value, sizeof(value) });
+    }
+    assert_ok(dz_kv_batch_commit(&batch, kv, &f->err));
+    dz_kv_close(&kv);
+}
+
+static int
+open_data(struct fixture *f)
+{
+    char path[128];
+    (void) snprintf(path, sizeof(path), "%s/data.mdb", f->dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void
+overwrite(struct fixture *f, off_t at, const void *bytes, size_t len)
+{
+    int fd = open_data(f);
+    assert_int_equal(pwrite(fd, bytes, len, at), (ssize_t) len);
+    (void) close(fd);
+}
+
+static void
+a_sound_directory_is_found_sound(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    assert_ok(dz_kv_check(f->dir, 0, &f->err));
+    assert_ok(dz_kv_check(f->dir, 5, &f->err));
+}
+
+static void
+a_directory_that_is_not_there_is_absent(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_ABSENT);
+}
+
+static void
+a_changed_byte_of_a_value_is_found(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    int fd = open_data(f);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    char *all = dz_alloc0(1, (size_t) st.st_size);
+    assert_int_equal(pread(fd, all, (size_t) st.st_size, 0), st.st_size);
+    for (off_t page = 0; page < st.st_size; page += PAGE) { /* some pages are free ones */
+        char *hit = memmem(all + page, PAGE, "vvvvvvvv", 8);
+        if (hit)
+            assert_int_equal(pwrite(fd, "X", 1, hit - all + 3), 1);
+    }
+    (void) close(fd);
+    free(all);
+    assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_CORRUPT);
+    assert_non_null(strstr(f->err.text, f->dir));
+}
+
+static void
+a_file_cut_short_is_found_without_a_signal(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    int fd = open_data(f);
+    assert_int_equal(ftruncate(fd, 5 * PAGE), 0);
+    (void) close(fd);
+    struct dz_kv *kv = NULL;
+    assert_int_equal(dz_kv_open(f->dir, &OPTS, &kv, &f->err), DZ_CORRUPT);
+    assert_non_null(strstr(f->err.text, "cut short"));
+}
+
+static void
+a_file_of_something_else_is_found(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    char text[2 * PAGE];
+    memset(text, '#', sizeof(text));
+    overwrite(f, 0, text, sizeof(text));
+    assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_CORRUPT);
+}
+
+static void
+a_damaged_directory_is_put_aside_and_a_new_one_made(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    char text[2 * PAGE];
+    memset(text, '#', sizeof(text));
+    overwrite(f, 0, text, sizeof(text));
+    struct dz_kv_opts opts = OPTS;
+    opts.check_ms = 1000;
+    struct dz_kv *kv = NULL;
+    DZ_AUTO(dz_free) char *bad = NULL;
+    assert_ok(dz_kv_open_or_replace(f->dir, &opts, &kv, &bad, &f->err));
+    assert_non_null(bad);
+    assert_string_equal(bad + strlen(f->dir), ".bad-1");
+    assert_int_equal(access(bad, F_OK), 0);
+    assert_int_equal(get(f, kv, "key0001").rc, DZ_ABSENT);
+    put(f, kv, "works", "yes");
+    dz_kv_close(&kv);
+}
+
+static void
+a_good_one_that_took_its_place_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    char *moved = NULL;
+    assert_ok(dz_kv_quarantine(f->dir, &moved, &f->err));
+    assert_null(moved);
+    assert_ok(dz_kv_check(f->dir, 0, &f->err));
+}
+
+/* xorshift: the same images in every run */
+static uint32_t
+draw(uint32_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+static void
+random_damage_never_harms_the_one_who_asks(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t seed = 20;
+    fill(f);
+    int fd = open_data(f);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    size_t len = (size_t) st.st_size;
+    uint8_t *good = dz_alloc0(1, len);
+    assert_int_equal(pread(fd, good, len, 0), (ssize_t) len);
+    unsigned found = 0;
+    for (int i = 0; i < IMAGES; i++) {
+        assert_int_equal(pwrite(fd, good, len, 0), (ssize_t) len);
+        for (int k = 0; k < 24; k++) {
+            uint8_t byte = (uint8_t) draw(&seed);
+            /* half of them into page headers, where they hurt most */
+            off_t at = k % 2 ? (off_t) (draw(&seed) % len)
+                             : (off_t) (draw(&seed) % (len / PAGE) * PAGE + draw(&seed) % 160);
+            assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        }
+        found += dz_kv_check(f->dir, 0, &f->err) != DZ_OK;
+    }
+    assert_true(found > IMAGES / 2);
+    (void) close(fd);
+    free(good);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_sound_directory_is_found_sound),
+        T(a_directory_that_is_not_there_is_absent),
+        T(a_changed_byte_of_a_value_is_found),
+        T(a_file_cut_short_is_found_without_a_signal),
+        T(a_file_of_something_else_is_found),
+        T(a_damaged_directory_is_put_aside_and_a_new_one_made),
+        T(a_good_one_that_took_its_place_is_left_alone),
+        T(random_damage_never_harms_the_one_who_asks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

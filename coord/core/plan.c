@@ -1,0 +1,410 @@
+/* plan.c - free tests, and the parts of units that slots work on.
+ *
+ * The set of free tests is `is_taken`, a bit for each.  Parts (ranges of positions) only say where
+ * to look: a slot's own, the units not begun, and `loose` ones that came back.  A test that is free
+ * lies in at least one part; one that lies in two is given once, since taking tests the bit. */
+#include "coord/core/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/core/units.h"
+#include "coord/core/victims.h"
+
+enum {
+    STEAL_MIN_US = 2000,    /* a shorter rest is not worth setting fixtures up a second time */
+    UNKNOWN_US = 10000,     /* what a test is believed to take before any was seen */
+    RECENT_WEIGHT = 4,      /* a slot's recent mean moves by 1/4 with each test */
+    CLASS_SEARCH_MAX = 256, /* positions looked at for a class boundary near the cut */
+};
+
+struct part {
+    uint32_t lo, hi; /* positions */
+    bool is_tied;
+};
+
+struct loose_part {
+    struct part part;
+    uint32_t avoid; /* slot, or PLAN_NO_SLOT */
+};
+
+struct plan_slot {
+    struct part part;
+    dz_us recent_us; /* decayed mean of what its tests took, 0 none */
+    bool is_open;
+};
+
+struct plan {
+    struct units units;
+    uint8_t *is_taken; /* owned; bit per test */
+    size_t next_unit;
+    struct loose_part *loose; /* owned; a stack */
+    size_t loose_count, loose_cap;
+    struct plan_slot *slots; /* owned */
+    size_t slot_count, open_count;
+    struct victims victims; /* open slots whose part others may cut */
+    size_t free_count;
+    uint64_t free_us;
+    uint64_t seen_us, seen_count; /* of finished tests */
+};
+
+struct plan *
+plan_new(const struct coord_test *tests, size_t count, enum coord_placement placement,
+         bool keep_order)
+{
+    struct plan *self = dz_alloc0(1, sizeof(*self));
+    units_init(&self->units, tests, count, placement, keep_order);
+    self->is_taken = dz_alloc0(count / 8 + 1, 1);
+    self->free_count = count;
+    self->free_us = self->units.sum[count];
+    return self;
+}
+
+void
+plan_destroy(struct plan **self_p)
+{
+    struct plan *self = dz_move(*self_p);
+    if (!self)
+        return;
+    units_fini(&self->units);
+    victims_fini(&self->victims);
+    free(self->is_taken);
+    free(self->loose);
+    free(self->slots);
+    free(self);
+}
+
+/* ------------------------------------------------------------------ costs */
+
+static dz_us
+mean_us(const struct plan *self)
+{
+    if (self->seen_count == 0)
+        return UNKNOWN_US;
+    uint64_t mean = self->seen_us / self->seen_count;
+    return mean ? (dz_us) mean : 1;
+}
+
+static uint64_t
+known_us(const struct plan *self, uint32_t test)
+{
+    uint32_t pos = self->units.pos[test];
+    return self->units.sum[pos + 1] - self->units.sum[pos];
+}
+
+dz_us
+plan_cost_us(const struct plan *self, uint32_t slot, uint32_t test)
+{
+    if (!self->units.is_blind)
+        return (dz_us) known_us(self, test);
+    dz_us recent = slot < self->slot_count ? self->slots[slot].recent_us : 0;
+    return recent ? recent : mean_us(self);
+}
+
+static uint64_t
+part_us(const struct plan *self, const struct part *part)
+{
+    if (self->units.is_blind)
+        return (uint64_t) (part->hi - part->lo) * (uint64_t) mean_us(self);
+    return self->units.sum[part->hi] - self->units.sum[part->lo];
+}
+
+size_t
+plan_free(const struct plan *self)
+{
+    return self->free_count;
+}
+
+dz_us
+plan_free_us(const struct plan *self)
+{
+    if (self->units.is_blind)
+        return (dz_us) self->free_count * mean_us(self);
+    return (dz_us) self->free_us;
+}
+
+void
+plan_observe(struct plan *self, uint32_t slot, dz_us took_us)
+{
+    struct plan_slot *at = &self->slots[slot];
+    at->recent_us =
+        at->recent_us ? at->recent_us + (took_us - at->recent_us) / RECENT_WEIGHT : took_us;
+    if (at->recent_us < 1)
+        at->recent_us = 1;
+    self->seen_us += (uint64_t) took_us;
+    self->seen_count++;
+}
+
+/* ------------------------------------------------------------------ the set of free tests */
+
+static bool
+take(struct plan *self, uint32_t test)
+{
+    if (bit_is_set(self->is_taken, test))
+        return false;
+    bit_set(self->is_taken, test);
+    self->free_count--;
+    self->free_us -= known_us(self, test);
+    return true;
+}
+
+static bool
+give(struct plan *self, uint32_t test)
+{
+    if (!bit_is_set(self->is_taken, test))
+        return false;
+    bit_clear(self->is_taken, test);
+    self->free_count++;
+    self->free_us += known_us(self, test);
+    return true;
+}
+
+void
+plan_skip(struct plan *self, uint32_t test)
+{
+    (void) take(self, test); /* false: it was taken before */
+}
+
+/* ------------------------------------------------------------------ slots and parts */
+
+void
+plan_open(struct plan *self, uint32_t slot)
+{
+    if (slot >= self->slot_count) {
+        size_t count = self->slot_count * 2 > slot ? self->slot_count * 2 : slot + 1;
+        self->slots = dz_realloc(self->slots, count, sizeof(*self->slots));
+        memset(self->slots + self->slot_count, 0,
+               (count - self->slot_count) * sizeof(*self->slots));
+        self->slot_count = count;
+        victims_reserve(&self->victims, count);
+    }
+    self->open_count += !self->slots[slot].is_open;
+    self->slots[slot].is_open = true;
+}
+
+static void
+loosen(struct plan *self, struct part part, uint32_t avoid)
+{
+    if (part.lo == part.hi)
+        return;
+    if (self->loose_count == self->loose_cap) {
+        self->loose_cap = self->loose_cap ? self->loose_cap * 2 : 16;
+        self->loose = dz_realloc(self->loose, self->loose_cap, sizeof(*self->loose));
+    }
+    self->loose[self->loose_count++] = (struct loose_part){ part, avoid };
+}
+
+void
+plan_let_go(struct plan *self, uint32_t slot)
+{
+    struct plan_slot *at = &self->slots[slot];
+    loosen(self, at->part, PLAN_NO_SLOT);
+    at->part.lo = at->part.hi;
+    victims_drop(&self->victims, slot);
+}
+
+void
+plan_close(struct plan *self, uint32_t slot)
+{
+    if (slot >= self->slot_count || !self->slots[slot].is_open)
+        return;
+    plan_let_go(self, slot);
+    self->slots[slot].is_open = false;
+    self->open_count--;
+}
+
+static void
+work_on(struct plan *self, uint32_t slot, struct part part)
+{
+    self->slots[slot].part = part;
+    if (part.is_tied)
+        victims_drop(&self->victims, slot);
+    else
+        victims_put(&self->victims, slot, part_us(self, &part));
+}
+
+/* ------------------------------------------------------------------ where a slot finds work */
+
+static bool
+find_loose(struct plan *self, uint32_t slot)
+{
+    bool is_alone = self->open_count <= 1;
+    for (size_t i = self->loose_count; i-- > 0;) {
+        struct loose_part found = self->loose[i];
+        if (found.avoid == slot && !is_alone)
+            continue;
+        self->loose[i] = self->loose[--self->loose_count];
+        work_on(self, slot, found.part);
+        return true;
+    }
+    return false;
+}
+
+static bool
+find_unit(struct plan *self, uint32_t slot)
+{
+    if (self->next_unit == self->units.unit_count)
+        return false;
+    const struct unit *unit = &self->units.list[self->next_unit++];
+    work_on(self, slot, (struct part){ unit->lo, unit->hi, unit->is_tied });
+    return true;
+}
+
+/* The position where half of the expected time lies behind. */
+static uint32_t
+middle_of(const struct plan *self, const struct part *part)
+{
+    if (self->units.is_blind)
+        return part->lo + (part->hi - part->lo) / 2;
+    const uint64_t *sum = self->units.sum;
+    uint64_t half = sum[part->lo] + (sum[part->hi] - sum[part->lo]) / 2;
+    uint32_t lo = part->lo;
+    uint32_t hi = part->hi - 1; /* so the thief gets at least one test */
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (sum[mid] < half)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* A class that begins within a quarter of the part around `cut`, or `cut` itself. */
+static uint32_t
+at_class(const struct plan *self, const struct part *part, uint32_t cut)
+{
+    uint32_t reach = (part->hi - part->lo) / 4;
+    if (reach > CLASS_SEARCH_MAX)
+        reach = CLASS_SEARCH_MAX;
+    for (uint32_t off = 0; off <= reach; off++) {
+        if (cut + off < part->hi && bit_is_set(self->units.opens, cut + off))
+            return cut + off;
+        if (cut >= part->lo + off && cut - off > part->lo &&
+            bit_is_set(self->units.opens, cut - off))
+            return cut - off;
+    }
+    return cut;
+}
+
+static bool
+steal(struct plan *self, uint32_t thief)
+{
+    for (;;) {
+        const struct victim *top = victims_top(&self->victims);
+        if (!top || top->left_us < STEAL_MIN_US)
+            return false;
+        uint32_t slot = top->slot;
+        struct part *rest = &self->slots[slot].part;
+        uint64_t left_us = part_us(self, rest);
+        if (rest->lo == rest->hi || slot == thief) {
+            victims_drop(&self->victims, slot);
+            continue;
+        }
+        if (left_us < top->left_us) { /* an old figure: sort it in again */
+            victims_put(&self->victims, slot, left_us);
+            continue;
+        }
+        uint32_t cut = at_class(self, rest, middle_of(self, rest));
+        struct part taken = { cut, rest->hi, false };
+        rest->hi = cut;
+        victims_put(&self->victims, slot, part_us(self, rest));
+        work_on(self, thief, taken);
+        return true;
+    }
+}
+
+static bool
+find_work(struct plan *self, uint32_t slot)
+{
+    return find_loose(self, slot) || find_unit(self, slot) || steal(self, slot);
+}
+
+static bool
+take_next(struct plan *self, uint32_t slot, uint32_t *test_out)
+{
+    do {
+        struct part *part = &self->slots[slot].part;
+        while (part->lo < part->hi) {
+            *test_out = self->units.seq[part->lo++];
+            if (take(self, *test_out))
+                return true;
+        }
+    } while (find_work(self, slot));
+    return false;
+}
+
+size_t
+plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max, uint32_t *tests_out)
+{
+    dz_assert(slot < self->slot_count && self->slots[slot].is_open);
+    size_t count = 0;
+    dz_us cost = 0;
+    while (count < max && (count == 0 || cost < budget_us) && self->free_count > 0) {
+        if (!take_next(self, slot, &tests_out[count]))
+            break;
+        cost += plan_cost_us(self, slot, tests_out[count]);
+        count++;
+    }
+    return count;
+}
+
+bool
+plan_has_more(const struct plan *self, uint32_t slot)
+{
+    const struct part *part = &self->slots[slot].part;
+    const struct victim *top = victims_top(&self->victims);
+    if (self->free_count == 0)
+        return false;
+    return part->lo < part->hi || self->loose_count > 0 ||
+           self->next_unit < self->units.unit_count ||
+           (top && top->slot != slot && top->left_us >= STEAL_MIN_US);
+}
+
+/* ------------------------------------------------------------------ what comes back */
+
+static bool
+adjoins(const struct plan *self, uint32_t slot, uint32_t pos)
+{
+    const struct part *part = &self->slots[slot].part;
+    return part->hi > 0 && pos + 1 == part->lo &&
+           part->is_tied == bit_is_set(self->units.tied, pos);
+}
+
+static void
+return_loose(struct plan *self, uint32_t pos)
+{
+    bool is_tied = bit_is_set(self->units.tied, pos);
+    struct loose_part *last = self->loose_count ? &self->loose[self->loose_count - 1] : NULL;
+    if (last && last->avoid == PLAN_NO_SLOT && last->part.is_tied == is_tied &&
+        last->part.lo == pos + 1)
+        last->part.lo = pos;
+    else
+        loosen(self, (struct part){ pos, pos + 1, is_tied }, PLAN_NO_SLOT);
+}
+
+void
+plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count, bool is_kept)
+{
+    for (size_t i = count; i-- > 0;) { /* the last first: each then adjoins the one before */
+        uint32_t pos = self->units.pos[tests[i]];
+        if (!give(self, tests[i]))
+            continue;
+        if (is_kept && slot < self->slot_count && self->slots[slot].is_open &&
+            adjoins(self, slot, pos)) {
+            struct part part = self->slots[slot].part;
+            part.lo = pos;
+            work_on(self, slot, part);
+        } else {
+            return_loose(self, pos);
+        }
+    }
+}
+
+void
+plan_return_avoiding(struct plan *self, uint32_t test, uint32_t avoid)
+{
+    uint32_t pos = self->units.pos[test];
+    if (give(self, test))
+        loosen(self, (struct part){ pos, pos + 1, bit_is_set(self->units.tied, pos) }, avoid);
+}

@@ -1,0 +1,64 @@
+/* plan.h - which test a slot should run next.
+ *
+ * Pure and replaceable: the rest of the coordinator only knows that every test is either free
+ * (nobody was given it, or it came back) or taken, and asks for the next free ones for a slot.
+ * Whatever a planner does with order, that set is exact: plan_take() never gives a test that is
+ * taken, and gives every free one in the end.
+ *
+ * This one works on units: runs of tests of one module in collection order (so pytest's own
+ * reordering by parametrised fixtures survives), or everything that a placement or an xdist_group
+ * ties together.  Units go out longest first.  A slot works through its unit, takes the next, and
+ * when none is left takes half of the largest rest of another slot, cut at a class where one is
+ * near.  Tied units are never cut.
+ *
+ * Cost    plan_take() is O(1) amortised per test, O(log slots) per unit.  About 18 bytes a test.
+ * Slots   are small numbers chosen by the caller; unknown ones are made on first use. */
+#ifndef DZ_COORD_CORE_PLAN_H
+#define DZ_COORD_CORE_PLAN_H
+
+#include "coord/core/coord.h"
+#include "shared/base/base.h"
+
+struct plan;
+
+enum { PLAN_NO_SLOT = UINT32_MAX };
+
+struct plan *plan_new(const struct coord_test *tests, size_t count, enum coord_placement placement,
+                      bool keep_order);
+void plan_destroy(struct plan **self_p);
+
+/* Give `slot` its next tests: at least one if any can be had, then more while the sum of their
+ * costs is below budget_us, at most `max`.  Returns how many; 0: nothing for this slot now. */
+size_t plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max,
+                 uint32_t *tests_out);
+
+/* Somebody has it already: it is not free any more.  Safe to repeat. */
+void plan_skip(struct plan *self, uint32_t test);
+
+/* Tests that `slot` was given and did not run are free again, in queue order.  is_kept: they go on
+ * with the rest of that slot's unit if they adjoin it; else whoever is next may have them. */
+void plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count,
+                 bool is_kept);
+
+/* A test is free again that should rather run in another slot than `avoid`. */
+void plan_return_avoiding(struct plan *self, uint32_t test, uint32_t avoid);
+
+/* The slot can be given tests / cannot any more; the rest of its unit is anybody's. */
+void plan_open(struct plan *self, uint32_t slot);
+void plan_close(struct plan *self, uint32_t slot);
+
+/* Let others have the rest of this slot's unit: what it runs takes too long. */
+void plan_let_go(struct plan *self, uint32_t slot);
+
+/* A test took so long in this slot. */
+void plan_observe(struct plan *self, uint32_t slot, dz_us took_us);
+
+size_t plan_free(const struct plan *self);   /* tests */
+dz_us plan_free_us(const struct plan *self); /* what they should take */
+dz_us plan_cost_us(const struct plan *self, uint32_t slot, uint32_t test); /* > 0 */
+
+/* Would plan_take() find something for `slot`, as far as can be told cheaply?  May be wrong either
+ * way, so it is good for hints only. */
+bool plan_has_more(const struct plan *self, uint32_t slot);
+
+#endif

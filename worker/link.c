@@ -122,14 +122,14 @@ read_sock(struct link *self)
 static void
 read_life(struct link *self)
 {
-    uint8_t packet[DISCARD];
+    DZ_AUTO(dz_buf_fini) struct dz_buf packet = { 0 };
     int fds[1];
-    size_t fd_count = 0, len = 0;
-    enum dz_rc rc = dz_fd_recv(self->kit.life[0], packet, sizeof(packet), &len, fds, DZ_LEN(fds),
-                               &fd_count);
+    size_t fd_count = 0;
+    enum dz_rc rc = dz_fd_recv(self->kit.life[0], &packet, DISCARD, fds, DZ_LEN(fds), &fd_count,
+                               NULL);
     if (rc == DZ_AGAIN)
         return;
-    if (rc != DZ_OK || len == 0) {
+    if (rc != DZ_OK) {
         self->is_parent_gone = true;
         return;
     }

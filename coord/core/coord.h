@@ -4,8 +4,8 @@
  * (coord/io in production, tests/sim in simulation) to carry out in the order given.  It reads no
  * clock, opens nothing, and the same events at the same times give the same effects.
  *
- * Life     coord_new() -> START -> (PERSIST) -> PERSISTED, MANIFEST and LEDGER in any order ->
- *          it answers every HELLO with LEAD, waits for STATE of the nodes that it expects, then
+ * Life     coord_new() -> START -> (PERSIST) -> PERSISTED; MANIFEST, LEDGER at any time -> it
+ *          answers every HELLO with LEAD, waits for STATE of the nodes that it expects, then
  *          schedules until all tests are counted -> DRAIN -> SEAL -> DONE.  DEPOSED instead of DONE:
  *          a scheduler with a greater epoch exists.
  * Memory   Everything in an event is borrowed for the call.  Everything in effects is borrowed by
@@ -38,7 +38,7 @@ enum { COORD_NODES_MAX = 16384, COORD_TESTS_MAX = 1 << 24 };
 struct coord_cfg {
     struct dz_slice job; /* copied; every message names it */
     uint64_t node;       /* of this node: unique in the job, not 0 */
-    uint64_t inc;        /* of this life of the node: not 0, never used before */
+    uint64_t inc;        /* of this life of the node: greater than those of its earlier lives */
     unsigned
         nodes_expected; /* scheduling starts when so many told their STATE, or after state_us */
     unsigned strikes;   /* deaths of workers after which a test counts as CRASHED; 0 means 1 */
@@ -56,13 +56,21 @@ struct coord_test {
     uint32_t est_us;       /* expected duration, 0 unknown */
 };
 
-/* One row that the ledger holds already (a job that goes on after its scheduler died). */
+/* What the ledger said of one record. */
+struct coord_answer {
+    enum dz_word word; /* STRIKE for what was sent as history */
+    bool is_repeat;    /* it had this very execution already; word is what it was then */
+};
+
+/* One row that the ledger holds already (a job that goes on after its scheduler died).  Counted
+ * rows must be given; history, as far as it is known. */
 struct coord_row {
     struct dz_grant what;
     uint32_t result; /* enum dz_result */
-    uint64_t node;   /* where it was executed */
+    uint64_t node;   /* where it was executed, and in which incarnation */
+    uint64_t inc;
     uint64_t exec;
-    bool counted; /* false: history; a CRASHED of history is a strike */
+    bool is_counted; /* false: history; a CRASHED of history is a strike */
 };
 
 enum coord_event_kind {
@@ -70,7 +78,7 @@ enum coord_event_kind {
     COORD_EV_START,     /* this node was elected: once, first */
     COORD_EV_PERSISTED, /* answer to PERSIST: the epoch's number is on disk */
     COORD_EV_MANIFEST,  /* the node's tests: once */
-    COORD_EV_LEDGER,    /* rows of the ledger, before PERSISTED, if the job is not new */
+    COORD_EV_LEDGER,    /* rows of the ledger, right after MANIFEST, if the job is not new */
     COORD_EV_MESSAGE,   /* bytes that a node sent to the scheduler */
     COORD_EV_COUNTED,   /* answer to COUNT: the rows are durable */
     COORD_EV_SEALED,    /* answer to SEAL */
@@ -89,21 +97,17 @@ struct coord_event {
             uint64_t digest; /* of the sorted ids: the same number in every HELLO of this job */
         } manifest;
         struct {
-            const struct coord_row *rows;
+            const struct coord_row *rows; /* may be given in several events */
             size_t count;
         } ledger;
         struct dz_slice message; /* one frame, without any transport's prefix */
         struct {
-            uint64_t batch; /* that of the COUNT */
-            const bool
-                *is_counted; /* for each row: it is now the counted one of its attempt, or was
-                                     * before; false: another execution is.  Unread for rows that
-                                     * were sent as history */
+            uint64_t batch;                     /* that of the COUNT */
+            const struct coord_answer *answers; /* one for each record, in their order */
         } counted;
         struct {
-            uint64_t count;      /* counted rows that the ledger holds */
-            uint64_t digest;     /* sum of dz_ledger_mix() over them */
-            uint64_t duplicates; /* rows that are neither counted nor strikes */
+            uint64_t count;  /* counted rows that the ledger holds */
+            uint64_t digest; /* sum of dz_ledger_mix() over them */
         } sealed;
         struct {
             uint64_t node;
@@ -119,8 +123,7 @@ struct coord_record {
     uint32_t slot;
     uint64_t node;
     uint64_t inc;
-    uint64_t
-        exec; /* (node, inc, exec) is unique per execution, and is what makes a row idempotent */
+    uint64_t exec;   /* (node, inc, exec) is unique: the ledger knows a repeat by it */
     uint64_t digest; /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
     bool is_history; /* do not count it (a strike that is not the last) */
@@ -138,8 +141,7 @@ enum coord_effect_kind {
     COORD_FX_SEND,    /* to a node, best effort: never wait for it, drop it when the pipe is full */
     COORD_FX_PERSIST, /* write the number to disk, sync, answer PERSISTED */
     COORD_FX_COUNT,   /* write the records to the ledger in one transaction, answer COUNTED; answers
-                       * may come later but in the order of the batches.  A row whose (node, inc,
-                       * exec) the ledger has is answered as it was the first time */
+                       * may come later but in the order of the batches */
     COORD_FX_SEAL,    /* close the ledger, answer SEALED with what it holds */
     COORD_FX_DONE,    /* the job is over, everybody left; nothing follows */
     COORD_FX_DEPOSED, /* a greater epoch exists: stop driving this object, destroy it */

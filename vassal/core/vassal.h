@@ -26,7 +26,7 @@ enum { VASSAL_SLOTS_MAX = 1024, VASSAL_QUEUE_MAX = 128 /* granted and unfinished
 struct vassal_cfg {
     struct dz_slice job; /* copied */
     uint64_t node;       /* unique in the job, not 0 */
-    uint64_t inc;        /* of this life of the agent: not 0, never used before */
+    uint64_t inc;        /* of this life of the agent: greater than those of earlier lives */
     unsigned slots;      /* workers of this node: 1 .. VASSAL_SLOTS_MAX */
     dz_us hb_us;         /* 0: 100 ms; LEAD changes it */
 };

@@ -1,0 +1,31 @@
+"""Pieces that many projects of the contract tests share, and how to read what they noted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Enough tests, each long enough, for both of two workers to get some.
+BUSY = """
+    import time, pytest
+    @pytest.mark.parametrize("n", range(8))
+    def test_busy(n):
+        time.sleep(0.05)
+"""
+
+# noting.py of a project: one line of JSON in a file of this run; safe between processes.
+NOTE = """
+    import json, os
+    def note(name, **values):
+        path = os.environ["DZT_STATE"] + "/note-" + name
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(fd, (json.dumps(values) + "\\n").encode())
+        os.close(fd)
+"""
+
+
+def notes(state: Path, name: str) -> list[dict[str, Any]]:
+    """All that the run whose DZT_STATE is `state` noted under a name."""
+    path = state / f"note-{name}"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

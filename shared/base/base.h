@@ -10,6 +10,14 @@
 #define DZ_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define DZ_LEN(array)   (sizeof(array) / sizeof((array)[0]))
 
+/* Do without the result of a DZ_MUST_USE function, where that is right (say why): to gcc a cast to
+ * void is not enough. */
+#define dz_ignore(call) \
+    do { \
+        __typeof__(call) dz_ignored_ = (call); \
+        (void) dz_ignored_; \
+    } while (0)
+
 /* Run `destroy(&variable)` when the variable leaves scope. */
 #define DZ_AUTO(destroy) __attribute__((cleanup(destroy)))
 

@@ -50,7 +50,7 @@ const char *store_dir(const struct store *self);
 
 /* ------------------------------------------------------------------ one job, being written */
 
-struct job;
+struct store_job;
 
 /* All strings are copied; NULL is "". */
 struct store_begin {
@@ -64,37 +64,46 @@ struct store_begin {
 
 /* Begin a job, with a new long id and the next short id of its project and day. */
 DZ_MUST_USE enum dz_rc store_job_begin(struct store *self, const struct store_begin *begin,
-                                       struct job **job_out, struct dz_err *err);
+                                       struct store_job **job_out, struct dz_err *err);
 /* Take up a job that was begun before, by its long id (an agent that replaces a dead one). */
-DZ_MUST_USE enum dz_rc store_job_reopen(struct store *self, const char *ulid, struct job **job_out,
-                                        struct dz_err *err);
-void store_job_close(struct job **self_p);
+DZ_MUST_USE enum dz_rc store_job_reopen(struct store *self, const char *ulid,
+                                        struct store_job **job_out, struct dz_err *err);
+void store_job_close(struct store_job **self_p);
 
-const char *store_job_ulid(const struct job *self);  /* "01JD8Y7W9QK3T5V2X4Z6B8D0FG" */
-const char *store_job_short(const struct job *self); /* "j10", or "j1201.1" when reopened later */
+const char *store_job_ulid(const struct store_job *self); /* "01JD8Y7W9QK3T5V2X4Z6B8D0FG" */
+const char *
+store_job_short(const struct store_job *self); /* "j10", or "j1201.1" when reopened later */
 
 /* The job's tests, sorted by memcmp() of their ids, no two equal.  Again with the same ids: fine;
  * EXISTS: the job has other ones.  240,000 ids cost about 50 ms, or 10 when an earlier job of any
  * project had the same list.  CORRUPT: not sorted, or two equal. */
-DZ_MUST_USE enum dz_rc store_job_put_manifest(struct job *self, const struct dz_slice *ids,
+DZ_MUST_USE enum dz_rc store_job_put_manifest(struct store_job *self, const struct dz_slice *ids,
                                               uint32_t count, struct dz_err *err);
 
-/* One execution. */
+/* One execution.  (node, inc, exec) names it for ever: the node, its incarnation, and a number
+ * that this incarnation gives out once. */
 struct store_result {
     uint32_t test, attempt;
-    uint64_t exec; /* tells executions of one (test, attempt) apart, for ever: put the node's
-                    * incarnation and the worker's life into its high bits */
+    uint64_t node, inc, exec;
     enum dz_result result;
-    uint32_t node, worker;
+    uint32_t worker;
     int64_t start_us;
     int64_t setup_us, call_us, teardown_us; /* spans of time */
-    bool is_strike; /* a worker's death with this test running, not the last allowed: history */
+    bool is_strike;       /* a worker's death with this test running, not the last one: history */
     enum dz_cause cause;  /* of CRASHED and TIMEOUT */
     uint32_t signal;      /* that killed the worker, or 0 */
-    struct dz_slice text; /* first line: for lists; the whole: traceback, stacks.  May be empty */
+    struct dz_slice text; /* as struct store_text; may be empty, and may come later as one */
     /* answers */
     enum dz_word word;
     bool is_repeat; /* this very execution was here already; `word` is what it was then */
+};
+
+/* What an execution said for people.  First line: why, for lists; all of it: traceback, stacks.
+ * May come before, with or after its result, which need not be from the same process. */
+struct store_text {
+    uint32_t test, attempt;
+    uint64_t node, inc, exec;
+    struct dz_slice text;
 };
 
 enum store_log_kind {
@@ -110,7 +119,8 @@ struct store_log {
     uint64_t source, seq;
     enum store_log_kind kind;
     int64_t first_us, last_us;
-    uint32_t node, worker;  /* STORE_NO_WORKER: the agent itself */
+    uint64_t node;
+    uint32_t worker;        /* STORE_NO_WORKER: the agent itself */
     uint32_t thread;        /* number of the thread that wrote, 0: not known */
     uint32_t test, attempt; /* STORE_NO_TEST: between tests */
     struct dz_slice text;
@@ -122,7 +132,8 @@ struct store_span {
     uint64_t source, seq; /* as above */
     uint64_t id, parent;  /* within the source; parent 0: the test, or the job */
     int64_t start_us, end_us;
-    uint32_t node, worker, test, attempt;
+    uint64_t node;
+    uint32_t worker, test, attempt;
     enum dz_result result;
     struct dz_slice type, name; /* "fixture", "db" */
     bool is_repeat;             /* answer */
@@ -130,18 +141,19 @@ struct store_span {
 
 struct store_batch {
     struct store_result *results;
+    struct store_text *texts;
     struct store_log *logs;
     struct store_span *spans;
-    uint32_t result_count, log_count, span_count;
+    uint32_t result_count, text_count, log_count, span_count;
 };
 
 /* One transaction, one sync.  Results need the manifest.  LIMIT: a record or the batch is out of
  * bounds.  REFUSED: results, and the job is sealed. */
-DZ_MUST_USE enum dz_rc store_job_append(struct job *self, struct store_batch *batch,
+DZ_MUST_USE enum dz_rc store_job_append(struct store_job *self, struct store_batch *batch,
                                         struct dz_err *err);
 
 /* The greatest seq stored of a stream, 0: none. */
-uint64_t store_job_seen(struct job *self, uint64_t source);
+uint64_t store_job_seen(struct store_job *self, uint64_t source);
 
 /* What the ledger holds now, appends of other processes included. */
 struct store_ledger {
@@ -151,13 +163,13 @@ struct store_ledger {
     uint32_t tests_counted;        /* tests that have at least one row */
     uint32_t verdicts[DZ_RESULTS]; /* tests by verdict; NONE: no row yet */
 };
-DZ_MUST_USE enum dz_rc store_job_ledger(struct job *self, struct store_ledger *out,
+DZ_MUST_USE enum dz_rc store_job_ledger(struct store_job *self, struct store_ledger *out,
                                         struct dz_err *err);
 
-/* Every counted row, in no special order; for an agent that takes the job up again. */
-typedef void store_row_fn(void *arg, uint32_t test, uint32_t attempt, uint64_t exec,
-                          enum dz_result result);
-DZ_MUST_USE enum dz_rc store_job_each_row(struct job *self, store_row_fn *fn, void *arg,
+/* Every execution in the order of arrival, with its word and without its text; for an agent that
+ * takes the job up again. */
+typedef void store_row_fn(void *arg, const struct store_result *row);
+DZ_MUST_USE enum dz_rc store_job_each_row(struct store_job *self, store_row_fn *fn, void *arg,
                                           struct dz_err *err);
 
 /* The end.  Counts are what the mesh says; the store compares counted and digest with its own. */
@@ -171,7 +183,7 @@ struct store_seal {
 
 /* Close the ledger and learn the tests' durations.  Again with the same numbers: fine.
  * CORRUPT: counted or digest differ; the job is sealed nevertheless and marked so. */
-DZ_MUST_USE enum dz_rc store_job_seal(struct job *self, const struct store_seal *seal,
+DZ_MUST_USE enum dz_rc store_job_seal(struct store_job *self, const struct store_seal *seal,
                                       struct dz_err *err);
 
 /* A test's verdict from the results of its counted attempts, in order (NONE: no row), and
@@ -256,7 +268,6 @@ struct store_test {
     int64_t start_us, setup_us, call_us, teardown_us; /* likewise */
     enum dz_cause cause;
     uint32_t signal;
-    bool has_text;
 };
 
 DZ_MUST_USE enum dz_rc store_view_load(struct store *self, const char *ulid,
@@ -272,17 +283,18 @@ DZ_MUST_USE enum dz_rc store_view_text(struct store_view *self, uint32_t test, c
                                        size_t *len_out, struct dz_err *err);
 
 /* Every execution of a test, history too, in the order of arrival. */
-typedef void store_exec_fn(void *arg, const struct store_result *result);
-DZ_MUST_USE enum dz_rc store_view_executions(struct store_view *self, uint32_t test,
-                                             store_exec_fn *fn, void *arg, struct dz_err *err);
+void store_view_executions(const struct store_view *self, uint32_t test, store_row_fn *fn,
+                           void *arg);
+uint32_t store_view_nodes(const struct store_view *self);
+uint32_t store_view_node(const struct store_view *self, uint64_t node); /* its number */
 
 /* A job's log over all workers, in time order; again after its end for what has come since. */
 struct store_logs;
 
 struct store_log_filter {
-    int64_t since_us;         /* 0: all */
-    int node, worker, thread; /* -1: all; worker -2: the agent's notes only */
-    const uint8_t *tests;     /* one bit a test, NULL: all; borrowed while the reader lives */
+    int64_t since_us;     /* 0: all */
+    int worker, thread;   /* -1: all; worker -2: the agent's notes only */
+    const uint8_t *tests; /* one bit a test, NULL: all; borrowed while the reader lives */
     uint32_t test_count;
 };
 DZ_MUST_USE enum dz_rc store_logs_open(struct store *self, const char *ulid,

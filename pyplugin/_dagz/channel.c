@@ -69,7 +69,7 @@ send_some(int fd, struct dz_slice bytes, const int *fds, size_t fd_count)
     if (fd_count > 0) {
         head.msg_control = control.space;
         head.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&head);
+        struct cmsghdr *cmsg = &control.align; /* CMSG_FIRSTHDR of this very buffer */
         cmsg->cmsg_level = SOL_SOCKET;
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);

@@ -1,0 +1,157 @@
+"""The agent process as the controller sees it: started, watched, replaced when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+from dagz import _dagz, nursery
+
+RESTARTS_MAX = 3
+SILENCE_S = 10.0  # an agent says `alive` every second
+END_S = 5.0  # an agent that was told to end has this long
+
+
+class AgentLost(Exception):
+    """The agent died more often than it is replaced."""
+
+
+class Agent:
+    """One dagz-agent at a time, and the life-line to the seed.
+
+    Owns the channel, the life-line and the child processes.
+    """
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.pid = 0
+        self.seed_pid = 0
+        self.life = -1
+        self.channel: _dagz.Channel | None = None
+        self.fields: dict[str, Any] = {}
+        self.inputs: bytes | None = None
+        self.restarts = 0
+        self.heard = time.monotonic()
+
+    def start(self, seed_end: socket.socket) -> None:
+        """Start the program; `seed_end`, its channel to the seed, is closed here."""
+        ours, theirs = socket.socketpair()
+        with theirs, seed_end:
+            args = ["--controller-fd", "3", "--seed-fd", "4"]
+            self.pid = _dagz.spawn(self.program, args, [theirs.fileno(), seed_end.fileno()])
+        self.channel = _dagz.Channel(ours.detach())
+        self.heard = time.monotonic()
+
+    def forget(self) -> None:
+        """In a forked process: the channel is not ours."""
+        if self.channel is not None:
+            self.channel.close()
+
+    def adopt_seed(self, pid: int, life: int) -> None:
+        self.seed_pid = pid
+        self.life = life
+
+    # ------------------------------------------------------------ talking
+
+    def begin(self, fields: dict[str, Any]) -> None:
+        """What to run; said again to every agent that takes over."""
+        self.fields = fields
+        self.say("start", *fields.values())
+
+    def send_inputs(self, inputs: bytes) -> None:
+        self.inputs = inputs
+        self.say("relay", _dagz.ROLE_ZYGOTE, 0, _dagz.ROLE_CONTROLLER, inputs)
+
+    def say(self, *message: object) -> None:
+        """To the agent; a dead one is noticed by :meth:`hear`."""
+        if self.channel is not None:
+            with contextlib.suppress(OSError):
+                self.channel.send(*message)
+
+    def hear(self, timeout_ms: int) -> list[tuple]:
+        """Messages that came within the time.  A dead or silent agent is replaced.
+
+        Raises AgentLost after the last replacement.
+        """
+        if self.channel is None:
+            raise AgentLost
+        try:
+            messages = self.channel.recv(timeout_ms)
+        except (EOFError, ValueError):
+            self.replace()
+            return [("replaced", self.restarts)]
+        if messages:
+            self.heard = time.monotonic()
+        elif time.monotonic() - self.heard > SILENCE_S:
+            self.replace()
+            return [("replaced", self.restarts)]
+        return messages
+
+    def replace(self) -> None:
+        """A new agent for the same job, and new channels for everyone who spoke to the old one."""
+        self.kill()
+        self.restarts += 1
+        if self.restarts > RESTARTS_MAX or not self.fields:
+            raise AgentLost
+        seed_end, agent_end = socket.socketpair()
+        self.start(agent_end)
+        self.fields["incarnation"] += 1
+        self.say("start", *self.fields.values())
+        with seed_end, contextlib.suppress(OSError):
+            nursery.send_channel(self.life, seed_end.fileno())
+        if self.inputs is not None:
+            self.send_inputs(self.inputs)
+
+    # ------------------------------------------------------------ ending
+
+    def kill(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        end_child(self.pid, 0.0)
+        self.pid = 0
+
+    def close(self, exit_code: int = 0) -> None:
+        """Everything is done or given up: end the agent, then the seed.  May be repeated."""
+        self.say("bye", exit_code)
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        end_child(self.pid, END_S)
+        if self.life >= 0:
+            os.close(self.life)
+            self.life = -1
+        end_child(self.seed_pid, END_S)
+        self.pid = self.seed_pid = 0
+
+
+def end_child(pid: int, patience_s: float) -> None:
+    """Reap a child; after `patience_s` seconds it is killed first."""
+    if not pid:
+        return
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        if patience_s and not exited_within(pid, patience_s):
+            patience_s = 0
+        if not patience_s:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def exited_within(pid: int, seconds: float) -> bool:
+    """Whether the child ended in time; it is not reaped."""
+    import select
+
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(int(seconds * 1000)))
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,474 @@
+"""The controller: the pytest that was started.  It imports no test module; it shows what workers did.
+
+Reports come back from the agent and go through pytest's own hooks, so that every reporter works as if the
+tests had run here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import marshal
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.reports import TestReport
+
+from dagz import _dagz, reports, settings, start, xdist
+from dagz.agent import Agent, AgentLost
+from dagz.terminal import Ui
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+POLL_MS = 200
+PATIENCE_S = 3.0  # after SIGTERM: running tests have this long
+EXIT_OF_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+EXIT_ACCOUNTING = 16
+
+
+class Deselected:
+    """Stands for a test that the zygote deselected; reporters count these."""
+
+    nodeid = ""
+    name = ""
+
+
+class Controller:
+    """The plugin of the process that the user started."""
+
+    def __init__(
+        self, config: pytest.Config, chosen: settings.Settings, agent: Agent, testrun_uid: str
+    ) -> None:
+        self.config = config
+        self.settings = chosen
+        self.agent = agent
+        self.testrun_uid = testrun_uid
+        self.manager = xdist.NodeManager(config, testrun_uid)
+        self.nodes: dict[int, xdist.Node] = {}
+        self.ui = Ui(config, chosen)
+        self.session: pytest.Session | None = None
+        self.job: dict[str, Any] = {}
+        self.collected: dict[str, Any] | None = None
+        self.done: dict[str, int | str] | None = None
+        self.seen: set[tuple[int, int, int, int]] = set()
+        self.end: dict[str, Any] | None = None  # pytest.exit() or Ctrl-C in a test
+        self.interrupts = 0
+        self.signal = 0
+        self.signal_time = 0.0
+        self.stop_said = -1
+        self.old_handlers: dict[int, Any] = {}
+        self.is_lost = False
+        self.started = time.monotonic()
+        config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
+        config.pluginmanager.register(self, "dagz_controller")
+        xdist.pretend_controller(config, chosen.workers)
+        agent.begin(start.start_fields(config, chosen))
+
+    # ------------------------------------------------------------ configuration
+
+    def conftests_loaded(self, outcome: Any) -> None:
+        if outcome.excinfo is not None:
+            self.agent.close(4)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
+        try:
+            yield
+        finally:
+            self.ui.close()
+            self.restore_signals()
+            self.agent.close()
+
+    def pytest_report_header(self) -> list[str]:
+        return [self.settings.mapped and f"dagz: {self.settings.mapped}"] if self.settings.mapped else []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.session = session
+        self.ui.attach()
+        hook = self.config.hook
+        count = self.settings.workers
+        self.manager.specs = [xdist.Spec(f"gw{num}") for num in range(count)]
+        hook.pytest_xdist_setupnodes(config=self.config, specs=self.manager.specs)
+        for num in range(count):
+            node = self.nodes[num] = xdist.Node(self.manager, f"gw{num}", count)
+            hook.pytest_xdist_newgateway(gateway=node.gateway)
+            hook.pytest_configure_node(node=node)
+        if hook.pytest_xdist_make_scheduler.get_hookimpls():
+            self.ui.note(1, "a plugin's pytest_xdist_make_scheduler is ignored: dagz schedules")
+        self.agent.send_inputs(
+            reports.dumps(
+                {
+                    "nodes": {f"gw{num}": node.workerinput for num, node in self.nodes.items()},
+                    "basetemp": self.basetemp(),
+                    "markup": self.ui.markup,
+                    "width": self.ui.width,
+                }
+            )
+        )
+
+    def basetemp(self) -> str:
+        factory = getattr(self.config, "_tmp_path_factory", None)
+        if factory is not None:
+            return str(factory.getbasetemp())
+        import tempfile
+
+        return tempfile.mkdtemp(prefix="dagz-")
+
+    # ------------------------------------------------------------ signals
+
+    def take_signals(self) -> None:
+        """From now on signals set flags: a report that is being shown is shown to its end."""
+        for number in (signal.SIGINT, *EXIT_OF_SIGNAL):
+            with contextlib.suppress(ValueError):  # not in the main thread
+                self.old_handlers[number] = signal.signal(number, self.on_signal)
+
+    def restore_signals(self) -> None:
+        for number, handler in self.old_handlers.items():
+            with contextlib.suppress(ValueError, TypeError):
+                signal.signal(number, handler)
+        self.old_handlers = {}
+
+    def on_signal(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT:
+            self.interrupts += 1
+        elif not self.signal:
+            self.signal = number
+            self.signal_time = time.monotonic()
+
+    def obey_signals(self) -> None:
+        if self.interrupts == 1 and self.stop_said < 0:
+            self.ui.note(0, "finishing the running tests; Ctrl-C again stops them now")
+            self.stop(0, "Ctrl-C")
+        elif self.interrupts > 1:
+            self.stop(1, "Ctrl-C")
+        if self.signal:
+            name = signal.Signals(self.signal).name
+            late = time.monotonic() - self.signal_time > PATIENCE_S
+            self.stop(1 if late else 0, name)
+
+    def stop(self, how: int, reason: str) -> None:
+        if how > self.stop_said:
+            self.stop_said = how
+            self.agent.say("stop", how, reason)
+
+    # ------------------------------------------------------------ collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Wait for the zygote's collection and show it as if it had been done here."""
+        self.take_signals()
+        while self.collected is None and self.done is None and self.end is None:
+            self.turn()
+            if self.interrupts or self.signal:
+                self.stop(1, "interrupted")
+        self.raise_end()
+        if self.collected is not None:
+            self.show_collected(session, self.collected)
+        return True
+
+    def show_collected(self, session: pytest.Session, body: dict[str, Any]) -> None:
+        hook = self.config.hook
+        for data in body["reports"]:
+            report = hook.pytest_report_from_serializable(config=self.config, data=data)
+            hook.pytest_collectreport(report=report)
+        for data in body["warnings"]:
+            self.replay_warning(data)
+        if body["deselected"]:
+            hook.pytest_deselected(items=[Deselected()] * body["deselected"])
+        session.testscollected = body["total"]
+        newest = self.config.pluginmanager.getplugin("nfplugin")
+        if newest is not None:
+            hook.pytest_sessionfinish._remove_plugin(newest)  # the zygote keeps its cache
+        stepwise = self.config.pluginmanager.getplugin("stepwiseplugin")
+        if body["stepwise_count"] is not None and hasattr(stepwise, "cached_info"):
+            stepwise.cached_info.last_test_count = body["stepwise_count"]
+        self.ui.collected(body)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop or body["shouldstop"]:
+            raise session.Interrupted(session.shouldstop or body["shouldstop"])
+        if session.testsfailed and not self.config.option.continue_on_collection_errors:
+            plural = "" if session.testsfailed == 1 else "s"
+            raise session.Interrupted(f"{session.testsfailed} error{plural} during collection")
+
+    def replay_warning(self, data: dict[str, Any]) -> None:
+        self.config.hook.pytest_warning_recorded.call_historic(
+            kwargs=reports.unpack_warning(data)
+        )
+
+    # ------------------------------------------------------------ the loop
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        while self.done is None:
+            self.turn()
+            if session.shouldfail or session.shouldstop:
+                self.stop(0, str(session.shouldfail or session.shouldstop))
+            if self.end is not None:
+                self.stop(0, self.end["text"] or "pytest.exit")
+        self.ui.finished()
+        self.raise_end()
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        return True
+
+    def turn(self) -> None:
+        """Hear the agent once, deal with what it said, and keep the terminal alive."""
+        try:
+            messages = self.agent.hear(POLL_MS if not self.ui.is_live else POLL_MS // 2)
+        except AgentLost:
+            self.is_lost = True
+            self.ui.note(2, "the agent died too often; the run stops here")
+            self.end = self.end or {
+                "kind": "exit",
+                "text": "dagz: the agent died too often",
+                "code": 3,
+            }
+            self.done = self.done or {}
+            return
+        for message in messages:
+            getattr(self, f"on_{message[0]}", self.on_other)(*message[1:])
+        self.obey_signals()
+        self.ui.tick()
+
+    def raise_end(self) -> None:
+        """End as plain pytest would have: with the exception that ended the run."""
+        if self.signal:
+            name = signal.Signals(self.signal).name
+            pytest.exit(f"terminated by {name}", returncode=EXIT_OF_SIGNAL[self.signal])
+        if self.end is not None:
+            end = self.end
+            if end["kind"] == "exit":
+                pytest.exit(end["text"], returncode=end["code"])
+            if end["kind"] == "usage":
+                raise pytest.UsageError(*end["text"].split("\n"))
+            if end["kind"] == "interrupt":
+                raise_there(*end["place"], end["text"])
+        if self.interrupts:
+            raise KeyboardInterrupt
+
+    # ------------------------------------------------------------ messages of the agent
+
+    def on_other(self, *fields: Any) -> None:
+        """A message of a newer agent, or one that says only that it lives."""
+
+    def on_job(self, job: str, short: str, store: str, workers: int, known_ms: int) -> None:
+        self.job = {"id": job, "short": short, "store": store, "workers": workers}
+        self.agent.fields["job"] = job
+        self.ui.job = self.job
+
+    def on_replaced(self, times: int) -> None:
+        self.ui.note(1, "the agent died and was replaced; nothing that was reported is lost")
+
+    def on_note(self, severity: int, text: str) -> None:
+        self.ui.note(severity, text)
+
+    def on_progress(self, done: int, total: int, failed: int, eta_ms: int, running: list) -> None:
+        self.ui.progress(done, total, failed, eta_ms, running)
+
+    def on_worker_up(self, num: int, pid: int, replaced: int) -> None:
+        node = self.nodes[num]
+        node.gateway.pid = pid
+        node.workerinfo.update(xdist.RemoteInfo(pid).__dict__, id=node.gateway.id)
+        self.config.hook.pytest_testnodeready(node=node)
+
+    def on_worker_down(
+        self, num: int, pid: int, status: int, cause: int, last: int, leftovers: str
+    ) -> None:
+        if leftovers:
+            names = ", ".join(leftovers.splitlines())
+            self.ui.note(1, f"worker gw{num} left processes behind, ended now: {names}")
+        if cause not in (_dagz.CAUSE_FINISHED, _dagz.CAUSE_RECYCLED, _dagz.CAUSE_STOPPED):
+            self.config.hook.pytest_testnodedown(node=self.nodes[num], error=_dagz.CAUSES[cause])
+
+    def on_done(self, *fields: Any) -> None:
+        names = (
+            "collected", "run", "counted", "duplicates", "lost", "not_run", "nodes", "workers",
+            "failed", "digest", "exit_code", "pending",
+        )  # fmt: skip
+        self.done = dict(zip(names, fields, strict=True))
+
+    def on_report(
+        self, test: int, attempt: int, execution: int, worker: int, result: int, blob: bytes
+    ) -> None:
+        key = (test, attempt, execution, worker)
+        if key in self.seen:
+            return  # an agent that took over says again what it is not sure of
+        self.seen.add(key)
+        nodeid, location, done, extra = reports.unpack(blob, self.config)
+        node = self.nodes[worker]
+        for report in done:
+            report.node = node
+            report.worker_id = node.gateway.id
+            report.testrun_uid = self.testrun_uid
+        self.replay(nodeid, location, done, extra)
+
+    def replay(
+        self, nodeid: str, location: Any, done: list[Any], extra: dict[str, Any]
+    ) -> None:
+        hook = self.config.hook
+        for data in extra.get("warnings", ()):
+            self.replay_warning(data)
+        self.ui.before_test(nodeid, location, extra)
+        self.ui.logstart(nodeid=nodeid, location=location)
+        for report in done:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+
+    def on_verdict(
+        self,
+        test: int,
+        attempt: int,
+        worker: int,
+        result: int,
+        cause: int,
+        number: int,
+        elapsed_ms: int,
+        detail: str,
+        counted: int,
+        nodeid: str,
+    ) -> None:
+        """A test that its worker could not report: it crashed, or ran too long."""
+        word = _dagz.RESULTS[result]
+        if not counted:
+            first = detail.splitlines()[0] if detail else _dagz.CAUSES[cause]
+            self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
+            return
+        location = location_of(nodeid)
+        text = f"{word} on gw{worker} after {elapsed_ms / 1000:.2f} s\n{detail}"
+        common = {"nodeid": nodeid, "location": location, "keywords": {}}
+        done = [
+            TestReport(outcome="passed", longrepr=None, when="setup", **common),
+            TestReport(
+                outcome="failed",
+                longrepr=text,
+                when="call",
+                duration=elapsed_ms / 1000,
+                user_properties=[("dagz_result", word)],
+                **common,
+            ),
+            TestReport(outcome="passed", longrepr=None, when="teardown", **common),
+        ]
+        for report in done:
+            report.node = self.nodes[worker]
+            report.worker_id = f"gw{worker}"
+            report.testrun_uid = self.testrun_uid
+        self.config.hook.pytest_handlecrashitem(crashitem=nodeid, report=done[1], sched=None)
+        self.replay(nodeid, location, done, {})
+
+    # ------------------------------------------------------------ messages of zygote and workers
+
+    def on_relay(self, to: int, num: int, role: int, body: bytes) -> None:
+        data = marshal.loads(body)
+        getattr(self, f"relayed_{data.pop('kind')}")(num, role, data)
+
+    def relayed_configured(self, num: int, role: int, data: dict[str, Any]) -> None:
+        """The zygote began to collect."""
+
+    def relayed_collected(self, num: int, role: int, data: dict[str, Any]) -> None:
+        if self.collected is None:  # solo processes and replaced zygotes say it again
+            self.collected = data
+
+    def relayed_failed(self, num: int, role: int, data: dict[str, Any]) -> None:
+        if self.collected is not None:
+            return
+        text = data["text"] if data["usage"] else f"{data['name']} in a worker: {data['text']}"
+        self.end = self.end or {"kind": "usage", "text": text}
+
+    def relayed_reads_id(self, num: int, role: int, data: dict[str, Any]) -> None:
+        if data["fallback"]:
+            after = "each worker now loads and collects for itself, as under xdist"
+        else:
+            after = "all workers see gw0 there"
+        self.ui.note(1, f"{data['place']} reads the worker id before the fork: {after}")
+
+    def relayed_threads(self, num: int, role: int, data: dict[str, Any]) -> None:
+        names = ", ".join(data["names"])
+        self.ui.note(
+            1, f"threads run at the fork and are missing in workers: {names}"
+        )
+
+    def relayed_exit(self, num: int, role: int, data: dict[str, Any]) -> None:
+        self.end = self.end or {"kind": "exit", **data}
+
+    def relayed_interrupt(self, num: int, role: int, data: dict[str, Any]) -> None:
+        self.end = self.end or {"kind": "interrupt", **data}
+
+    def relayed_internal(self, num: int, role: int, data: dict[str, Any]) -> None:
+        self.ui.internal_error(data["text"])
+        self.end = self.end or {"kind": "exit", "text": "internal error in a worker", "code": 3}
+
+    def relayed_output(self, num: int, role: int, data: dict[str, Any]) -> None:
+        node = self.nodes[num]
+        node.workeroutput = data["output"]
+        for warning in data.get("extra", {}).get("warnings", ()):
+            self.replay_warning(warning)
+        if data.get("passed"):
+            self.ui.passed_through(data["passed"])
+        self.config.hook.pytest_testnodedown(node=node, error=None)
+
+    # ------------------------------------------------------------ the end
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, None]:
+        while self.done is None:  # ended before the loop: let everybody end
+            self.stop(1, "the run ended early")
+            self.turn()
+        if self.done and self.done["lost"] and session.exitstatus in (0, 1):
+            session.exitstatus = EXIT_ACCOUNTING  # type: ignore[assignment]
+        yield
+        summary = self.summary(session)
+        self.ui.last_lines(summary)
+        if self.settings.summary is not None:
+            self.write_summary(self.settings.summary, summary)
+
+    def summary(self, session: pytest.Session) -> dict[str, Any]:
+        """The accounting, as printed and as written by --dagz-summary."""
+        done = self.done or {}
+        deselected = self.collected["deselected"] if self.collected else 0
+        return {
+            "schema": "dagz.summary/1",
+            "collected": int(done.get("collected", 0)) + deselected,
+            "run": done.get("run", 0),
+            "redundant": 0,
+            "deselected": deselected,
+            "not_run": done.get("not_run", 0),
+            "counted": done.get("counted", 0),
+            "duplicates": done.get("duplicates", 0),
+            "lost": done.get("lost", 0),
+            "digest": f"{done.get('digest', 0):016x}",
+            "job": self.job.get("id", ""),
+            "short": self.job.get("short", ""),
+            "store": self.job.get("store", ""),
+            "nodes": done.get("nodes", 1),
+            "workers": self.settings.workers,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "exit_code": int(session.exitstatus),
+            "pending": done.get("pending", ""),
+        }
+
+    def write_summary(self, path: Path, summary: dict[str, Any]) -> None:
+        try:
+            path.write_text(json.dumps(summary, indent=1) + "\n")
+        except OSError as error:
+            self.ui.note(2, f"--dagz-summary={path}: {error.strerror}")
+
+
+def location_of(nodeid: str) -> tuple[str, None, str]:
+    path, _, rest = nodeid.partition("::")
+    return path, None, rest.replace("::", ".")
+
+
+def raise_there(filename: str, line: int, text: str) -> None:
+    """Raise KeyboardInterrupt from the place where a test raised it: pytest shows that line."""
+    source = "\n" * (max(1, line) - 1) + "raise KeyboardInterrupt(*arguments)"
+    arguments = (text,) if text else ()
+    exec(compile(source, filename or "<test>", "exec"), {"arguments": arguments})
+

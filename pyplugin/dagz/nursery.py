@@ -1,0 +1,330 @@
+"""The half of seed and zygote that forks on the agent's word, reaps, and passes channels on.
+
+A nursery has a channel to the agent, a life-line to its own parent, and one life-line to each child.
+When the agent dies the parent passes a new channel along its life-line; the nursery then gives every
+living child a new channel to the new agent too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import os
+import select
+import signal
+import socket
+import warnings
+from pathlib import Path
+
+from dagz import _dagz
+
+NEW_CHANNEL = b"channel"
+LEFTOVER_NAME_MAX = 200
+
+
+@dataclasses.dataclass
+class Birth:
+    """What a forked child is, and the descriptors that are its own."""
+
+    kind: int
+    num: int
+    life: int
+    channel: _dagz.Channel | None  # zygote, solo
+    link: _dagz.Link | None  # worker, solo
+
+
+@dataclasses.dataclass
+class Kid:
+    pid: int
+    kind: int
+    num: int
+    token: int
+    life: int
+    link: _dagz.Link | None
+
+
+def ignore_terminal_signals() -> None:
+    """Ctrl-C is the controller's to handle: it reaches the whole foreground group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def close_quietly(fd: int) -> None:
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def receive_channel(life: int) -> int | None:
+    """The descriptor in the next packet of a life-line; None without one.  EOFError: parent gone."""
+    with socket.socket(fileno=os.dup(life)) as line:
+        packet, fds, _, _ = socket.recv_fds(line, 64, 1)
+    if not packet and not fds:
+        raise EOFError
+    return fds[0] if fds else None
+
+
+def send_channel(life: int, fd: int) -> None:
+    with socket.socket(fileno=os.dup(life)) as line:
+        socket.send_fds(line, [NEW_CHANNEL], [fd], socket.MSG_NOSIGNAL)
+
+
+def process_name(pid: int) -> str:
+    """Command line of a process, for people."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        text = b" ".join(words).decode(errors="replace")
+        if text:
+            return f"{text[:LEFTOVER_NAME_MAX]} (pid {pid})"
+    with contextlib.suppress(OSError):
+        return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
+    return f"pid {pid}"
+
+
+def environment_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def group_members(group: int) -> list[int]:
+    """Living processes of a process group, zombies left out."""
+    members = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] not in "ZX":
+                members.append(int(entry))
+    return members
+
+
+class Nursery:
+    """Forks and reaps.  One thread; :meth:`serve` is its loop."""
+
+    def __init__(self, channel: _dagz.Channel, life: int) -> None:
+        self.channel: _dagz.Channel | None = channel
+        self.life = life
+        self.kids: dict[int, Kid] = {}
+        self.quit = False
+        self.wake_read, self.wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.old_wakeup = signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        _dagz.set_subreaper()
+
+    def serve(self) -> Birth | None:
+        """Until the agent says quit and the last child is gone: None.  In a child: its birth.
+
+        EOFError when nobody is left who could speak to us.
+        """
+        while not (self.quit and not self.kids):
+            for event in self.wait():
+                birth = self.handle(event)
+                if birth is not None:
+                    return birth
+            self.reap()
+        return None
+
+    def wait(self) -> list[tuple]:
+        """Messages of the agent; life-line and signals are dealt with here."""
+        poll = select.poll()
+        poll.register(self.wake_read, select.POLLIN)
+        if self.life >= 0:
+            poll.register(self.life, select.POLLIN)
+        if self.channel is not None:
+            poll.register(self.channel.fileno(), select.POLLIN)
+        elif self.life < 0:
+            raise EOFError("agent and parent are gone")
+        ready = {fd for fd, _ in poll.poll()}
+        if self.wake_read in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.wake_read, 512)
+        if self.life in ready:
+            self.read_life()
+        if self.channel is not None and self.channel.fileno() in ready:
+            try:
+                return self.channel.recv(0)
+            except EOFError:
+                self.channel = None
+        return []
+
+    def read_life(self) -> None:
+        try:
+            fd = receive_channel(self.life)
+        except (EOFError, OSError):
+            close_quietly(self.life)
+            self.life = -1
+            return
+        if fd is not None:
+            self.channel = _dagz.Channel(fd)
+            for kid in self.kids.values():
+                self.introduce(kid)
+
+    def introduce(self, kid: Kid) -> None:
+        """Give a living child a channel to the new agent, and tell the agent of the child."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, contextlib.suppress(OSError):
+            send_channel(kid.life, theirs.fileno())
+            fds = (ours.fileno(), *kid.link.born_fds()[1:]) if kid.link else (ours.fileno(),)
+            self.say("born", kid.kind, kid.num, kid.token, kid.pid, fds=fds)
+
+    def say(self, *message: object, fds: tuple[int, ...] = ()) -> None:
+        """To the agent; a dead one is noticed by :meth:`wait`."""
+        if self.channel is not None:
+            with contextlib.suppress(OSError):
+                self.channel.send(*message, fds=fds)
+
+    def handle(self, event: tuple) -> Birth | None:
+        name = event[0]
+        if name == "fork":
+            return self.fork(*event[1:])
+        if name == "quit":
+            self.quit = True
+            if event[1]:
+                for kid in self.kids.values():
+                    kill_group(kid.pid)
+        return None
+
+    # ------------------------------------------------------------ forking
+
+    def fork(self, kind: int, num: int, token: int) -> Birth | None:
+        life, child_life = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link = _dagz.Link(num) if kind != _dagz.FORK_ZYGOTE else None
+        ours, theirs = socket.socketpair() if link is None else (None, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # told once, with the threads' names
+            pid = os.fork()
+        if pid == 0:
+            life.close()
+            if ours is not None:
+                ours.close()
+            return self.become_child(kind, num, child_life.detach(), link, theirs)
+        child_life.close()
+        if theirs is not None:
+            theirs.close()
+        if kind != _dagz.FORK_ZYGOTE:
+            with contextlib.suppress(OSError):
+                os.setpgid(pid, pid)  # the child does the same: whoever comes first
+        fds = link.born_fds() if link is not None else (ours.fileno(),)
+        self.say("born", kind, num, token, pid, fds=fds)
+        if ours is not None:
+            ours.close()
+        if link is not None:
+            link.keep_parent()
+        self.kids[pid] = Kid(pid, kind, num, token, life.detach(), link)
+        return None
+
+    def become_child(
+        self,
+        kind: int,
+        num: int,
+        life: int,
+        link: _dagz.Link | None,
+        sock: socket.socket | None,
+    ) -> Birth:
+        """In the child: drop everything that was the parent's."""
+        signal.set_wakeup_fd(self.old_wakeup)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for fd in (self.wake_read, self.wake_write, self.life):
+            if fd >= 0:
+                close_quietly(fd)
+        if self.channel is not None:
+            self.channel.close()
+        for kid in self.kids.values():
+            close_quietly(kid.life)
+        self.kids.clear()
+        channel = None
+        if sock is not None:
+            channel = _dagz.Channel(sock.detach())
+        if link is not None:
+            link.keep_worker()
+            if kind == _dagz.FORK_SOLO:
+                channel = _dagz.Channel(os.dup(link.sock))
+            with contextlib.suppress(OSError):
+                os.setpgid(0, 0)
+            _dagz.set_pdeathsig(signal.SIGKILL)
+        return Birth(kind, num, life, channel, link)
+
+    # ------------------------------------------------------------ reaping
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            kid = self.kids.pop(pid, None)
+            if kid is None:
+                continue  # an orphan that came to us and ended by itself
+            close_quietly(kid.life)
+            leftovers = self.end_leftovers(kid) if kid.kind != _dagz.FORK_ZYGOTE else ""
+            self.say("died", pid, status, leftovers)
+
+    def end_leftovers(self, kid: Kid) -> str:
+        """End what the worker's tests left behind; names, one a line."""
+        mark = b"DAGZ_WORKER_PID=%d\0" % kid.pid
+        left = set(group_members(kid.pid))
+        for pid in children_of(os.getpid()):
+            if pid not in self.kids and mark in environment_of(pid) + b"\0":
+                left.add(pid)
+        names = []
+        for pid in sorted(left):
+            names.append(process_name(pid))
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        return "\n".join(names)
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self.old_wakeup)
+        for fd in (self.wake_read, self.wake_write):
+            close_quietly(fd)
+
+
+def kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def freeze_heap() -> None:
+    """Keep what was collected out of every later collection: pages stay shared with the parent."""
+    gc.collect()
+    gc.freeze()
+
+
+def leave(code: int) -> None:
+    """End this fork at once: the parent's atexit and buffers are not ours to run."""
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def live_as_seed(channel: _dagz.Channel, life: int) -> Birth:
+    """The seed's whole life; returns only in a process that it forked."""
+    ignore_terminal_signals()
+    nursery = Nursery(channel, life)
+    code = 0
+    try:
+        birth = nursery.serve()
+        if birth is not None:
+            return birth
+    except EOFError:
+        code = 1
+        for kid in nursery.kids.values():
+            kill_group(kid.pid)
+    os._exit(code)

@@ -1,0 +1,127 @@
+"""The pytest plugin: options, ini names and markers; everything else only when it is switched on.
+
+Loaded by every pytest of the environment, so it imports nothing of ours at the top and no hook
+here does anything but ask "is it on?".
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+MARKERS = (
+    "dagz_main_worker: runs on worker 0 of some node",
+    "dagz_node_mutex: runs alone on its node",
+    "dagz_resource(name, amount=1): never more than the declared budget at once over the whole job",
+    "dagz_always: never skipped as redundant",
+    "dagz_depends(path=...): depends on a file that no sensor sees",
+    "xdist_group(name): runs in the same worker as the other tests of the group",
+)
+
+# option, ini name or None, argparse keywords
+OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
+    ("--dagz", "dagz", {"action": "store_true", "help": "Share the tests among workers."}),
+    (
+        "--dagz-workers",
+        "dagz_workers",
+        {
+            "metavar": "N|auto|0",
+            "help": "Forked workers on this node.\nauto: what CPU quota, affinity and memory allow. "
+            "0: run in this process, for debuggers.",
+        },
+    ),
+    (
+        "--dagz-test-timeout",
+        None,
+        {
+            "metavar": "SECONDS",
+            "help": "Hard limit of one test, enforced from outside the worker.",
+        },
+    ),
+    (
+        "--dagz-worker-memory",
+        None,
+        {
+            "metavar": "BYTES",
+            "help": "Replace a worker between tests once its private memory is above this "
+            "(K, M and G are understood).",
+        },
+    ),
+    (
+        "--dagz-summary",
+        None,
+        {"metavar": "FILE", "help": "Write the last lines as JSON, also with the terminal off."},
+    ),
+    (
+        "--dagz-ui",
+        None,
+        {
+            "choices": ("auto", "bar", "plain", "agent", "none"),
+            "help": "Terminal output: a live area, plain lines, or lines for another program.",
+        },
+    ),
+)
+
+INI_ONLY = (
+    ("dagz_fork", "auto", "Where workers leave: auto, after-collection or before-conftests."),
+    ("dagz_capture", "pty", "Capture of file descriptors in workers: pty or pytest."),
+    ("dagz_tty", "false", "Python's output streams of workers say that they are a terminal."),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("dagz", "dagz: parallel runs that lose nothing")
+    for option, ini, keywords in OPTIONS:
+        if "action" not in keywords:
+            keywords = {"default": None, **keywords}
+        group.addoption(option, **keywords)
+        if ini:
+            parser.addini(ini, f"As {option}.", default=None)
+    for name, default, text in INI_ONLY:
+        parser.addini(name, text, default=default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+
+
+def option_names() -> list[str]:
+    """Attribute names of our options in an argparse namespace."""
+    return [option.lstrip("-").replace("-", "_") for option, _, _ in OPTIONS]
+
+
+def is_wanted(config: pytest.Config) -> bool:
+    """Whether this pytest is to run under dagz.
+
+    Any ``--dagz-...`` option implies ``--dagz``.  In a worker and its children only the command
+    line counts, not what the outer run's ini files and ``PYTEST_ADDOPTS`` say.
+    """
+    namespace = config.known_args_namespace
+    asked = [getattr(namespace, name, None) for name in option_names()]
+    if "DAGZ_WORKER" in os.environ:
+        return any(str(arg).startswith("--dagz") for arg in config.invocation_params.args)
+    if any(value is not None and value is not False for value in asked):
+        return True
+    return str(config.getini("dagz") or "").lower() in ("1", "true", "yes", "on")
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: Sequence[str]
+) -> Generator[None, Any, None]:
+    """Before conftests and capture: the last moment at which a clean process can be forked."""
+    if not is_wanted(early_config):
+        yield
+        return
+    from dagz import start
+
+    role = start.begin(early_config, parser, list(args))
+    outcome = yield
+    if role is not None:
+        role.conftests_loaded(outcome)

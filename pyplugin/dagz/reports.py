@@ -1,0 +1,216 @@
+"""Reports of one test as bytes, from a worker to the controller.
+
+A report that is plain (exactly ``TestReport``, no representation object) travels as a tuple of its
+fields and is built again by the constructor; anything else goes through pytest's own
+``pytest_report_to_serializable``, as under xdist.  The bytes are ``marshal``: both ends are forks of
+one interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.reports import TestReport
+
+from dagz import _dagz
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PLAIN_FIELDS = frozenset(
+    TestReport("a::b", ("a", 0, "b"), {}, "passed", None, "call").__dict__  # type: ignore[arg-type]
+)
+PLAIN_XFAIL = PLAIN_FIELDS | {"wasxfail"}
+HAS_TIMES = "start" in PLAIN_FIELDS
+HAS_ID = "_id" in PLAIN_FIELDS
+BASIC = (str, int, float, bool, bytes, type(None))
+
+
+def plain(value: Any) -> Any:
+    """The value in types that marshal knows; others become their text."""
+    if type(value) in BASIC:
+        return value
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return {plain(item) for item in value}
+    for kind in (bool, int, float, str, bytes):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value)
+
+
+def dumps(value: Any) -> bytes:
+    try:
+        return marshal.dumps(value)
+    except ValueError:
+        return marshal.dumps(plain(value))
+
+
+def worst(reports: Iterable[Any]) -> int:
+    """The result of an execution: one of the RESULT_ numbers."""
+    result = _dagz.RESULT_OK
+    for report in reports:
+        outcome = report.outcome
+        if outcome == "failed":
+            return _dagz.RESULT_FAILED
+        if report.when == "teardown":
+            continue
+        if hasattr(report, "wasxfail"):
+            result = _dagz.RESULT_XFAIL if outcome == "skipped" else _dagz.RESULT_XPASS
+        elif outcome == "skipped" and result == _dagz.RESULT_OK:
+            result = _dagz.RESULT_SKIPPED
+    return result
+
+
+def pack_one(report: Any, config: pytest.Config) -> tuple[Any, ...]:
+    fields = report.__dict__
+    if type(report) is TestReport and (
+        fields.keys() == PLAIN_FIELDS or fields.keys() == PLAIN_XFAIL
+    ):
+        longrepr = report.longrepr
+        if longrepr is None or type(longrepr) in (tuple, str):
+            return (
+                report.when,
+                report.outcome,
+                longrepr,
+                report.sections or None,
+                report.duration,
+                fields["start"] if HAS_TIMES else 0,
+                fields["stop"] if HAS_TIMES else 0,
+                report.user_properties or None,
+                fields.get("wasxfail"),
+            )
+    return (config.hook.pytest_report_to_serializable(config=config, report=report),)
+
+
+def pack(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: pytest.Config) -> bytes:
+    """The reports of one execution; `extra` is what else the controller shows with them."""
+    keywords = reports[0].keywords if reports else {}
+    return dumps(
+        (
+            item.nodeid,
+            item.location,
+            tuple(keywords),
+            [pack_one(report, config) for report in reports],
+            extra or None,
+        )
+    )
+
+
+def node_id_of(nodeid: str) -> Any:
+    """What the constructor of a report takes without parsing it again."""
+    return TestReport(nodeid, ("", 0, ""), {}, "passed", None, "call").__dict__["_id"] if HAS_ID else nodeid
+
+
+def unpack(blob: bytes, config: pytest.Config) -> tuple[str, tuple[Any, ...], list[Any], dict[str, Any]]:
+    """(node id, location, reports, extra) of what :func:`pack` made."""
+    nodeid, location, names, packed, extra = marshal.loads(blob)
+    keywords = dict.fromkeys(names, 1)
+    shared_id = node_id_of(nodeid)
+    reports = []
+    for fields in packed:
+        if len(fields) == 1:
+            reports.append(unpack_full(fields[0], config))
+            continue
+        when, outcome, longrepr, sections, duration, start, stop, properties, xfail = fields
+        if HAS_TIMES:
+            report = TestReport(
+                shared_id, location, keywords, outcome, longrepr, when,
+                sections or (), duration, start, stop, properties,
+            )  # fmt: skip
+        else:
+            report = TestReport(
+                shared_id, location, keywords, outcome, longrepr, when,
+                sections or (), duration, user_properties=properties,
+            )  # fmt: skip
+        if xfail is not None:
+            report.wasxfail = xfail
+        reports.append(report)
+    return nodeid, location, reports, extra or {}
+
+
+def unpack_full(data: dict[str, Any], config: pytest.Config) -> Any:
+    """A report that went through pytest's serialisation; tuples are still tuples here."""
+    return config.hook.pytest_report_from_serializable(config=config, data=data)
+
+
+# ---------------------------------------------------------------- warnings
+
+
+def pack_warning(message: warnings.WarningMessage, when: str, nodeid: str, location: Any) -> dict[str, Any]:
+    """A recorded warning, as the arguments of ``pytest_warning_recorded``."""
+    text = message.message
+    category = message.category or type(text)
+    return {
+        "text": str(text),
+        "args": plain(text.args) if isinstance(text, Warning) else None,
+        "module": category.__module__,
+        "category": category.__qualname__,
+        "filename": message.filename,
+        "lineno": message.lineno,
+        "line": message.line,
+        "source": None if message.source is None else str(message.source),
+        "when": when,
+        "nodeid": nodeid,
+        "location": plain(location),
+    }
+
+
+def warning_class(module: str, name: str) -> type[Warning]:
+    """The class if this process knows it, else one of the same name: nothing is imported."""
+    import sys
+
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, Warning):
+        return found
+    return type(name.rpartition(".")[2], (Warning,), {"__module__": module})
+
+
+class Text(str):
+    """A warning's text that came as it is."""
+
+    __slots__ = ()
+
+
+def unpack_warning(data: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of ``pytest_warning_recorded``."""
+    category = warning_class(data["module"], data["category"])
+    message: Any = None
+    if data["args"] is not None:
+        with contextlib.suppress(Exception):
+            message = category(*data["args"])
+        if str(message) != data["text"]:
+            message = None
+    if message is None:
+        message = Warning(data["text"])
+        with contextlib.suppress(TypeError):
+            message.__class__ = category
+    recorded = warnings.WarningMessage(
+        message=message,
+        category=category,
+        filename=data["filename"],
+        lineno=data["lineno"],
+        line=data["line"],
+        source=data["source"],
+    )
+    location = data["location"]
+    return {
+        "warning_message": recorded,
+        "when": data["when"],
+        "nodeid": data["nodeid"],
+        "location": tuple(location) if location else None,
+    }

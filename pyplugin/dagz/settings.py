@@ -1,0 +1,200 @@
+"""What the user asked for, checked once, in the words of the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+MEMORY_PER_WORKER = 256 * MIB  # what `auto` wants to have free for each worker
+WORKERS_MAX = 1024
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+FORKS = ("auto", "after-collection", "after-conftests", "before-conftests")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of one run.  Times in milliseconds, memory in bytes; 0 means no limit."""
+
+    workers: int
+    test_timeout_ms: int
+    worker_memory: int
+    ui: str
+    fork: str
+    capture: str
+    tty: bool
+    summary: Path | None
+    placement: str
+    mapped: str | None  # the line that tells what became of xdist's options
+
+
+def usage(message: str) -> pytest.UsageError:
+    return pytest.UsageError(f"dagz: {message}")
+
+
+def parse_workers(text: str, origin: str) -> int:
+    """`auto`, or a number of workers; 0 runs in this process.
+
+    Raises pytest.UsageError that names `origin`, the option or ini name.
+    """
+    if text == "auto":
+        return auto_workers()
+    if not re.fullmatch(r"\d+", text):
+        raise usage(f"{origin}={text}: a number or 'auto' is expected")
+    number = int(text)
+    if number > WORKERS_MAX:
+        raise usage(f"{origin}={text}: at most {WORKERS_MAX} workers")
+    return number
+
+
+def parse_bytes(text: str, origin: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match or not (size := int(float(match[1]) * UNITS[match[2].upper()])):
+        raise usage(f"{origin}={text}: bytes are expected, such as 800M or 2G")
+    return size
+
+
+def parse_seconds(text: str, origin: str) -> int:
+    """Milliseconds of a positive number of seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < 1e9:
+        raise usage(f"{origin}={text}: a positive number of seconds is expected")
+    return max(1, round(seconds * 1000))
+
+
+def read_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def own_cgroups(root: Path = Path("/sys/fs/cgroup")) -> list[tuple[str, Path]]:
+    """(controllers, folder) of the cgroups of this process, and of their parents.
+
+    controllers is "" for the unified hierarchy, else as in /proc/self/cgroup ("cpu,cpuacct").
+    """
+    found: list[tuple[str, Path]] = []
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        top = root / controllers if controllers else root
+        folder = top / path.lstrip("/")
+        while True:
+            found.append((controllers, folder))
+            if folder == top or top not in folder.parents:
+                break
+            folder = folder.parent
+    return found
+
+
+def cpu_quota() -> float | None:
+    """CPUs that the tightest cgroup quota leaves us, or None."""
+    quotas = []
+    for controllers, folder in own_cgroups():
+        if "cpu" in controllers.split(","):
+            quota = read_number(folder / "cpu.cfs_quota_us")
+            period = read_number(folder / "cpu.cfs_period_us")
+            if quota and period and quota > 0:
+                quotas.append(quota / period)
+        elif not controllers:
+            try:
+                quota_text, period_text = (folder / "cpu.max").read_text().split()
+            except (OSError, ValueError):
+                continue
+            if quota_text != "max":
+                quotas.append(int(quota_text) / int(period_text))
+    return min(quotas, default=None)
+
+
+def memory_left() -> int | None:
+    """Bytes that this process and its children may still take, or None if nobody knows."""
+    left = []
+    for controllers, folder in own_cgroups():
+        if "memory" in controllers.split(","):
+            limit = read_number(folder / "memory.limit_in_bytes")
+            usage_now = read_number(folder / "memory.usage_in_bytes")
+        elif not controllers:
+            limit = read_number(folder / "memory.max")
+            usage_now = read_number(folder / "memory.current")
+        else:
+            continue
+        if limit is not None and usage_now is not None and limit < 1 << 60:
+            left.append(max(0, limit - usage_now))
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+    if match:
+        left.append(int(match[1]) << 10)
+    return min(left, default=None)
+
+
+def auto_workers() -> int:
+    """One worker for each CPU that affinity and quota give, if memory lasts; at least one."""
+    cpus = float(len(os.sched_getaffinity(0)))
+    quota = cpu_quota()
+    if quota is not None:
+        cpus = min(cpus, math.ceil(quota))
+    memory = memory_left()
+    if memory is not None:
+        cpus = min(cpus, memory // MEMORY_PER_WORKER)
+    return max(1, min(WORKERS_MAX, int(cpus)))
+
+
+def given(config: pytest.Config, option: str, ini: str | None) -> tuple[str | None, str]:
+    """(value, where it was said) of an option or its ini twin."""
+    value = getattr(config.known_args_namespace, option.lstrip("-").replace("-", "_"), None)
+    if value is not None:
+        return str(value), option
+    if ini and config.getini(ini):
+        return str(config.getini(ini)), ini
+    return None, option
+
+
+def one_of(config: pytest.Config, ini: str, allowed: tuple[str, ...]) -> str:
+    value = str(config.getini(ini))
+    if value not in allowed:
+        raise usage(f"{ini} = {value}: one of {', '.join(allowed)} is expected")
+    return value
+
+
+def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | None) -> Settings:
+    """The settings of this run; xdist's -n and --dist where the command line or ini has them.
+
+    Raises pytest.UsageError with one line that names the wrong option.
+    """
+    text, origin = given(config, "--dagz-workers", "dagz_workers")
+    mapped = None
+    if text is None and xdist_workers is not None:
+        text = "auto" if xdist_workers == "logical" else xdist_workers
+        origin = "-n"
+        mapped = f"-n {xdist_workers} means --dagz-workers={text}"
+    placement = "load"
+    if xdist_dist in ("loadscope", "loadfile", "loadgroup"):
+        placement = xdist_dist
+        line = f"--dist {xdist_dist} keeps such tests together"
+        mapped = f"{mapped}, {line}" if mapped else line
+    timeout, _ = given(config, "--dagz-test-timeout", None)
+    memory, _ = given(config, "--dagz-worker-memory", None)
+    summary, _ = given(config, "--dagz-summary", None)
+    return Settings(
+        workers=parse_workers(text or "auto", origin),
+        test_timeout_ms=parse_seconds(timeout, "--dagz-test-timeout") if timeout else 0,
+        worker_memory=parse_bytes(memory, "--dagz-worker-memory") if memory else 0,
+        ui=given(config, "--dagz-ui", None)[0] or "auto",
+        fork=one_of(config, "dagz_fork", FORKS),
+        capture=one_of(config, "dagz_capture", ("pty", "pytest")),
+        tty=one_of(config, "dagz_tty", ("true", "false")) == "true",
+        summary=Path(summary) if summary else None,
+        placement=placement,
+        mapped=mapped,
+    )

@@ -1,0 +1,156 @@
+"""The first moment of a run: agent and seed are started, and this process becomes the controller."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dagz import nursery, settings, xdist
+
+if TYPE_CHECKING:
+    from dagz.controller import Controller
+    from dagz.zygote import Zygote
+
+# Options that show something and run no test: pytest is left alone.
+SHOWING = (
+    "collectonly", "showfixtures", "show_fixtures_per_test", "markers", "setupplan", "cacheshow",
+    "help", "version",
+)  # fmt: skip
+
+
+def find_program(name: str) -> str:
+    """Path of dagz-agent or zb: beside this package, as the wheel has it, or in the search path.
+
+    ``DAGZ_AGENT`` and ``DAGZ_ZB`` name another one.  Raises pytest.UsageError.
+    """
+    variable = "DAGZ_" + name.rpartition("-")[2].upper()
+    given = os.environ.get(variable)
+    if given:
+        if not os.access(given, os.X_OK):
+            raise settings.usage(f"{variable}={given} cannot be executed")
+        return given
+    beside = Path(__file__).parent / "bin" / name
+    if os.access(beside, os.X_OK):
+        return str(beside)
+    found = shutil.which(name)
+    if found is None:
+        raise settings.usage(f"{name} is missing from this installation ({beside})")
+    return found
+
+
+def refuse_clash() -> None:
+    """Another vendor's distribution installs a package of the same name over ours."""
+    from importlib import metadata
+
+    try:
+        metadata.distribution("dagz")
+    except metadata.PackageNotFoundError:
+        return
+    raise settings.usage(
+        "the distribution 'dagz' of another vendor is installed beside dagz-mesh and clashes with it; "
+        "pip uninstall dagz, then reinstall dagz-mesh"
+    )
+
+
+def begin(
+    config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Controller | Zygote | None:
+    """Start what runs tests; returns this process's role: the controller, or, in a forked process,
+    a zygote.  None: run as plain pytest.
+
+    Raises pytest.UsageError for settings that make no sense.
+    """
+    namespace = config.known_args_namespace
+    if any(getattr(namespace, name, None) for name in SHOWING):
+        return None
+    refuse_clash()
+    xdist.provide(config, parser, args)
+    chosen = settings.read(config, *xdist.wanted_workers(config))
+    if chosen.workers == 0:
+        xdist.pretend_worker(config)
+        return None
+    if getattr(config.known_args_namespace, "stepwise", False) and chosen.workers != 1:
+        chosen = dataclasses.replace(
+            chosen, workers=1, mapped="--stepwise runs one worker in collection order"
+        )
+    if needs_terminal(config) and not sys.stdin.isatty():
+        raise settings.usage("--pdb and --trace need a terminal; use --dagz-workers=0 without one")
+    return start_processes(config, chosen)
+
+
+def needs_terminal(config: pytest.Config) -> bool:
+    namespace = config.known_args_namespace
+    return bool(getattr(namespace, "usepdb", False) or getattr(namespace, "trace", False))
+
+
+def start_processes(config: pytest.Config, chosen: settings.Settings) -> Controller | Zygote:
+    from dagz import _dagz
+    from dagz.agent import Agent
+
+    testrun_uid = getattr(config.known_args_namespace, "testrunuid", None) or uuid.uuid4().hex
+    agent = Agent(find_program("dagz-agent"))
+    seed_end, agent_end = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    agent.start(agent_end)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        agent.forget()
+        birth = nursery.live_as_seed(_dagz.Channel(seed_end.detach()), theirs.detach())
+        from dagz.zygote import Zygote
+
+        return Zygote(config, chosen, birth, testrun_uid)
+    from dagz.controller import Controller
+
+    seed_end.close()
+    theirs.close()
+    agent.adopt_seed(pid, ours.detach())
+    return Controller(config, chosen, agent, testrun_uid)
+
+
+def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, Any]:
+    """The `start` message's fields, by name; see shared/wire/messages.def."""
+    from importlib import metadata
+
+    from dagz import _dagz
+
+    namespace = config.known_args_namespace
+    flags = 0
+    if getattr(namespace, "stepwise", False):
+        flags |= _dagz.START_IN_ORDER
+    if getattr(namespace, "failedfirst", False) or getattr(namespace, "newfirst", False):
+        flags |= _dagz.START_KEEP_ORDER
+    if chosen.fork == "before-conftests":
+        flags |= _dagz.START_SOLO
+    try:
+        version = metadata.version("dagz-mesh")
+    except metadata.PackageNotFoundError:
+        version = "from source"
+    python = ".".join(map(str, sys.version_info[:3]))
+    words = ["pytest", *map(str, config.invocation_params.args)]
+    return {
+        "home": os.environ.get("DAGZ_HOME") or os.path.expanduser("~/.dagz"),
+        "uri": "",
+        "timezone": "",
+        "profile": os.environ.get("DAGZ_PROFILE", ""),
+        "rootdir": str(config.rootpath),
+        "command": " ".join(words)[:60000],
+        "versions": f"dagz {version}, pytest {pytest.__version__}, Python {python}",
+        "commit": os.environ.get("GIT_COMMIT_HASH", ""),
+        "job": "",
+        "workers": chosen.workers,
+        "timeout_ms": chosen.test_timeout_ms,
+        "worker_memory": chosen.worker_memory,
+        "strikes": 3,
+        "placement": chosen.placement,
+        "flags": flags,
+        "incarnation": 0,
+    }

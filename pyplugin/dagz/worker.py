@@ -1,0 +1,303 @@
+"""A worker: runs tests that its agent puts into the shared queue, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest import runner
+from _pytest.runner import call_and_report, show_test_item
+
+from dagz import _dagz, capture, identity, nursery, reports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dagz.settings import Settings
+
+STACKS_SIGNAL = signal.SIGRTMIN + 5  # the agent asks for the stacks of all threads
+MEMORY_CHECK_S = 0.2
+RECYCLE = -10  # beside ASK, NONE and END
+
+
+def private_memory() -> int:
+    """Bytes that only this process has in memory."""
+    total = 0
+    with open("/proc/self/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Private_"):
+                total += int(line.split()[1])
+    return total << 10
+
+
+class Worker:
+    """The plugin of a worker process; made after the fork.
+
+    inputs: what the controller sent for all workers, see zygote.py.
+    """
+
+    def __init__(
+        self,
+        session: pytest.Session,
+        link: _dagz.Link,
+        inputs: dict[str, Any],
+        settings: Settings,
+        writer_text: Callable[[], str],
+    ) -> None:
+        self.session = session
+        self.config = session.config
+        self.link = link
+        self.inputs = inputs
+        self.settings = settings
+        self.writer_text = writer_text
+        self.reports: list[Any] = []
+        self.extra: dict[str, Any] = {}
+        self.next: int | None = None  # what resolve_next() said during the running test
+        self.is_eager = False
+        self.why = _dagz.CAUSE_FINISHED
+        self.why_text = ""
+        self.memory_checked = time.monotonic()
+
+    # ------------------------------------------------------------ becoming a worker
+
+    def set_up(self, hooks_of: list[Any]) -> None:
+        """hooks_of: plugins whose pytest_sessionstart was not called in the zygote or is again."""
+        num = self.link.num
+        config = self.config
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        worker_input = dict(self.inputs["nodes"][f"gw{num}"])
+        identity.set_environment(num, worker_input["workercount"], worker_input["testrunuid"])
+        config.workerinput = worker_input
+        config.workeroutput = {}
+        self.catch_crashes()
+        capture.install(config, self.link, self.settings.capture, self.settings.tty)
+        self.set_basetemp(Path(self.inputs["basetemp"]) / f"popen-gw{num}")
+        reseed()
+        config.pluginmanager.register(self, "dagz_worker")
+        self.take_over_protocol()
+        others = [
+            plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of
+        ]
+        config.pluginmanager.subset_hook_caller("pytest_sessionstart", others)(
+            session=self.session
+        )
+
+    def catch_crashes(self) -> None:
+        """Native and Python stacks go to the crash file, on a fatal signal and when asked."""
+        with contextlib.suppress(Exception):
+            faulthandler.disable()
+            _dagz.install_crash_handlers(self.link.crash)
+            faulthandler.enable(file=self.link.crash, all_threads=True)
+            faulthandler.register(STACKS_SIGNAL, file=self.link.crash, all_threads=True)
+
+    def set_basetemp(self, path: Path) -> None:
+        self.config.option.basetemp = str(path)
+        factory = getattr(self.config, "_tmp_path_factory", None)
+        if factory is not None:
+            factory._given_basetemp = path
+            factory._basetemp = None
+
+    def take_over_protocol(self) -> None:
+        """Our protocol stands where pytest's own did; plugins' come before both."""
+        hook = self.config.hook.pytest_runtest_protocol
+        hook._remove_plugin(runner)
+        self.is_eager = any(
+            implementation.plugin is not self
+            and not implementation.hookwrapper
+            and not getattr(implementation, "wrapper", False)
+            and not (getattr(implementation.plugin, "__name__", "") or "").startswith("_pytest.")
+            for implementation in hook.get_hookimpls()
+        )
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self) -> bool:
+        session = self.session
+        taken = self.first()
+        while taken >= 0:
+            self.run_one(taken)
+            if session.shouldfail or session.shouldstop:
+                self.why = _dagz.CAUSE_STOPPED
+                self.why_text = str(session.shouldfail or session.shouldstop)
+                break
+            following = self.next
+            taken = following if following is not None and following >= 0 else self.idle(following)
+        if taken == RECYCLE:
+            self.why = _dagz.CAUSE_RECYCLED
+        return True
+
+    def first(self) -> int:
+        return self.idle(None)
+
+    def idle(self, said: int | None) -> int:
+        """Between tests with nothing taken: wait for a test, END or RECYCLE."""
+        while said is None or said in (_dagz.ASK, _dagz.NONE):
+            if said == _dagz.ASK:
+                self.link.ask()
+            elif said == _dagz.NONE:
+                self.link.wait()
+            said = self.link.take()
+        return said
+
+    def resolve_next(self) -> pytest.Item | None:
+        """Take the next test now: the teardown of the running one depends on it."""
+        if self.next is None:
+            self.next = RECYCLE if self.is_too_big() else self.link.take()
+            while self.next == _dagz.ASK:
+                self.link.ask()
+                self.next = self.link.take()
+        return self.session.items[self.next & 0xFFFFFFFF] if self.next >= 0 else None
+
+    def is_too_big(self) -> bool:
+        limit = self.settings.worker_memory
+        if not limit or time.monotonic() - self.memory_checked < MEMORY_CHECK_S:
+            return False
+        self.memory_checked = time.monotonic()
+        return private_memory() > limit
+
+    def run_one(self, taken: int) -> None:
+        item = self.session.items[taken & 0xFFFFFFFF]
+        self.next = None
+        self.reports = []
+        self.link.begin(taken)
+        nextitem = self.resolve_next() if self.is_eager else None
+        try:
+            self.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        except BaseException as error:
+            self.tell_end(error)
+            raise
+        self.resolve_next()
+        self.report(item)
+
+    def report(self, item: pytest.Item) -> None:
+        done = self.reports
+        extra = self.extra
+        if text := self.writer_text():
+            extra["writer"] = text
+        if passed := self.link.passed():
+            extra["passed"] = passed
+        times = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
+        for report in done:
+            if report.when in times:
+                times[report.when] += report.duration
+        self.link.result(
+            reports.worst(done),
+            *(max(0, int(seconds * 1e6)) for seconds in times.values()),
+            reports.pack(item, done, extra, self.config),
+        )
+        self.extra = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """As pytest's own, but what comes next is asked for as late as possible."""
+        ihook = item.ihook
+        ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        self.run_phases(item)
+        ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    def run_phases(self, item: pytest.Item) -> None:
+        has_request = hasattr(item, "_request")
+        if has_request and not item._request:
+            item._initrequest()  # a plugin runs the item again
+        try:
+            report = call_and_report(item, "setup")
+            if report.passed:
+                option = item.config.option
+                setup_only = getattr(option, "setuponly", False)
+                if getattr(option, "setupshow", False):
+                    show_item(item, setup_only)
+                if not setup_only:
+                    self.link.phase(2)
+                    call_and_report(item, "call")
+            following = self.resolve_next()
+            if self.session.shouldfail or self.session.shouldstop:
+                following = None
+            self.link.phase(3)
+            call_and_report(item, "teardown", nextitem=following)
+        finally:
+            if has_request:
+                item._request = False
+                item.funcargs = None
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.reports.append(report)
+
+    def pytest_warning_recorded(
+        self, warning_message: Any, when: str, nodeid: str, location: Any
+    ) -> None:
+        packed = reports.pack_warning(warning_message, when, nodeid, location)
+        self.extra.setdefault("warnings", []).append(packed)
+
+    # ------------------------------------------------------------ the end
+
+    def tell_end(self, error: BaseException) -> None:
+        """A test ended the run: say how, so that the controller ends as plain pytest would."""
+        self.why = _dagz.CAUSE_FATAL
+        end = describe_end(error)
+        if end is not None:
+            self.relay(end)
+
+    def pytest_internalerror(self, excrepr: object) -> bool:
+        self.relay({"kind": "internal", "text": str(excrepr)})
+        self.why = _dagz.CAUSE_FATAL
+        return True
+
+    def relay(self, body: dict[str, Any]) -> None:
+        self.link.push(
+            "relay", _dagz.ROLE_CONTROLLER, self.link.num, _dagz.ROLE_WORKER, reports.dumps(body)
+        )
+
+    def finish(self, exit_code: int) -> None:
+        """After pytest's own end in this process: say goodbye and leave."""
+        output = getattr(self.config, "workeroutput", {})
+        output.setdefault("exitstatus", exit_code)
+        output.setdefault("shouldfail", self.session.shouldfail)
+        output.setdefault("shouldstop", self.session.shouldstop)
+        with contextlib.suppress(EOFError):
+            capture.flush_originals()
+            body: dict[str, Any] = {"kind": "output", "output": output}
+            if self.extra:
+                body["extra"] = self.extra
+            if passed := self.link.passed():
+                body["passed"] = passed
+            self.relay(body)
+            self.link.push("leaving", self.why, self.why_text)
+        nursery.leave(0)
+
+
+def show_item(item: pytest.Item, setup_only: bool) -> None:
+    try:
+        show_test_item(item, add_space=not setup_only)
+    except TypeError:  # before pytest 9
+        show_test_item(item)
+
+
+def describe_end(error: BaseException) -> dict[str, Any] | None:
+    """How pytest.exit() or Ctrl-C ended the run; None for anything else (an internal error)."""
+    if isinstance(error, pytest.exit.Exception):
+        return {"kind": "exit", "text": error.msg, "code": error.returncode}
+    if isinstance(error, KeyboardInterrupt):
+        step = error.__traceback__
+        while step is not None and step.tb_next is not None:
+            step = step.tb_next
+        place = (step.tb_frame.f_code.co_filename, step.tb_lineno) if step is not None else ("", 1)
+        return {"kind": "interrupt", "text": str(error), "place": place}
+    return None
+
+
+def reseed() -> None:
+    """Siblings must not draw the same numbers."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        with contextlib.suppress(Exception):
+            numpy_random.seed(int.from_bytes(os.urandom(4), "little"))

@@ -1,0 +1,216 @@
+"""What plugins that know pytest-xdist look for, so that they find it under dagz too.
+
+Where pytest-xdist is installed its options, hook specifications and fixtures are used and only its
+own sessions are kept from starting; else they are provided here.  Names and meanings are xdist's.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKER = "PYTEST_XDIST_WORKER"
+WORKER_COUNT = "PYTEST_XDIST_WORKER_COUNT"
+TESTRUN = "PYTEST_XDIST_TESTRUNUID"
+DISTS = ("each", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "no")
+
+
+class HookSpecs:
+    """xdist's hook specifications."""
+
+    def pytest_xdist_setupnodes(self, config: Any, specs: Any) -> None:
+        """Called before any remote node is set up."""
+
+    def pytest_xdist_newgateway(self, gateway: Any) -> None:
+        """Called on new raw gateway creation."""
+
+    def pytest_xdist_rsyncstart(self, source: Any, gateways: Any) -> None:
+        """Called before rsyncing a directory to remote gateways: never, under dagz."""
+
+    def pytest_xdist_rsyncfinish(self, source: Any, gateways: Any) -> None:
+        """Called after rsyncing a directory to remote gateways: never, under dagz."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_xdist_getremotemodule(self) -> Any:
+        """Called when creating a remote node: never, under dagz."""
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Fill ``node.workerinput`` before the worker is configured."""
+
+    def pytest_testnodeready(self, node: Any) -> None:
+        """A worker is ready to run tests."""
+
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        """A worker ended; ``node.workeroutput`` is what it had to say."""
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """A worker finished collecting."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_xdist_make_scheduler(self, config: Any, log: Any) -> Any:
+        """Return a scheduler: dagz has its own and says that it ignores this one."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_xdist_auto_num_workers(self, config: Any) -> int:
+        """Return the number of workers for ``-n auto``."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> Any:
+        """Handle a crash item; called once per counted crash."""
+
+
+class Shim:
+    """Registered as plugin ``xdist`` where pytest-xdist is not installed."""
+
+    @pytest.fixture(scope="session")
+    def worker_id(self, request: pytest.FixtureRequest) -> str:
+        """The id of the current worker ('gw0', 'gw1', ...) or 'master'."""
+        worker_input = getattr(request.config, "workerinput", None)
+        return worker_input["workerid"] if worker_input else "master"
+
+    @pytest.fixture(scope="session")
+    def testrun_uid(self, request: pytest.FixtureRequest) -> str:
+        """A unique id of the current run, the same in all workers."""
+        worker_input = getattr(request.config, "workerinput", None)
+        return worker_input["testrunuid"] if worker_input else request.config.dagz_testrun_uid
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """-n and --dist, as a project's addopts may have them for xdist."""
+    group = parser.getgroup("dagz")
+    add = getattr(group, "_addoption", None) or group.addoption
+    add("-n", "--numprocesses", dest="numprocesses", default=None, help="As --dagz-workers.")
+    add("--maxprocesses", dest="maxprocesses", type=int, default=None, help="At most so many.")
+    add("--dist", dest="dist", choices=DISTS, default="no", help="load* keeps tests together.")
+    add("--max-worker-restart", dest="maxworkerrestart", default=None, help="Accepted, ignored.")
+    add("--tx", dest="tx", action="append", default=[], help="Accepted, ignored.")
+    add("-d", dest="distload", action="store_true", default=False, help="As --dist=load.")
+    add("--testrunuid", dest="testrunuid", default=None, help="The value of testrun_uid.")
+
+
+def provide(config: pytest.Config, parser: pytest.Parser, args: Sequence[str]) -> None:
+    """Make what plugins look for; before any conftest is loaded."""
+    manager = config.pluginmanager
+    real = manager.getplugin("xdist")
+    if real is not None:
+        # its own session: never under dagz
+        manager.hook.pytest_cmdline_main._remove_plugin(real)
+        return
+    add_options(parser)
+    manager.add_hookspecs(HookSpecs)
+    manager.register(Shim(), "xdist")
+    namespace = parser.parse_known_args(list(args), namespace=copy.copy(config.option))
+    for name in ("inifilename", "rootdir", "confcutdir"):
+        if hasattr(config.known_args_namespace, name):
+            setattr(namespace, name, getattr(config.known_args_namespace, name))
+    config.known_args_namespace = namespace
+
+
+def wanted_workers(config: pytest.Config) -> tuple[str | None, str | None]:
+    """What -n (with --maxprocesses) and --dist say: (workers or None, mode or None)."""
+    namespace = config.known_args_namespace
+    number = getattr(namespace, "numprocesses", None)
+    most = getattr(namespace, "maxprocesses", None)
+    mode = getattr(namespace, "dist", None)
+    if number is not None and str(number).isdigit() and most:
+        number = min(int(number), int(most))
+    return (None if number is None else str(number)), (None if mode == "no" else mode)
+
+
+def pretend_controller(config: pytest.Config, workers: int) -> None:
+    """What plugins read in the controller before conftests are loaded (pytest-cov does)."""
+    for namespace in (config.known_args_namespace, config.option):
+        namespace.numprocesses = workers
+        namespace.dist = "load"
+        namespace.tx = []
+
+
+def pretend_worker(config: pytest.Config) -> None:
+    """The options as xdist sets them in a worker."""
+    for namespace in (config.known_args_namespace, config.option):
+        namespace.numprocesses = None
+        namespace.maxprocesses = None
+        namespace.dist = "no"
+        namespace.distload = False
+        namespace.tx = []
+        namespace.looponfail = False
+        namespace.loadgroup = False
+
+
+class RemoteInfo:
+    """Of a worker, as execnet's ``gateway._rinfo()`` tells it."""
+
+    def __init__(self, pid: int) -> None:
+        self.platform = sys.platform
+        self.version_info = tuple(sys.version_info)
+        self.executable = sys.executable
+        self.cwd = os.getcwd()
+        self.pid = pid
+
+
+class Spec:
+    """As execnet's XSpec of a local worker."""
+
+    popen = True
+    chdir = None
+    python = None
+    ssh = None
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+    def __str__(self) -> str:
+        return "popen"
+
+
+class Gateway:
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.spec = Spec(name)
+        self.pid = 0
+
+    def _rinfo(self, update: bool = False) -> RemoteInfo:
+        return RemoteInfo(self.pid)
+
+    def __repr__(self) -> str:
+        return f"<Gateway id={self.id!r}>"
+
+
+class NodeManager:
+    def __init__(self, config: pytest.Config, testrun_uid: str) -> None:
+        self.config = config
+        self.testrunuid = testrun_uid
+        self.roots: list[Any] = []
+        self.specs: list[Spec] = []
+
+
+class Node:
+    """A worker, as plugins see it in the controller: xdist's WorkerController, as far as used."""
+
+    def __init__(self, manager: NodeManager, name: str, count: int) -> None:
+        self.config = manager.config
+        self.nodemanager = manager
+        self.gateway = Gateway(name)
+        self.workerinfo: dict[str, Any] = {"id": name, "sysplatform": sys.platform}
+        self.workerinput: dict[str, Any] = {
+            "workerid": name,
+            "workercount": count,
+            "testrunuid": manager.testrunuid,
+            "mainargv": list(sys.argv),
+        }
+        self.workeroutput: dict[str, Any] = {}
+        self.shutting_down = False
+
+    @property
+    def slaveinput(self) -> dict[str, Any]:
+        return self.workerinput
+
+    def __repr__(self) -> str:
+        return f"<WorkerController {self.gateway.id}>"

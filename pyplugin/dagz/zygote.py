@@ -1,0 +1,368 @@
+"""The zygote: configured as an xdist worker would be, collects once, and forks workers.
+
+A *solo* process is forked from the seed, does the same, and then is its own single worker.
+
+What the zygote learns that reporters want to know (collection reports, warnings, deselected tests, lines
+for the header) travels to the controller as relayed dictionaries with a ``kind``:
+
+    configured                  conftests are loaded and configured
+    failed {text, usage}        conftests could not be loaded, or the command line was wrong
+    collected {...}             collection is over, see Zygote.tell_collected
+    reads_id {place, fallback}  the project reads the worker's id before the fork
+    threads {names}             threads that the project's import started
+    exit, interrupt, internal   as in worker.py, during collection
+    output {output}             workeroutput at the end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import marshal
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dagz import _dagz, identity, nursery, reports, xdist
+from dagz.worker import Worker, describe_end
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from dagz.settings import Settings
+
+MANIFEST_PART = 4096
+COLLECT_THRESHOLD = 100_000  # allocations between collections of the youngest generation
+
+
+class Zygote:
+    """The plugin of a zygote or solo process."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        birth: nursery.Birth,
+        testrun_uid: str,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.birth = birth
+        self.is_solo = birth.kind == _dagz.FORK_SOLO
+        self.num = birth.num if self.is_solo else 0
+        self.watch = identity.Watch(config.rootpath)
+        self.inputs: dict[str, Any] = {}
+        self.worker: Worker | None = None
+        self.nursery: nursery.Nursery | None = None
+        self.warnings: list[dict[str, Any]] = []
+        self.collect_reports: list[Any] = []
+        self.deselected = 0
+        self.is_ready_sent = False
+        self.is_quiet_end = False
+        self.session: pytest.Session | None = None
+        self.started_plugins: list[Any] = []
+        self.writer = io.StringIO()
+        self.old_threshold = gc.get_threshold()
+        if self.is_solo:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        identity.set_environment(self.num, settings.workers, testrun_uid)
+        xdist.pretend_worker(config)
+        config.pluginmanager.register(self, "dagz_zygote")
+        if not self.is_solo:
+            self.watch.start()
+
+    # ------------------------------------------------------------ to the controller
+
+    def relay(self, kind: str, **body: Any) -> None:
+        assert self.birth.channel is not None
+        role = _dagz.ROLE_WORKER if self.is_solo else _dagz.ROLE_ZYGOTE
+        with contextlib.suppress(OSError):
+            self.birth.channel.send(
+                "relay", _dagz.ROLE_CONTROLLER, self.num, role, reports.dumps({"kind": kind, **body})
+            )
+
+    def ready(self, total: int, go: bool, flags: int = 0) -> None:
+        assert self.birth.channel is not None
+        self.is_ready_sent = True
+        with contextlib.suppress(OSError):
+            self.birth.channel.send("ready", total, self.deselected, int(go), flags)
+
+    # ------------------------------------------------------------ configuration
+
+    def conftests_loaded(self, outcome: Any) -> None:
+        """Called when the hook wrapper goes on: conftests are there, or failed to load."""
+        if outcome.excinfo is None:
+            return
+        _, error, _ = outcome.excinfo
+        self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """The controller most likely met the same error and shows it; ours is for the other case."""
+        is_usage = isinstance(error, pytest.UsageError)
+        self.relay("failed", text=f"{error}", name=type(error).__name__, usage=is_usage)
+        self.ready(0, go=False)
+        nursery.leave(4)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
+        """All of pytest's main runs inside; forked workers come out of it too, and end here."""
+        self.await_inputs()
+        config.workerinput = self.watch.wrap(self.inputs["nodes"][f"gw{self.num}"])
+        config.workeroutput = {}
+        config.option.basetemp = os.path.join(self.inputs["basetemp"], f"popen-gw{self.num}")
+        outcome = yield
+        code = 3
+        if outcome.excinfo is None:
+            code = int(outcome.get_result() or 0)
+        if self.worker is not None:
+            self.worker.finish(code)
+        if not self.is_ready_sent:
+            if outcome.excinfo is not None:
+                self.fail(outcome.excinfo[1])
+            self.ready(0, go=False)
+        self.relay("output", output=config.workeroutput)
+        nursery.leave(code)
+
+    def await_inputs(self) -> None:
+        """What the controller has for each worker: workerinput after all plugins filled it."""
+        assert self.birth.channel is not None
+        while not self.inputs:
+            for message in self.birth.channel.recv(-1):
+                if message[0] == "relay":
+                    self.inputs = marshal.loads(message[4])
+                elif message[0] == "quit":
+                    nursery.leave(0)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.mute_terminal()
+        hooks = config.hook
+        self.started_plugins = list(config.pluginmanager.get_plugins())
+        conftests = [p for p in self.started_plugins if self.is_conftest(p)]
+        hooks.pytest_sessionstart = config.pluginmanager.subset_hook_caller(
+            "pytest_sessionstart", conftests
+        )
+
+    def is_conftest(self, plugin: Any) -> bool:
+        return plugin in self.config.pluginmanager._conftest_plugins
+
+    def mute_terminal(self) -> None:
+        """Keep a reporter that plugins can ask for, silence its hooks, and catch what is written."""
+        manager = self.config.pluginmanager
+        reporter = manager.getplugin("terminalreporter")
+        if reporter is None:
+            return
+        for hook in manager.get_hookcallers(reporter) or []:
+            hook._remove_plugin(reporter)
+        writer = reporter._tw
+        writer._file = self.writer
+        writer.hasmarkup = reporter.hasmarkup = self.inputs["markup"]
+        writer.fullwidth = reporter._screen_width = self.inputs["width"]
+
+    def take_written(self) -> str:
+        text = self.writer.getvalue()
+        if text:
+            self.writer.seek(0)
+            self.writer.truncate()
+        return text
+
+    # ------------------------------------------------------------ collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.session = session
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, Any, None]:
+        if self.must_fall_back():
+            self.tell_reads_id()
+            self.ready(0, go=True, flags=_dagz.READY_READS_ID)
+            nursery.leave(0)
+        self.relay("configured")
+        gc.set_threshold(COLLECT_THRESHOLD, *self.old_threshold[1:])
+        outcome = yield
+        gc.set_threshold(*self.old_threshold)
+        if outcome.excinfo is None:
+            return
+        error = outcome.excinfo[1]
+        if isinstance(error, pytest.UsageError):
+            text = "\n".join(map(str, error.args))
+            self.relay("failed", text=text, name="UsageError", usage=True)
+        elif isinstance(error, (session.Failed, session.Interrupted)):
+            self.tell_collected(session)
+        elif (end := describe_end(error)) is not None:
+            self.relay(end.pop("kind"), **end)
+
+    def must_fall_back(self) -> bool:
+        return self.watch.found is not None and self.settings.fork == "auto" and not self.is_solo
+
+    def tell_reads_id(self) -> None:
+        self.relay("reads_id", place=self.watch.found, fallback=self.settings.fork == "auto")
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if not report.passed:
+            self.collect_reports.append(
+                self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
+            )
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self.deselected += len(items)
+
+    def pytest_warning_recorded(
+        self, warning_message: Any, when: str, nodeid: str, location: Any
+    ) -> None:
+        if self.worker is None and when != "config":  # the controller has its own of those
+            packed = reports.pack_warning(warning_message, when, nodeid, location)
+            self.warnings.append(packed)
+
+    def pytest_internalerror(self, excrepr: object) -> bool | None:
+        if self.worker is not None:
+            return None
+        self.relay("internal", text=str(excrepr))
+        return True
+
+    def tell_collected(self, session: pytest.Session) -> None:
+        lines = self.config.hook.pytest_report_collectionfinish(
+            config=self.config, start_path=self.config.invocation_params.dir, items=session.items
+        )
+        self.relay(
+            "collected",
+            total=len(session.items),
+            collected=len(session.items) + self.deselected,
+            deselected=self.deselected,
+            reports=self.collect_reports,
+            warnings=self.warnings,
+            lines=[[line] if isinstance(line, str) else list(line) for line in lines],
+            shouldstop=session.shouldstop,
+            shouldfail=session.shouldfail,
+            written=self.take_written(),
+            stepwise_count=self.keep_caches(),
+        )
+        self.collect_reports = []
+        self.warnings = []
+
+    def keep_caches(self) -> int | None:
+        """What only a process that collects can put into pytest's cache: known node ids.
+
+        Returns the number of tests that --stepwise compares with next time.
+        """
+        manager = self.config.pluginmanager
+        newest = manager.getplugin("nfplugin")
+        if newest is not None and self.config.cache is not None and not self.is_solo:
+            self.config.cache.set("cache/nodeids", sorted(newest.cached_nodeids))
+        stepwise = manager.getplugin("stepwiseplugin")
+        return getattr(getattr(stepwise, "cached_info", None), "last_test_count", None)
+
+    def send_manifest(self, items: list[pytest.Item]) -> None:
+        """Every test by name, in collection order; the k-th equal name gets `` #k``."""
+        assert self.birth.channel is not None
+        seen: dict[str, int] = {}
+        part: list[tuple[str, str, int]] = []
+        wants_groups = any(
+            name.startswith("xdist_group") for name in self.config.getini("markers")
+        )
+        for number, item in enumerate(items):
+            nodeid = item.nodeid
+            count = seen[nodeid] = seen.get(nodeid, 0) + 1
+            if count > 1:
+                nodeid = f"{nodeid} #{count}"
+            part.append((nodeid, group_of(item) if wants_groups else "", 0))
+            if len(part) == MANIFEST_PART:
+                self.birth.channel.send("manifest", number + 1 - len(part), part)
+                part = []
+        if part:
+            self.birth.channel.send("manifest", len(items) - len(part), part)
+
+    # ------------------------------------------------------------ running
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        self.watch.stop()
+        if self.must_fall_back():
+            self.tell_reads_id()
+            self.ready(0, go=True, flags=_dagz.READY_READS_ID)
+            nursery.leave(0)
+        self.tell_collected(session)
+        if session.testsfailed and not session.config.option.continue_on_collection_errors:
+            self.ready(len(session.items), go=False)
+            return True
+        if self.watch.found is not None:
+            self.tell_reads_id()
+        try:
+            self.send_manifest(session.items)
+        except OSError:
+            nursery.leave(1)  # the agent is gone before anything ran: so is this zygote's use
+        self.ready(len(session.items), go=bool(session.items))
+        if self.is_solo:
+            assert self.birth.link is not None and self.birth.channel is not None
+            nursery.freeze_heap()
+            self.birth.channel.close()
+            return self.become_worker(session, self.birth.link)
+        return self.serve(session)
+
+    def serve(self, session: pytest.Session) -> bool:
+        """Fork workers until the agent says that it was enough; in a worker: run tests."""
+        self.tell_threads()
+        nursery.freeze_heap()
+        assert self.birth.channel is not None
+        self.nursery = nursery.Nursery(self.birth.channel, self.birth.life)
+        try:
+            birth = self.nursery.serve()
+        except EOFError:
+            for kid in self.nursery.kids.values():
+                nursery.kill_group(kid.pid)
+            nursery.leave(1)
+        if birth is None:
+            self.nursery.close()
+            self.birth.channel = self.nursery.channel or self.birth.channel
+            conftests = [p for p in self.config.pluginmanager.get_plugins() if self.is_conftest(p)]
+            self.config.hook.pytest_sessionfinish = self.config.pluginmanager.subset_hook_caller(
+                "pytest_sessionfinish", conftests
+            )
+            return True
+        self.nursery = None
+        assert birth.link is not None
+        nursery.close_quietly(birth.life)
+        return self.become_worker(session, birth.link)
+
+    def become_worker(self, session: pytest.Session, link: _dagz.Link) -> bool:
+        self.worker = Worker(session, link, self.inputs, self.settings, self.take_written)
+        self.config.hook.__dict__.pop("pytest_sessionstart", None)
+        try:
+            self.worker.set_up([p for p in self.started_plugins if not is_internal(p)])
+            return self.worker.run()
+        except EOFError as error:
+            if "parent of this worker" in str(error):
+                os._exit(1)
+            raise
+
+    def tell_threads(self) -> None:
+        """Threads do not survive a fork: name those that the project's import started."""
+        count = len(os.listdir("/proc/self/task"))
+        if count == 1:
+            return
+        names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        native = count - 1 - len(names)
+        if native > 0:
+            names.append(f"{native} of native code")
+        self.relay("threads", names=names)
+
+
+def group_of(item: pytest.Item) -> str:
+    """The names of a test's xdist_group marks, joined as xdist joins them."""
+    names = set()
+    for mark in item.iter_markers("xdist_group"):
+        names.add(str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")))
+    return "_".join(sorted(names))
+
+
+def is_internal(plugin: Any) -> bool:
+    """Plugins whose pytest_sessionstart belongs to the zygote alone: pytest's and ours."""
+    module = getattr(plugin, "__module__", None) or type(plugin).__module__
+    name = getattr(plugin, "__name__", "") if isinstance(plugin, type(sys)) else module
+    return str(name).partition(".")[0] in ("_pytest", "dagz", "pytest", "xdist")

@@ -45,6 +45,8 @@ target_compile_options(dz_pyflags INTERFACE
     -fno-omit-frame-pointer)
 
 foreach(flags dz_flags dz_pyflags)
+    # pkg-config names libraries that we include the header of and nothing more
+    target_link_options(${flags} INTERFACE -Wl,--as-needed)
     if(DZ_SANITIZE)
         # The checks inserted by a sanitizer make these two warn about paths that cannot be.
         target_compile_options(${flags} INTERFACE

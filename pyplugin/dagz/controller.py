@@ -18,6 +18,7 @@ import pytest
 from _pytest.reports import TestReport
 
 from dagz import _dagz, reports, settings, start, xdist
+from dagz.hooks import drop
 from dagz.agent import Agent, AgentLost
 from dagz.terminal import Ui
 
@@ -183,7 +184,7 @@ class Controller:
         session.testscollected = body["total"]
         newest = self.config.pluginmanager.getplugin("nfplugin")
         if newest is not None:
-            hook.pytest_sessionfinish._remove_plugin(newest)  # the zygote keeps its cache
+            drop(hook.pytest_sessionfinish, newest)  # the zygote keeps its cache
         stepwise = self.config.pluginmanager.getplugin("stepwiseplugin")
         if body["stepwise_count"] is not None and hasattr(stepwise, "cached_info"):
             stepwise.cached_info.last_test_count = body["stepwise_count"]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from _pytest.terminal import TerminalReporter
 
+from dagz.hooks import drop, is_pytests
+
 if TYPE_CHECKING:
     import pytest
 
@@ -58,10 +60,7 @@ class QuietProgress:
         self.ui = ui
         self.config = reporter.config
         hook = self.config.hook.pytest_report_teststatus
-        self.is_plain = all(
-            (getattr(i.plugin, "__name__", None) or type(i.plugin).__module__).startswith("_pytest.")
-            for i in hook.get_hookimpls()
-        )
+        self.is_plain = all(is_pytests(i.plugin) for i in hook.get_hookimpls())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         reporter = self.reporter
@@ -121,9 +120,9 @@ class Ui:
             "pytest_runtest_logstart", [reporter]
         )
         if is_quiet:
-            self.config.hook.pytest_runtest_logreport._remove_plugin(reporter)
-            self.config.hook.pytest_runtest_logfinish._remove_plugin(reporter)
-            self.config.hook.pytest_runtestloop._remove_plugin(reporter)
+            drop(self.config.hook.pytest_runtest_logreport, reporter)
+            drop(self.config.hook.pytest_runtest_logfinish, reporter)
+            drop(self.config.hook.pytest_runtestloop, reporter)
             self.config.pluginmanager.register(QuietProgress(reporter, self), "dagz_progress")
         self.is_live = self.mode == "bar" and is_quiet
 

@@ -17,6 +17,7 @@ from _pytest import runner
 from _pytest.runner import call_and_report, show_test_item
 
 from dagz import _dagz, capture, identity, nursery, reports
+from dagz.hooks import drop, is_pytests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,12 +109,12 @@ class Worker:
     def take_over_protocol(self) -> None:
         """Our protocol stands where pytest's own did; plugins' come before both."""
         hook = self.config.hook.pytest_runtest_protocol
-        hook._remove_plugin(runner)
+        drop(hook, runner)
         self.is_eager = any(
             implementation.plugin is not self
             and not implementation.hookwrapper
             and not getattr(implementation, "wrapper", False)
-            and not (getattr(implementation.plugin, "__name__", "") or "").startswith("_pytest.")
+            and not is_pytests(implementation.plugin)
             for implementation in hook.get_hookimpls()
         )
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dagz.hooks import drop
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -101,7 +103,7 @@ def provide(config: pytest.Config, parser: pytest.Parser, args: Sequence[str]) -
     real = manager.getplugin("xdist")
     if real is not None:
         # its own session: never under dagz
-        manager.hook.pytest_cmdline_main._remove_plugin(real)
+        drop(manager.hook.pytest_cmdline_main, real)
         return
     add_options(parser)
     manager.add_hookspecs(HookSpecs)

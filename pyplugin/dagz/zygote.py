@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dagz import _dagz, identity, nursery, reports, xdist
+from dagz.hooks import drop, module_of, put_back, without
 from dagz.worker import Worker, describe_end
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Zygote:
         self.is_quiet_end = False
         self.session: pytest.Session | None = None
         self.started_plugins: list[Any] = []
+        self.full_sessionstart: Any = None
         self.writer = io.StringIO()
         self.old_threshold = gc.get_threshold()
         if self.is_solo:
@@ -141,12 +143,9 @@ class Zygote:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         self.mute_terminal()
-        hooks = config.hook
         self.started_plugins = list(config.pluginmanager.get_plugins())
         conftests = [p for p in self.started_plugins if self.is_conftest(p)]
-        hooks.pytest_sessionstart = config.pluginmanager.subset_hook_caller(
-            "pytest_sessionstart", conftests
-        )
+        self.full_sessionstart = without(config, "pytest_sessionstart", conftests)
 
     def is_conftest(self, plugin: Any) -> bool:
         return plugin in self.config.pluginmanager._conftest_plugins
@@ -158,7 +157,7 @@ class Zygote:
         if reporter is None:
             return
         for hook in manager.get_hookcallers(reporter) or []:
-            hook._remove_plugin(reporter)
+            drop(hook, reporter)
         writer = reporter._tw
         writer._file = self.writer
         writer.hasmarkup = reporter.hasmarkup = self.inputs["markup"]
@@ -254,7 +253,7 @@ class Zygote:
         manager = self.config.pluginmanager
         newest = manager.getplugin("nfplugin")
         if newest is not None and self.config.cache is not None and not self.is_solo:
-            self.config.cache.set("cache/nodeids", sorted(newest.cached_nodeids))
+            self.config.cache.set("cache/nodeids", sorted(map(str, newest.cached_nodeids)))
         stepwise = manager.getplugin("stepwiseplugin")
         return getattr(getattr(stepwise, "cached_info", None), "last_test_count", None)
 
@@ -321,9 +320,7 @@ class Zygote:
             self.nursery.close()
             self.birth.channel = self.nursery.channel or self.birth.channel
             conftests = [p for p in self.config.pluginmanager.get_plugins() if self.is_conftest(p)]
-            self.config.hook.pytest_sessionfinish = self.config.pluginmanager.subset_hook_caller(
-                "pytest_sessionfinish", conftests
-            )
+            without(self.config, "pytest_sessionfinish", conftests)
             return True
         self.nursery = None
         assert birth.link is not None
@@ -332,7 +329,7 @@ class Zygote:
 
     def become_worker(self, session: pytest.Session, link: _dagz.Link) -> bool:
         self.worker = Worker(session, link, self.inputs, self.settings, self.take_written)
-        self.config.hook.__dict__.pop("pytest_sessionstart", None)
+        put_back(self.config, "pytest_sessionstart", self.full_sessionstart)
         try:
             self.worker.set_up([p for p in self.started_plugins if not is_internal(p)])
             return self.worker.run()
@@ -363,6 +360,4 @@ def group_of(item: pytest.Item) -> str:
 
 def is_internal(plugin: Any) -> bool:
     """Plugins whose pytest_sessionstart belongs to the zygote alone: pytest's and ours."""
-    module = getattr(plugin, "__module__", None) or type(plugin).__module__
-    name = getattr(plugin, "__name__", "") if isinstance(plugin, type(sys)) else module
-    return str(name).partition(".")[0] in ("_pytest", "dagz", "pytest", "xdist")
+    return module_of(plugin).partition(".")[0] in ("_pytest", "dagz", "pytest", "xdist")

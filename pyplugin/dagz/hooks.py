@@ -1,0 +1,38 @@
+"""The few things we do to pytest's plugin manager that it has no public call for."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+
+def drop(hook: Any, plugin: object) -> None:
+    """Take a plugin's implementation of one hook out; nothing happens where it has none."""
+    with contextlib.suppress(ValueError):
+        hook._remove_plugin(plugin)
+
+
+def module_of(plugin: object) -> str:
+    """The module a plugin comes from: its own name if it is a module, else its class's."""
+    name = getattr(plugin, "__name__", None)
+    return str(name or type(plugin).__module__)
+
+
+def is_pytests(plugin: object) -> bool:
+    return module_of(plugin).partition(".")[0] == "_pytest"
+
+
+def without(config: Any, name: str, plugins: list[Any]) -> Any:
+    """From now on the hook `name` is called without these plugins.  Returns what it was.
+
+    pytest 7 keeps a second relay in front of the plugin manager's, which remembers what it saw.
+    """
+    relay = config.pluginmanager.hook
+    original = getattr(relay, name)
+    put_back(config, name, config.pluginmanager.subset_hook_caller(name, plugins))
+    return original
+
+
+def put_back(config: Any, name: str, caller: Any) -> None:
+    for relay in (config.pluginmanager.hook, config.hook):
+        setattr(relay, name, caller)

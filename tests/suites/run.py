@@ -1,0 +1,320 @@
+"""Run real suites under plain pytest and under dagz, and compare every phase of every test.
+
+    python tests/suites/run.py NAME... | --small | --all  [--workers N] [--fresh] [--json FILE]
+
+One line per suite: tests, differences, how many of them are explained.  What is compared: for each
+(node id, phase) the outcome, the last line of its traceback and the text of its sections; collection
+reports; warnings; deselected counts; the exit code.
+
+A difference is explained when the test also differs between two plain runs, or when plain pytest,
+asked for that test alone, gives what dagz gave (then the suite itself depends on order).  Plain runs
+are kept in ``build/suites`` and taken from there the next time, until table or environment change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "support"))
+
+import leftovers  # noqa: E402
+import venvs  # noqa: E402
+from lab import INJECT, KEPT_ENV, read_lines  # noqa: E402
+from table import SUITES, Suite  # noqa: E402
+
+WORK = venvs.BUILD / "suites"
+ALONE_LIMIT = 60  # so many tests are run alone to explain them
+SHOWN = 40
+VOLATILE = [
+    (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x"),
+    (re.compile(r"\b\d+\.\d+(e-?\d+)?\s?(s|ms|us|seconds?)\b"), "TIME"),
+    (re.compile(r"(/[\w.+-]+)*/pytest-of-\w+/pytest-\d+(/popen-gw\d+)?"), "BASETEMP"),
+    (re.compile(r"\b[Pp]id[= ]\d+"), "PID"),
+]
+
+# (nodeid, phase or kind) -> what was seen there, each execution one string
+Seen = dict[tuple[str, str], Counter[str]]
+
+
+def steady(text: str) -> str:
+    """Take out what differs between any two runs: addresses, times, temporary directories."""
+    for pattern, put in VOLATILE:
+        text = pattern.sub(put, text)
+    return text
+
+
+def short(text: str) -> str:
+    """A long text as its head and a digest: a comparison needs no more."""
+    if len(text) < 300:
+        return text
+    return f"{text[:200]}...({len(text)} {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]})"
+
+
+def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
+    found: Seen = defaultdict(Counter)
+    for line in lines:
+        kind = line["kind"]
+        if kind == "test":
+            nodeid = steady(line["nodeid"])
+            sections = [(name, short(steady(text))) for name, text in line["sections"]]
+            what = [line["type"], line["outcome"], line["wasxfail"], short(steady(line["last"])), sections]
+            found[nodeid, line["when"]][json.dumps(what)] += 1
+        elif kind == "collect":
+            found[line["nodeid"], "collect"][line["outcome"]] += 1
+        elif kind == "warning":
+            what = [line["when"], line["category"], short(steady(line["message"]))]
+            found[steady(line["nodeid"]), "warning"][json.dumps(what)] += 1
+        elif kind == "deselected":
+            found["", "deselected"]["count"] += line["count"]
+        elif kind == "finish":
+            found["", "exit"][str(line["code"])] += 1
+    return found
+
+
+def differing(one: Seen, two: Seen) -> list[tuple[str, str]]:
+    return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+
+
+@dataclass
+class Outcome:
+    """What came of one run of one suite."""
+
+    code: int
+    seconds: float
+    lines: list[dict[str, Any]]
+    tail: str
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def tests(self) -> int:
+        return len({line["nodeid"] for line in self.lines if line["kind"] == "test"})
+
+
+@dataclass
+class Row:
+    """The line of the table."""
+
+    suite: str
+    tests: int
+    executions: int
+    differences: int
+    explained: int
+    plain_s: float
+    dagz_s: float
+    exit_plain: int
+    exit_dagz: int
+    left: list[str]
+    unexplained: list[str]
+    summary: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.suite:22} tests {self.tests:6}  differences {self.differences:5}  explained {self.explained:5}  "
+            f"exit {self.exit_plain}/{self.exit_dagz}  plain {self.plain_s:.1f} s  dagz {self.dagz_s:.1f} s"
+            + (f"  LEFT {len(self.left)}" if self.left else "")
+        )
+
+
+def unpack(suite: Suite, python: Path) -> Path:
+    """Fetch and unpack the source distribution; return its directory."""
+    name = re.split(r"[=<>]", suite.package)[0]
+    place = WORK / "src" / hashlib.sha256(suite.package.encode()).hexdigest()[:8]
+    with venvs.lock(WORK / f"src-{name}.lock"):
+        if not (place / "ready").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            argv = [python, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", place]
+            subprocess.run([*map(str, argv), suite.package], check=True, env=venvs._clean_env())
+            (archive,) = place.glob("*.tar.gz")
+            with tarfile.open(archive) as tar:
+                tar.extractall(place, filter="data")
+            (place / "ready").touch()
+    return next(p for p in place.iterdir() if p.is_dir())
+
+
+@dataclass
+class Bench:
+    """A suite made ready: its environment and the directory it is started in."""
+
+    name: str
+    suite: Suite
+    venv: Path
+    start: Path
+
+    @classmethod
+    def ready(cls, name: str) -> Bench:
+        suite = SUITES[name]
+        requires = [suite.pytest, suite.package, *suite.requires]
+        venv = venvs.make(f"suite-{name.split('-')[0]}", sorted(set(requires)))
+        venvs.put_product(venv)
+        if suite.sdist:
+            start = unpack(suite, venv / "bin/python") / suite.below
+        else:
+            start = venvs.site_packages(venv) / suite.below
+        return cls(name, suite, venv, start)
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps([asdict(self.suite), self.venv.name, 3])
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def environment(self, state: Path) -> dict[str, str]:
+        env = {k: os.environ[k] for k in KEPT_ENV if k in os.environ}
+        env["PATH"] = f"{self.venv / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+        env.update(
+            HOME=str(state),
+            DAGZ_HOME=str(state / "dagz"),
+            DZT_RECORD=str(state / "record.jsonl"),
+            PYTHONPATH=str(INJECT),
+            PYTEST_DEBUG_TEMPROOT=str(state / "tmp"),
+            PYTHONHASHSEED="0",
+            PYTHONDONTWRITEBYTECODE="1",
+            LANG="C.UTF-8",
+            TMPDIR=str(state / "tmp"),
+        )
+        env[leftovers.TOKEN] = uuid.uuid4().hex
+        return {**env, **self.suite.env}
+
+    def run(self, label: str, extra: Sequence[str], chosen: Sequence[str] | None = None) -> Outcome:
+        state = WORK / "state" / f"{self.name}-{label}-{os.getpid()}"
+        shutil.rmtree(state, ignore_errors=True)
+        (state / "tmp").mkdir(parents=True)
+        env = self.environment(state)
+        argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
+        argv += chosen if chosen is not None else self.suite.args
+        began = time.monotonic()
+        with open(state / "out.txt", "wb") as out:
+            process = subprocess.Popen(
+                argv, cwd=self.start, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+            try:
+                code = process.wait(self.suite.timeout_s)
+            except subprocess.TimeoutExpired:
+                leftovers.kill(env[leftovers.TOKEN])
+                code = process.wait(30)
+        seconds = time.monotonic() - began
+        left = [p.command for p in leftovers.after(env[leftovers.TOKEN])]
+        leftovers.kill(env[leftovers.TOKEN])
+        text = (state / "out.txt").read_text("utf-8", "replace")
+        lines = read_lines(state / "record.jsonl")
+        keep = WORK / f"last-{self.name}-{label}.txt"
+        keep.write_text(text)
+        shutil.rmtree(state, ignore_errors=True)
+        return Outcome(code, seconds, lines, text[-3000:], left)
+
+    def plain(self, number: int, fresh: bool) -> Outcome:
+        """A plain run, from the cache where it is there."""
+        path = WORK / "plain" / f"{self.name}-{self.digest}-{number}.json"
+        if path.exists() and not fresh:
+            return Outcome(**json.loads(path.read_text("utf-8", "surrogatepass")))
+        outcome = self.run(f"plain{number}", ["-p", "no:dagz"])
+        if outcome.tests == 0:
+            raise SystemExit(f"{self.name}: plain pytest ran no test (exit {outcome.code})\n{outcome.tail}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(outcome)), "utf-8", "surrogatepass")
+        return outcome
+
+
+def alone(bench: Bench, nodeids: Sequence[str], dagz: Seen) -> set[str]:
+    """Node ids for which plain pytest, running just them, sees what dagz saw."""
+    agreed = set()
+    for nodeid in nodeids[:ALONE_LIMIT]:
+        found = seen_of(bench.run("alone", ["-p", "no:dagz"], [nodeid]).lines)
+        keys = [key for key in dagz if key[0] == nodeid and key[1] != "warning"]
+        if keys and all(found.get(key) == dagz[key] for key in keys):
+            agreed.add(nodeid)
+    return agreed
+
+
+def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
+    first, second = bench.plain(1, fresh), bench.plain(2, fresh)
+    dagz = first if only_plain else bench.run("dagz", ["--dagz", f"--dagz-workers={workers}"])
+    one, two, ours = seen_of(first.lines), seen_of(second.lines), seen_of(dagz.lines)
+    unsteady = {nodeid for nodeid, _ in differing(one, two)}
+    keys = differing(one, ours)
+    open_ids = sorted({nodeid for nodeid, kind in keys if nodeid not in unsteady and kind in PHASES})
+    if dagz.tests > 0:
+        unsteady |= alone(bench, open_ids, ours)
+    open_keys = [key for key in keys if key[0] not in unsteady]
+    return Row(
+        suite=bench.name,
+        tests=first.tests,
+        executions=sum(1 for line in dagz.lines if line["kind"] == "test" and line["when"] == "call"),
+        differences=len(keys),
+        explained=len(keys) - len(open_keys),
+        plain_s=round(first.seconds, 1),
+        dagz_s=round(dagz.seconds, 1),
+        exit_plain=first.code,
+        exit_dagz=dagz.code,
+        left=dagz.left,
+        unexplained=[describe(key, one, ours) for key in open_keys],
+        summary=[first.tail.strip().rsplit("\n", 1)[-1], dagz.tail.strip().rsplit("\n", 1)[-1]],
+    )
+
+
+PHASES = ("setup", "call", "teardown")
+
+
+def describe(key: tuple[str, str], one: Seen, ours: Seen) -> str:
+    nodeid, kind = key
+    plain = sorted((one.get(key, Counter()) - ours.get(key, Counter())).elements())
+    dagz = sorted((ours.get(key, Counter()) - one.get(key, Counter())).elements())
+    return f"{nodeid} {kind}\n    plain {plain}\n    dagz  {dagz}"
+
+
+def options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compare real suites under plain pytest and dagz.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SUITES))
+    parser.add_argument("--small", action="store_true", help="the ones of `make test`")
+    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--fresh", action="store_true", help="run plain pytest again")
+    parser.add_argument("--plain", action="store_true", help="only the plain runs (a check of this script)")
+    parser.add_argument("--json", type=Path, help="write the table there")
+    args = parser.parse_args(argv)
+    if args.all:
+        args.names = [name for name in SUITES if not name.endswith("-part")]
+    if args.small:
+        args.names = [name for name, suite in SUITES.items() if suite.small]
+    unknown = [name for name in args.names if name not in SUITES]
+    if unknown or not args.names:
+        parser.error(f"unknown suite: {', '.join(unknown)}" if unknown else "name a suite, or --small, or --all")
+    return args
+
+
+def main(argv: Sequence[str]) -> int:
+    args = options(argv)
+    rows = []
+    for name in args.names:
+        row = compare(Bench.ready(name), args.workers, args.fresh, args.plain)
+        rows.append(row)
+        print(row, flush=True)
+        for text in row.unexplained[:SHOWN]:
+            print("   ", text, flush=True)
+        if len(row.unexplained) > SHOWN:
+            print(f"    ... and {len(row.unexplained) - SHOWN} more")
+    if args.json:
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    bad = [row for row in rows if row.unexplained or row.left]
+    print(f"{len(rows) - len(bad)} passed, {len(bad)} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -33,7 +33,8 @@ import venvs
 INJECT = Path(__file__).resolve().parent / "inject"
 TIMEOUT_S = 60.0
 WAYS = ("plain", "xdist", "dagz", "dagz+xdist")
-KEPT_ENV = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TMPDIR")
+KEPT_ENV = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TMPDIR")
+KEPT_ENV += ("DAGZ_AGENT", "DAGZ_ZB")  # binaries under test, in place of the wheel's
 
 
 def way_args(way: str, workers: int = 2) -> list[str]:

@@ -25,7 +25,7 @@ capture_fini(struct capture *self)
 static struct dz_buf *
 sink_of(struct capture *self, enum capture_stream stream)
 {
-    return self->is_suspended[stream] ? &self->passed : &self->text[stream];
+    return self->is_suspended ? &self->passed : &self->text[stream];
 }
 
 /* Bytes of the file from `seen` to `end` came from the terminal. */

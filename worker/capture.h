@@ -8,8 +8,8 @@
  * The agent may move bytes from the terminal to the file too (a child that fills the terminal
  * while the worker waits for it must not hang); shm->drain_lock keeps the two apart.
  *
- * Text goes to the section of its stream, or, while the stream is suspended (-s, a test that
- * disables capture), to the passed-through text that the terminal of the user gets.
+ * Text goes to the section of its stream, or, while capture is suspended (-s, a test that
+ * disables it), to the passed-through text that the terminal of the user gets.
  *
  * Ownership  Borrows the mapping and both descriptors.
  * Threads    Callers hold one lock (the GIL). */
@@ -26,7 +26,7 @@ struct capture {
     struct dz_shm *shm; /* borrowed */
     int master, log;    /* borrowed */
     uint64_t seen;      /* length of the log up to which bytes were told apart */
-    bool is_suspended[CAPTURE_STREAMS];
+    bool is_suspended;
     struct dz_buf text[CAPTURE_STREAMS]; /* since the last capture_take() */
     struct dz_buf passed;                /* since the last capture_take_passed() */
 };

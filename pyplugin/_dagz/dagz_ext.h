@@ -14,6 +14,7 @@
 /* Add the types to the module; -1 with an exception set. */
 int channel_add_type(PyObject *module);
 int link_add_type(PyObject *module);
+int hookcall_add_type(PyObject *module);
 
 /* Python values to a message and back (codec.c).
  *

@@ -354,23 +354,19 @@ link_passed(PyObject *op, PyObject *unused)
     return bytes;
 }
 
-PyDoc_STRVAR(suspend_doc, "suspend(stream, on)\n--\n\n"
-                          "From now on the stream's text is passed through (on) or its section's.");
+PyDoc_STRVAR(suspend_doc, "suspend(on)\n--\n\n"
+                          "From now on text is passed through (on) or its section's (off).");
 
 static PyObject *
-link_suspend(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+link_suspend(PyObject *op, PyObject *value)
 {
     struct linkobj *self = (struct linkobj *) op;
-    int stream = nargs == 2 ? stream_of(args[0]) : -1;
-    int on = stream < 0 ? -1 : PyObject_IsTrue(args[1]);
-    if (on < 0) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "suspend() takes a stream and a truth value");
+    int on = PyObject_IsTrue(value);
+    if (on < 0)
         return NULL;
-    }
-    if (stream == CAPTURE_OUT)
+    if (self->capture.is_suspended != on)
         capture_absorb(&self->capture);
-    self->capture.is_suspended[stream] = on;
+    self->capture.is_suspended = on;
     Py_RETURN_NONE;
 }
 
@@ -424,7 +420,7 @@ static PyMethodDef link_methods[] = {
     METHOD("write", link_write, METH_FASTCALL, write_doc),
     METHOD("text", link_text, METH_O, text_doc),
     METHOD("passed", link_passed, METH_NOARGS, passed_doc),
-    METHOD("suspend", link_suspend, METH_FASTCALL, suspend_doc),
+    METHOD("suspend", link_suspend, METH_O, suspend_doc),
     { NULL },
 };
 

@@ -204,7 +204,9 @@ module_exec(PyObject *module)
         add_tuple(module, "RESULTS", names_of(result_text, DZ_RESULTS)) < 0 ||
         add_tuple(module, "CAUSES", names_of(cause_text, DZ_CAUSES)) < 0)
         return -1;
-    return channel_add_type(module) < 0 || link_add_type(module) < 0 ? -1 : 0;
+    if (channel_add_type(module) < 0 || link_add_type(module) < 0)
+        return -1;
+    return hookcall_add_type(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {

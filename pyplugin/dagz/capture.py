@@ -14,12 +14,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from _pytest.capture import CaptureBase, EncodedFile, FDCapture, MultiCapture
+from _pytest.capture import CaptureResult, EncodedFile, FDCapture, MultiCapture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pytest
 
-    from dagz import _dagz
+    from dagz import _dagz, tty
 
 NO_INPUT = "a dagz worker has no standard input; use --dagz-workers=0 to run in one process"
 
@@ -75,57 +77,81 @@ class NoInput(io.TextIOBase):
         raise EOFError(NO_INPUT)
 
 
-class WorkerCapture(CaptureBase[str]):
-    """What pytest sees as the capture of stdout (``targetfd`` 1) or stderr (2)."""
+def make_stream(link: _dagz.Link, number: int, says_tty: bool) -> EncodedFile:
+    """The text stream that stands for ``sys.stdout`` (0) or ``sys.stderr`` (1) in tests."""
+    return EncodedFile(
+        Sink(link, number, says_tty),  # type: ignore[arg-type]
+        encoding="utf-8",
+        errors="replace",
+        newline="",
+        write_through=True,
+    )
 
-    EMPTY_BUFFER = ""
 
-    def __init__(self, targetfd: int, link: _dagz.Link, says_tty: bool) -> None:
-        self.targetfd = targetfd
+class WorkerCapture(MultiCapture[str]):
+    """What pytest's capture manager holds as the capture of the whole process.
+
+    One object for both streams: a test suspends and resumes it six times.
+    """
+
+    def __init__(self, link: _dagz.Link, says_tty: bool, terminal: tty.Borrower) -> None:
+        super().__init__(in_=FDCapture(0), out=None, err=None)
         self.link = link
-        self.number = targetfd - 1
-        self.name = "stderr" if self.number else "stdout"
-        self.old = getattr(sys, self.name)
-        self.tmpfile = EncodedFile(
-            Sink(link, self.number, says_tty),
-            encoding="utf-8",
-            errors="replace",
-            newline="",
-            write_through=True,
-        )
-        self._state = "initialized"
+        self.terminal = terminal
+        self.old = (sys.stdout, sys.stderr)
+        self.new = (make_stream(link, 0, says_tty), make_stream(link, 1, says_tty))
 
-    def start(self) -> None:
-        self.resume()
-        self._state = "started"
+    def start_capturing(self) -> None:
+        super().start_capturing()
+        self.switch_on()
 
-    def suspend(self) -> None:
-        setattr(sys, self.name, self.old)
-        self.link.suspend(self.number, True)
-        self._state = "suspended"
+    def switch_on(self) -> None:
+        flush_quietly(self.old)
+        self.link.suspend(False)
+        sys.stdout, sys.stderr = self.new
 
-    def resume(self) -> None:
-        if self._state == "suspended":
-            with contextlib.suppress(Exception):
-                self.old.flush()
-        self.link.suspend(self.number, False)
-        setattr(sys, self.name, self.tmpfile)
-        self._state = "resumed"
+    def switch_off(self) -> None:
+        sys.stdout, sys.stderr = self.old
+        self.link.suspend(True)
 
-    def done(self) -> None:
-        if self._state != "done":
-            self.suspend()
-            self._state = "done"
+    def suspend_capturing(self, in_: bool = False) -> None:
+        super().suspend_capturing(in_)
+        self.switch_off()
+        if in_:
+            self.terminal.acquire()
 
-    def snap(self) -> str:
-        return self.link.text(self.number)
+    def resume_capturing(self) -> None:
+        self.terminal.release()
+        super().resume_capturing()
+        self.switch_on()
 
-    def writeorg(self, data: str) -> None:
-        if data:
-            self.link.write(self.number, data.encode("utf-8", "replace"))
+    def stop_capturing(self) -> None:
+        super().stop_capturing()
+        self.switch_off()
+
+    def readouterr(self) -> CaptureResult[str]:
+        return CaptureResult(self.link.text(0), self.link.text(1))
+
+    def pop_outerr_to_orig(self) -> tuple[str, str]:
+        out, err = self.readouterr()
+        if out:
+            self.link.write(0, out.encode("utf-8", "replace"))
+        if err:
+            self.link.write(1, err.encode("utf-8", "replace"))
+        return out, err
 
 
-def install(config: pytest.Config, link: _dagz.Link, mode: str, says_tty: bool) -> None:
+def flush_quietly(streams: Iterable[Any]) -> None:
+    for stream in streams:
+        try:
+            stream.flush()
+        except Exception:  # a test may have closed it
+            continue
+
+
+def install(
+    config: pytest.Config, link: _dagz.Link, mode: str, says_tty: bool, terminal: tty.Borrower
+) -> None:
     """In a worker after the fork: fd 0-2, Python's streams, and pytest's capture manager.
 
     mode: ini ``dagz_capture``.
@@ -133,47 +159,34 @@ def install(config: pytest.Config, link: _dagz.Link, mode: str, says_tty: bool) 
     manager = config.pluginmanager.getplugin("capturemanager")
     if manager is not None and manager._global_capturing is not None:
         manager.stop_global_capturing()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
+    flush_quietly((sys.stdout, sys.stderr))
+    redirect(link)
+    method = manager._method if manager is not None else "no"
+    if method == "no":
+        sys.stdin = NoInput()  # type: ignore[assignment]
+    link.suspend(True)
+    if manager is None:
+        return
+    if method == "fd" and mode == "pty":
+        manager._global_capturing = WorkerCapture(link, says_tty, terminal)
+        manager._global_capturing.start_capturing()
+    else:
+        manager.start_global_capturing()
+    manager.suspend_global_capture(in_=False)
+
+
+def redirect(link: _dagz.Link) -> None:
+    """fd 0 gives nothing, fd 1 and 2 are the worker's terminal; Python's own streams know."""
     null_fd = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null_fd, 0)
     os.close(null_fd)
     os.dup2(link.slave, 1)
     os.dup2(link.slave, 2)
     for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            with contextlib.suppress(Exception):
-                stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    method = manager._method if manager is not None else "no"
-    if method == "no":
-        link.suspend(0, True)
-        link.suspend(1, True)
-        sys.stdin = NoInput()  # type: ignore[assignment]
-    if manager is None:
-        return
-    if method == "fd" and mode == "pty":
-        capturing = MultiCapture(
-            in_=FDCapture(0),
-            out=WorkerCapture(1, link, says_tty),
-            err=WorkerCapture(2, link, says_tty),
-        )
-    else:
-        if method != "no":
-            link.suspend(0, True)  # what escapes pytest's own capture goes to the terminal
-            link.suspend(1, True)
-        capturing = None
-    if capturing is None:
-        manager.start_global_capturing()
-    else:
-        manager._global_capturing = capturing
-        capturing.start_capturing()
-    manager.suspend_global_capture(in_=False)
-    manager.resume_global_capture()
+        with contextlib.suppress(Exception):
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def flush_originals() -> None:
     """What Python buffered for the real fd 1 and 2 goes out now."""
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(Exception):
-            stream.flush()  # type: ignore[union-attr]
+    flush_quietly((sys.__stdout__, sys.__stderr__))

@@ -18,9 +18,10 @@ import pytest
 from _pytest.reports import TestReport
 
 from dagz import _dagz, reports, settings, start, xdist
-from dagz.hooks import drop
+from dagz.hooks import drop, quicken
 from dagz.agent import Agent, AgentLost
 from dagz.terminal import Ui
+from dagz.tty import Lender
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -62,6 +63,8 @@ class Controller:
         self.signal_time = 0.0
         self.stop_said = -1
         self.old_handlers: dict[int, Any] = {}
+        self.lender: Lender | None = None
+        self.held: list[tuple] = []  # messages that wait while a worker has the terminal
         self.is_lost = False
         self.started = time.monotonic()
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
@@ -81,6 +84,8 @@ class Controller:
             yield
         finally:
             self.ui.close()
+            if self.lender is not None:
+                self.lender.close()
             self.restore_signals()
             self.agent.close()
 
@@ -101,13 +106,16 @@ class Controller:
             hook.pytest_configure_node(node=node)
         if hook.pytest_xdist_make_scheduler.get_hookimpls():
             self.ui.note(1, "a plugin's pytest_xdist_make_scheduler is ignored: dagz schedules")
+        basetemp = self.basetemp()
+        self.lender = Lender(Path(basetemp))
         self.agent.send_inputs(
             reports.dumps(
                 {
                     "nodes": {f"gw{num}": node.workerinput for num, node in self.nodes.items()},
-                    "basetemp": self.basetemp(),
+                    "basetemp": basetemp,
                     "markup": self.ui.markup,
                     "width": self.ui.width,
+                    "terminal": self.lender.path,
                 }
             )
         )
@@ -206,6 +214,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        quicken(self.config.pluginmanager)
         while self.done is None:
             self.turn()
             if session.shouldfail or session.shouldstop:
@@ -223,7 +232,7 @@ class Controller:
     def turn(self) -> None:
         """Hear the agent once, deal with what it said, and keep the terminal alive."""
         try:
-            messages = self.agent.hear(POLL_MS if not self.ui.is_live else POLL_MS // 2)
+            messages = self.agent.hear(POLL_MS)
         except AgentLost:
             self.is_lost = True
             self.ui.note(2, "the agent died too often; the run stops here")
@@ -234,10 +243,28 @@ class Controller:
             }
             self.done = self.done or {}
             return
-        for message in messages:
-            getattr(self, f"on_{message[0]}", self.on_other)(*message[1:])
+        self.held += messages
+        while self.held:
+            self.handle(self.held.pop(0))
+            if self.lender is not None and self.lender.borrowers:
+                self.hold_back()
+                break
         self.obey_signals()
         self.ui.tick()
+
+    def handle(self, message: tuple) -> None:
+        getattr(self, f"on_{message[0]}", self.on_other)(*message[1:])
+
+    def hold_back(self) -> None:
+        """A worker has the terminal: only what gives it back is dealt with, the rest waits."""
+        waiting = []
+        for message in self.held:
+            is_terminal = message[0] == "relay" and b"terminal" in message[4]
+            if is_terminal or message[0] == "worker_down":
+                self.handle(message)
+            else:
+                waiting.append(message)
+        self.held = waiting
 
     def raise_end(self) -> None:
         """End as plain pytest would have: with the exception that ended the run."""
@@ -283,6 +310,8 @@ class Controller:
     def on_worker_down(
         self, num: int, pid: int, status: int, cause: int, last: int, leftovers: str
     ) -> None:
+        if self.lender is not None:
+            self.lender.take_back(num)
         if leftovers:
             names = ", ".join(leftovers.splitlines())
             self.ui.note(1, f"worker gw{num} left processes behind, ended now: {names}")
@@ -405,6 +434,14 @@ class Controller:
     def relayed_internal(self, num: int, role: int, data: dict[str, Any]) -> None:
         self.ui.internal_error(data["text"])
         self.end = self.end or {"kind": "exit", "text": "internal error in a worker", "code": 3}
+
+    def relayed_terminal(self, num: int, role: int, data: dict[str, Any]) -> None:
+        assert self.lender is not None
+        self.ui.erase()
+        if data["wanted"]:
+            self.lender.lend(num)
+        else:
+            self.lender.take_back(num)
 
     def relayed_output(self, num: int, role: int, data: dict[str, Any]) -> None:
         node = self.nodes[num]

@@ -36,3 +36,22 @@ def without(config: Any, name: str, plugins: list[Any]) -> Any:
 def put_back(config: Any, name: str, caller: Any) -> None:
     for relay in (config.pluginmanager.hook, config.hook):
         setattr(relay, name, caller)
+
+
+def quicken(manager: Any) -> None:
+    """Call hooks through the C loop, unless somebody watches the calls (``--debug``) or pluggy differs."""
+    from dagz import _dagz
+
+    try:
+        try:
+            from pluggy import _execution as loop
+        except ImportError:
+            from pluggy import _callers as loop  # before pluggy 1.7
+        own, wrapfail = loop._multicall, loop._raise_wrapfail
+    except (ImportError, AttributeError):
+        return
+    sample = manager.hook.pytest_runtest_setup.get_hookimpls()
+    if getattr(manager, "_inner_hookexec", None) is not own:
+        return
+    if sample and all(hasattr(sample[0], name) for name in ("wrapper", "hookwrapper", "argnames")):
+        manager._inner_hookexec = _dagz.HookCall(own, wrapfail)

@@ -16,8 +16,8 @@ import pytest
 from _pytest import runner
 from _pytest.runner import call_and_report, show_test_item
 
-from dagz import _dagz, capture, identity, nursery, reports
-from dagz.hooks import drop, is_pytests
+from dagz import _dagz, capture, identity, nursery, reports, tty
+from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +79,13 @@ class Worker:
         config.workerinput = worker_input
         config.workeroutput = {}
         self.catch_crashes()
-        capture.install(config, self.link, self.settings.capture, self.settings.tty)
+        terminal = tty.Borrower(self.inputs["terminal"], self.ask_terminal)
+        capture.install(config, self.link, self.settings.capture, self.settings.tty, terminal)
         self.set_basetemp(Path(self.inputs["basetemp"]) / f"popen-gw{num}")
         reseed()
         config.pluginmanager.register(self, "dagz_worker")
         self.take_over_protocol()
+        quicken(config.pluginmanager)
         others = [
             plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of
         ]
@@ -251,6 +253,9 @@ class Worker:
         self.relay({"kind": "internal", "text": str(excrepr)})
         self.why = _dagz.CAUSE_FATAL
         return True
+
+    def ask_terminal(self, wanted: bool) -> None:
+        self.relay({"kind": "terminal", "wanted": wanted})
 
     def relay(self, body: dict[str, Any]) -> None:
         self.link.push(

@@ -202,7 +202,7 @@ void store_durations_destroy(struct store_durations **self_p);
 uint32_t store_durations_count(const struct store_durations *self);
 
 /* Expected span of a test in microseconds, and the spread (standard deviation of its logarithm);
- * false: never seen.  About 50 ns. */
+ * false: never seen.  About 100 ns. */
 bool store_durations_get(const struct store_durations *self, struct dz_slice id, double *mean_us,
                          double *log_sd);
 

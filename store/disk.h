@@ -1,0 +1,177 @@
+/* disk.h - what lies in the store's tables.  Only for this folder.
+ *
+ *   table     key                                   value
+ *   META      "version", "projects"                 decimal text
+ *   PROJECT   uri (or a hash of a long one)         number of the project, 4 bytes
+ *   INDEX     project, yyyymmdd, n                  long id        the short ids, in order of time
+ *   JOB       long id                               JSON: what zb jobs shows
+ *   COMMIT    project, 40 hex digits, long id       empty
+ *   MANIFEST  digest, count                         zstd: u32 lengths, then the ids
+ *   BATCH     long id, kind, number                 records of one append, see below
+ *   TEXT      long id, test, attempt, execution     zstd: what a failure said
+ *   MARK      long id, source                       greatest seq of a stream
+ *   DURATION  project, profile                      rows sorted by the hash of the node id
+ *
+ * A job's batches are a log that only grows.  Its ledger is nothing but that log read from the
+ * start, first come first counted; the word that was given is written with the record, so readers
+ * need not decide again.  Writers keep the ledger in memory and, inside each write, first read what
+ * other processes appended: that makes the count exact without a lookup on disk for each result.
+ *
+ * Numbers in keys are big-endian (they sort); packed records are the structs below as they lie in
+ * memory: the file never leaves machines of one byte order. */
+#ifndef DZ_STORE_DISK_H
+#define DZ_STORE_DISK_H
+
+#include <jansson.h>
+#include <zstd.h>
+
+#include "shared/base/buf.h"
+#include "shared/base/ulid.h"
+#include "shared/kv/kv.h"
+#include "store/ledger.h"
+#include "store/store.h"
+
+enum { STORE_VERSION = 1 };
+
+enum table {
+    T_META,
+    T_PROJECT,
+    T_INDEX,
+    T_JOB,
+    T_COMMIT,
+    T_MANIFEST,
+    T_BATCH,
+    T_TEXT,
+    T_MARK,
+    T_DURATION,
+    TABLES,
+};
+
+struct store {
+    struct dz_kv *kv; /* owned */
+    char *dir;        /* owned */
+    ZSTD_CCtx *zip;   /* owned; made when first needed */
+    ZSTD_DCtx *unzip; /* owned; likewise */
+    bool is_readonly;
+};
+
+/* ---- keys ---- */
+
+struct key {
+    uint8_t bytes[DZ_KV_KEY_MAX];
+    size_t len;
+};
+void key_add(struct key *self, const void *bytes, size_t len);
+void key_add_number(struct key *self, uint64_t number, int len); /* big-endian, `len` bytes */
+struct dz_slice key_slice(const struct key *self);
+uint64_t number_at(struct dz_slice bytes, size_t at, int len); /* 0 when it is not there */
+
+/* ---- records of a batch ---- */
+
+enum batch_kind { BATCH_RESULTS = 'r', BATCH_LOGS = 'l', BATCH_SPANS = 's' };
+
+/* Begins every batch; `packed` records follow, then `data_len` bytes (zstd if raw_len differs). */
+struct batch_head {
+    uint32_t count, reserved;
+    uint32_t raw_len, data_len;
+    int64_t written_us;
+};
+
+struct packed_result {
+    uint64_t node, inc, exec;
+    int64_t start_us, setup_us, call_us, teardown_us;
+    uint32_t test;
+    uint16_t worker;
+    uint8_t attempt, result, cause, signal, word, reserved[1];
+    uint32_t reserved2;
+};
+
+struct packed_log {
+    uint64_t node;
+    int64_t first_us, last_us;
+    uint32_t thread, test;
+    uint16_t worker;
+    uint8_t attempt, kind;
+    uint32_t offset, len; /* in the data */
+    uint32_t reserved;
+};
+
+struct packed_span {
+    uint64_t node, id, parent;
+    int64_t start_us, end_us;
+    uint32_t test, offset; /* in the data: type, then name */
+    uint16_t worker, type_len, name_len;
+    uint8_t attempt, result;
+};
+
+/* The records of one batch, borrowed from the transaction; false: not what we wrote. */
+bool batch_open(struct dz_slice value, size_t record_size, struct batch_head *head_out,
+                struct dz_slice *records_out, struct dz_slice *data_out);
+
+void batch_key(struct key *key, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind);
+/* The number of the next batch of this kind. */
+enum dz_rc batch_next(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind,
+                      uint32_t *number_out, struct dz_err *err);
+
+/* ---- compression ---- */
+
+/* Append `raw` to `out`, smaller if that pays; *is_raw_out says which. */
+void zip_add(struct store *self, struct dz_slice raw, struct dz_buf *out);
+/* The reverse; `raw_len` is what was put in.  CORRUPT. */
+DZ_MUST_USE enum dz_rc unzip_add(struct store *self, struct dz_slice zipped, size_t raw_len,
+                                 struct dz_buf *out, struct dz_err *err);
+
+/* ---- a job's JSON ---- */
+
+DZ_MUST_USE enum dz_rc head_read(struct dz_kv_txn *txn, const char *ulid, json_t **head_out,
+                                 struct dz_err *err);
+DZ_MUST_USE enum dz_rc head_write(struct dz_kv_txn *txn, const char *ulid, const json_t *head,
+                                  struct dz_err *err);
+void head_release(json_t **self_p);                         /* DZ_AUTO-able */
+json_t *json_text(const char *text);                        /* invalid UTF-8 is replaced */
+const char *head_text(const json_t *head, const char *key); /* "" when absent; borrowed */
+int64_t head_number(const json_t *head, const char *key);   /* 0 when absent */
+
+/* ---- projects ---- */
+
+DZ_MUST_USE enum dz_rc project_number(struct dz_kv_txn *txn, const char *uri, uint32_t *out,
+                                      struct dz_err *err); /* ABSENT */
+
+DZ_MUST_USE enum dz_rc project_make(struct dz_kv_txn *txn, const char *uri, uint32_t *out,
+                                    struct dz_err *err);
+
+/* ---- manifests ---- */
+
+struct manifest {
+    uint32_t count;
+    uint8_t *bytes;   /* owned: all ids, one after another */
+    uint32_t *starts; /* owned: count + 1 of them */
+};
+struct dz_slice manifest_id(const struct manifest *self, uint32_t test);
+void manifest_fini(struct manifest *self);
+/* `name` as in a job's JSON; "": an empty one. */
+DZ_MUST_USE enum dz_rc manifest_read(struct store *store, struct dz_kv_txn *txn, const char *name,
+                                     struct manifest *out, struct dz_err *err);
+
+/* ---- walking a job's results ---- */
+
+/* Feed the batches from number *next on to the ledger (and `rows`, if any, with raw records). */
+DZ_MUST_USE enum dz_rc results_follow(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN],
+                                      uint32_t *next, struct ledger *ledger, struct dz_buf *rows,
+                                      int64_t *written_us, struct dz_err *err);
+struct store_result unpack_result(const struct packed_result *row);
+
+/* ---- durations ---- */
+
+struct duration_row {
+    uint64_t id; /* dz_hash64() of the node id */
+    float log_mean, log_var;
+    float weight;
+    uint32_t day; /* days since 1970 when it was last seen */
+};
+
+/* Fold a job's counted results into what is known. */
+DZ_MUST_USE enum dz_rc durations_learn(struct dz_kv_txn *txn, uint32_t project, const char *profile,
+                                       struct duration_row *news, size_t count, struct dz_err *err);
+
+#endif

@@ -1,0 +1,144 @@
+/* head.c - a job's JSON, and the numbers of projects. */
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/base/digest.h"
+#include "store/disk.h"
+
+enum { URI_KEY_MAX = 480, JSON_FLAGS = JSON_COMPACT | JSON_SORT_KEYS };
+
+void
+head_release(json_t **self_p)
+{
+    json_decref(*self_p);
+    *self_p = NULL;
+}
+
+static struct dz_slice
+job_key(const char *ulid)
+{
+    return dz_str(ulid);
+}
+
+enum dz_rc
+head_read(struct dz_kv_txn *txn, const char *ulid, json_t **head_out, struct dz_err *err)
+{
+    struct dz_slice value;
+    enum dz_rc rc = dz_kv_get(txn, T_JOB, job_key(ulid), &value, err);
+    if (rc == DZ_ABSENT)
+        return dz_fail(err, rc, "there is no job %s", ulid);
+    if (rc != DZ_OK)
+        return rc;
+    json_t *head = json_loadb((const char *) value.ptr, value.len, 0, NULL);
+    if (!json_is_object(head)) {
+        json_decref(head);
+        return dz_fail(err, DZ_CORRUPT, "the record of job %s cannot be read", ulid);
+    }
+    *head_out = head;
+    return DZ_OK;
+}
+
+enum dz_rc
+head_write(struct dz_kv_txn *txn, const char *ulid, const json_t *head, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *text = json_dumps(head, JSON_FLAGS);
+    dz_assert(text); /* every string went through json_text() */
+    return dz_kv_put(txn, T_JOB, job_key(ulid), dz_str(text), err);
+}
+
+/* How many bytes at `p` are one UTF-8 character; 0: none. */
+static size_t
+utf8_len(const unsigned char *p)
+{
+    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (p[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool is_overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool is_outside = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
+    return is_overlong || is_outside ? 0 : len;
+}
+
+json_t *
+json_text(const char *text)
+{
+    json_t *whole = json_string(text);
+    if (whole)
+        return whole;
+    struct dz_buf clean = { 0 };
+    for (const unsigned char *p = (const unsigned char *) text; *p;) {
+        size_t len = utf8_len(p);
+        if (len > 0)
+            dz_buf_add(&clean, p, len);
+        else
+            dz_buf_add(&clean, "\xef\xbf\xbd", 3); /* U+FFFD */
+        p += len ? len : 1;
+    }
+    dz_buf_add(&clean, "", 1);
+    whole = json_string((const char *) clean.data);
+    dz_buf_fini(&clean);
+    return whole;
+}
+
+const char *
+head_text(const json_t *head, const char *key)
+{
+    const char *text = json_string_value(json_object_get(head, key));
+    return text ? text : "";
+}
+
+int64_t
+head_number(const json_t *head, const char *key)
+{
+    return json_integer_value(json_object_get(head, key));
+}
+
+/* ---- projects ---- */
+
+static struct key
+uri_key(const char *uri)
+{
+    struct key key = { .len = 0 };
+    struct dz_slice bytes = dz_str(uri);
+    if (bytes.len > 0 && bytes.len <= URI_KEY_MAX)
+        key_add(&key, bytes.ptr, bytes.len);
+    else
+        key_add_number(&key, dz_hash64(bytes), 8);
+    return key;
+}
+
+enum dz_rc
+project_number(struct dz_kv_txn *txn, const char *uri, uint32_t *out, struct dz_err *err)
+{
+    struct dz_slice value;
+    struct key key = uri_key(uri);
+    enum dz_rc rc = dz_kv_get(txn, T_PROJECT, key_slice(&key), &value, err);
+    if (rc == DZ_OK)
+        *out = (uint32_t) number_at(value, 0, 4);
+    return rc;
+}
+
+enum dz_rc
+project_make(struct dz_kv_txn *txn, const char *uri, uint32_t *out, struct dz_err *err)
+{
+    enum dz_rc rc = project_number(txn, uri, out, err);
+    if (rc != DZ_ABSENT)
+        return rc;
+    struct dz_slice value;
+    uint32_t count = 0;
+    rc = dz_kv_get(txn, T_META, dz_str("projects"), &value, err);
+    if (rc == DZ_OK)
+        count = (uint32_t) number_at(value, 0, 4);
+    else if (rc != DZ_ABSENT)
+        return rc;
+    struct key number = { .len = 0 }, key = uri_key(uri);
+    key_add_number(&number, count + 1, 4);
+    rc = dz_kv_put(txn, T_META, dz_str("projects"), key_slice(&number), err);
+    if (rc == DZ_OK)
+        rc = dz_kv_put(txn, T_PROJECT, key_slice(&key), key_slice(&number), err);
+    if (rc == DZ_OK)
+        *out = count + 1;
+    return rc;
+}

@@ -1,0 +1,335 @@
+/* job.c - beginning a job, and taking one up again. */
+#include "store/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "shared/base/digest.h"
+#include "store/zone.h"
+
+static const char *
+or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+void
+short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MAX])
+{
+    uint32_t year = day / 10000, month_day = day % 10000;
+    bool is_this_year = day <= today && day + 10000 > today; /* the most recent such day */
+    if (day == today)
+        (void) snprintf(out, STORE_SHORT_MAX, "j%u", n);
+    else if (is_this_year)
+        (void) snprintf(out, STORE_SHORT_MAX, "j%04u.%u", month_day, n);
+    else
+        (void) snprintf(out, STORE_SHORT_MAX, "j%04u-%04u.%u", year, month_day, n);
+}
+
+void
+job_set_tests(struct store_job *self, uint32_t count)
+{
+    self->has_manifest = true;
+    self->hashes = dz_alloc0((size_t) count + 1, sizeof(*self->hashes));
+    ledger_fini(&self->ledger);
+    ledger_init(&self->ledger, count);
+    self->next = 0;
+}
+
+void
+store_job_close(struct store_job **self_p)
+{
+    struct store_job *self = dz_move(*self_p);
+    if (!self)
+        return;
+    ledger_fini(&self->ledger);
+    free(self->hashes);
+    free(self->marks);
+    free(self->profile);
+    free(self);
+}
+
+const char *
+store_job_ulid(const struct store_job *self)
+{
+    return self->ulid;
+}
+
+const char *
+store_job_short(const struct store_job *self)
+{
+    return self->short_id;
+}
+
+/* ---- begin ---- */
+
+struct beginning {
+    struct store_job *job;
+    const struct store_begin *begin;
+    uint32_t day;
+};
+
+/* One more than the last of that project and day. */
+static enum dz_rc
+next_number(struct dz_kv_txn *txn, uint32_t project, uint32_t day, uint32_t *n_out,
+            struct dz_err *err)
+{
+    struct key prefix = { .len = 0 };
+    struct dz_slice key, value;
+    key_add_number(&prefix, project, 4);
+    key_add_number(&prefix, day, 4);
+    DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
+    dz_kv_iter_init(&it, txn, T_INDEX, key_slice(&prefix));
+    *n_out = dz_kv_prev(&it, &key, &value) ? (uint32_t) number_at(key, prefix.len, 4) + 1 : 1;
+    return dz_kv_iter_rc(&it, err);
+}
+
+static json_t *
+new_head(const struct beginning *b, uint32_t n)
+{
+    const struct store_begin *begin = b->begin;
+    json_t *head = json_object();
+    const struct {
+        const char *key, *text;
+    } texts[] = {
+        { "uri", begin->uri },         { "timezone", begin->timezone },
+        { "profile", begin->profile }, { "commit", begin->commit },
+        { "command", begin->command }, { "versions", begin->versions },
+        { "rootdir", begin->rootdir }, { "manifest", "" },
+    };
+    for (size_t i = 0; i < DZ_LEN(texts); i++)
+        (void) json_object_set_new(head, texts[i].key, json_text(or_empty(texts[i].text)));
+    const struct {
+        const char *key;
+        int64_t number;
+    } numbers[] = {
+        { "project", b->job->project },
+        { "day", b->day },
+        { "n", n },
+        { "start_us", begin->now_us },
+        { "workers", begin->workers },
+        { "node_total", begin->node_total },
+        { "is_dirty", begin->is_dirty },
+        { "is_sealed", 0 },
+    };
+    for (size_t i = 0; i < DZ_LEN(numbers); i++)
+        (void) json_object_set_new(head, numbers[i].key, json_integer(numbers[i].number));
+    writer_note(head);
+    return head;
+}
+
+static enum dz_rc
+put_index(struct dz_kv_txn *txn, const struct beginning *b, uint32_t n, struct dz_err *err)
+{
+    struct key index = { .len = 0 }, commit = { .len = 0 };
+    struct dz_slice ulid = dz_str(b->job->ulid), hex = dz_str(or_empty(b->begin->commit));
+    key_add_number(&index, b->job->project, 4);
+    key_add_number(&index, b->day, 4);
+    key_add_number(&index, n, 4);
+    enum dz_rc rc = dz_kv_put(txn, T_INDEX, key_slice(&index), ulid, err);
+    if (rc != DZ_OK || hex.len == 0 || hex.len > 64)
+        return rc;
+    key_add_number(&commit, b->job->project, 4);
+    key_add(&commit, hex.ptr, hex.len);
+    key_add(&commit, ulid.ptr, ulid.len);
+    return dz_kv_put(txn, T_COMMIT, key_slice(&commit), dz_str(""), err);
+}
+
+static enum dz_rc
+begin_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct beginning *b = arg;
+    struct store_job *job = b->job;
+    uint32_t n = 0;
+    enum dz_rc rc = project_make(txn, or_empty(b->begin->uri), &job->project, err);
+    if (rc == DZ_OK)
+        rc = next_number(txn, job->project, b->day, &n, err);
+    if (rc == DZ_OK)
+        rc = put_index(txn, b, n, err);
+    if (rc != DZ_OK)
+        return rc;
+    DZ_AUTO(head_release) json_t *head = new_head(b, n);
+    short_id_write(b->day, n, b->day, job->short_id);
+    return head_write(txn, job->ulid, head, err);
+}
+
+enum dz_rc
+store_job_begin(struct store *self, const struct store_begin *begin, struct store_job **job_out,
+                struct dz_err *err)
+{
+    uint8_t chance[DZ_ULID_CHANCE];
+    if (getrandom(chance, sizeof(chance), 0) != (ssize_t) sizeof(chance))
+        return dz_fail_errno(err, "get random bytes");
+    DZ_AUTO(store_job_close) struct store_job *job = dz_alloc0(1, sizeof(*job));
+    DZ_AUTO(zone_destroy) struct zone *zone = zone_new(or_empty(begin->timezone));
+    job->store = self;
+    job->profile = dz_strdup(or_empty(begin->profile));
+    dz_ulid_make(begin->now_us > 0 ? begin->now_us / 1000 : 0, chance, job->ulid);
+    struct beginning b = { job, begin, zone_day(zone, begin->now_us) };
+    enum dz_rc rc = dz_kv_write(self->kv, begin_job, &b, err);
+    if (rc == DZ_OK)
+        *job_out = dz_move(job);
+    return rc;
+}
+
+/* ---- reopen ---- */
+
+static enum dz_rc
+load_hashes(struct store_job *job, struct dz_kv_txn *txn, const char *name, struct dz_err *err)
+{
+    struct manifest manifest = { 0 };
+    if (!*name)
+        return DZ_OK; /* it died before it had collected */
+    enum dz_rc rc = manifest_read(job->store, txn, name, &manifest, err);
+    if (rc != DZ_OK)
+        return rc;
+    job_set_tests(job, manifest.count);
+    for (uint32_t i = 0; i < manifest.count; i++)
+        job->hashes[i] = dz_hash64(manifest_id(&manifest, i));
+    manifest_fini(&manifest);
+    return DZ_OK;
+}
+
+static enum dz_rc
+reopen_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct beginning *b = arg;
+    struct store_job *job = b->job;
+    DZ_AUTO(head_release) json_t *head = NULL;
+    enum dz_rc rc = head_read(txn, job->ulid, &head, err);
+    if (rc != DZ_OK)
+        return rc;
+    free(job->profile);
+    job->profile = dz_strdup(head_text(head, "profile"));
+    job->project = (uint32_t) head_number(head, "project");
+    job->is_sealed = head_number(head, "is_sealed");
+    b->day = (uint32_t) head_number(head, "day");
+    short_id_write(b->day, (uint32_t) head_number(head, "n"), b->day, job->short_id);
+    free(job->hashes);
+    job->hashes = NULL;
+    rc = load_hashes(job, txn, head_text(head, "manifest"), err);
+    job->is_doubtful = true;
+    if (rc == DZ_OK)
+        rc = job_follow(job, txn, err);
+    if (rc != DZ_OK || job->is_sealed)
+        return rc;
+    writer_note(head);
+    return head_write(txn, job->ulid, head, err);
+}
+
+enum dz_rc
+store_job_reopen(struct store *self, const char *ulid, struct store_job **job_out,
+                 struct dz_err *err)
+{
+    if (!dz_ulid_read(dz_str(ulid), NULL))
+        return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
+    DZ_AUTO(store_job_close) struct store_job *job = dz_alloc0(1, sizeof(*job));
+    job->store = self;
+    memcpy(job->ulid, ulid, DZ_ULID_LEN);
+    struct beginning b = { .job = job };
+    enum dz_rc rc = dz_kv_write(self->kv, reopen_job, &b, err);
+    if (rc == DZ_OK)
+        *job_out = dz_move(job);
+    return rc;
+}
+
+/* ---- following the log ---- */
+
+struct mark *
+job_mark(struct store_job *self, uint64_t source)
+{
+    for (size_t i = self->mark_count; i-- > 0;) /* the newest streams speak most */
+        if (self->marks[i].source == source)
+            return &self->marks[i];
+    if (self->mark_count == self->mark_cap) {
+        self->mark_cap = self->mark_cap ? self->mark_cap * 2 : 16;
+        self->marks = dz_realloc(self->marks, self->mark_cap, sizeof(*self->marks));
+    }
+    self->marks[self->mark_count] = (struct mark){ .source = source };
+    return &self->marks[self->mark_count++];
+}
+
+static enum dz_rc
+read_marks(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    struct dz_slice key, value;
+    DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
+    dz_kv_iter_init(&it, txn, T_MARK, dz_str(self->ulid));
+    self->mark_count = 0;
+    while (dz_kv_next(&it, &key, &value))
+        job_mark(self, number_at(key, DZ_ULID_LEN, 8))->seq = number_at(value, 0, 8);
+    return dz_kv_iter_rc(&it, err);
+}
+
+enum dz_rc
+job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    if (self->is_doubtful) {
+        ledger_clear(&self->ledger);
+        self->next = 0;
+        enum dz_rc rc = read_marks(self, txn, err);
+        if (rc != DZ_OK)
+            return rc;
+        self->is_doubtful = false;
+    }
+    return results_follow(txn, (const uint8_t *) self->ulid, &self->next, &self->ledger, NULL, NULL,
+                          err);
+}
+
+uint64_t
+store_job_seen(struct store_job *self, uint64_t source)
+{
+    for (size_t i = 0; i < self->mark_count; i++)
+        if (self->marks[i].source == source)
+            return self->marks[i].seq;
+    return 0;
+}
+
+/* ---- the ledger, for the agent ---- */
+
+struct row_reader {
+    struct store_job *job;
+    struct dz_buf rows;
+};
+
+static enum dz_rc
+follow(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    return job_follow(arg, txn, err);
+}
+
+enum dz_rc
+store_job_ledger(struct store_job *self, struct store_ledger *out, struct dz_err *err)
+{
+    enum dz_rc rc = dz_kv_read(self->store->kv, follow, self, err);
+    if (rc == DZ_OK)
+        ledger_sum(&self->ledger, out);
+    return rc;
+}
+
+static enum dz_rc
+read_rows(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct row_reader *reader = arg;
+    uint32_t next = 0;
+    dz_buf_clear(&reader->rows);
+    return results_follow(txn, (const uint8_t *) reader->job->ulid, &next, NULL, &reader->rows,
+                          NULL, err);
+}
+
+enum dz_rc
+store_job_each_row(struct store_job *self, store_row_fn *fn, void *arg, struct dz_err *err)
+{
+    struct row_reader reader = { .job = self };
+    enum dz_rc rc = dz_kv_read(self->store->kv, read_rows, &reader, err);
+    struct packed_result row;
+    for (size_t at = 0; rc == DZ_OK && at + sizeof(row) <= reader.rows.len; at += sizeof(row)) {
+        memcpy(&row, reader.rows.data + at, sizeof(row));
+        struct store_result result = unpack_result(&row);
+        fn(arg, &result);
+    }
+    dz_buf_fini(&reader.rows);
+    return rc;
+}

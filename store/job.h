@@ -1,0 +1,45 @@
+/* job.h - a job that this process writes to.  Only for this folder. */
+#ifndef DZ_STORE_JOB_H
+#define DZ_STORE_JOB_H
+
+#include "store/disk.h"
+
+struct mark {
+    uint64_t source, seq;
+};
+
+struct store_job {
+    struct store *store; /* borrowed */
+    char ulid[DZ_ULID_LEN + 1];
+    char short_id[STORE_SHORT_MAX];
+    char *profile; /* owned */
+    uint32_t project;
+
+    bool has_manifest, is_sealed;
+    uint64_t *hashes; /* owned; dz_hash64() of each test's id */
+
+    /* What the log of batches says up to batch `next`.  While a write is under way and after one
+     * that failed it may hold what is not on disk: then it is read again from the start. */
+    bool is_doubtful;
+    uint32_t next;
+    struct ledger ledger;
+    struct mark *marks; /* owned; unordered: a job has few streams */
+    size_t mark_count, mark_cap;
+};
+
+void job_set_tests(struct store_job *self, uint32_t count);
+
+/* Bring ledger and marks up to what is on disk. */
+DZ_MUST_USE enum dz_rc job_follow(struct store_job *self, struct dz_kv_txn *txn,
+                                  struct dz_err *err);
+/* The stream's greatest seq; made when it is new. */
+struct mark *job_mark(struct store_job *self, uint64_t source);
+
+/* "j10" on the day itself, "j1201.1", "j2025-1201.1" when a year has passed. */
+void short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MAX]);
+
+/* Who writes to a job, so that a reader can tell whether it still runs. */
+void writer_note(json_t *head);
+bool writer_lives(const json_t *head);
+
+#endif

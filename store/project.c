@@ -1,0 +1,185 @@
+/* project.c - where a project begins, what it is called, what its config file says. */
+#include "store/project.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/buf.h"
+#include "shared/vcs/vcs.h"
+#include "store/zone.h"
+
+enum { RESOURCE_MAX = 1000000 };
+
+static const struct dz_conf_key KEYS[] = {
+    { "project.uri", DZ_CONF_STR, offsetof(struct project, uri), 0, 0 },
+    { "project.timezone", DZ_CONF_STR, offsetof(struct project, timezone), 0, 0 },
+    { "project.public_url", DZ_CONF_STR, offsetof(struct project, public_url), 0, 0 },
+    { "selection.ignore", DZ_CONF_STRS, offsetof(struct project, ignore), 0, 0 },
+    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct project, audit_share), 0, 1 },
+    { "selection.fast_path_hooks", DZ_CONF_STRS, offsetof(struct project, fast_path_hooks), 0, 0 },
+    { "resources", DZ_CONF_MAP, offsetof(struct project, resources), 1, RESOURCE_MAX },
+};
+
+static char *DZ_PRINTF(1, 2) text(const char *fmt, ...)
+{
+    char *out = NULL;
+    va_list args;
+    va_start(args, fmt);
+    int len = vasprintf(&out, fmt, args);
+    va_end(args);
+    dz_assert(len >= 0);
+    return out;
+}
+
+static const char *
+env(const char *name)
+{
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): nobody here sets it */
+    return value ? value : "";
+}
+
+/* The folder above, in place; false at the top. */
+static bool
+go_up(char *dir)
+{
+    char *slash = strrchr(dir, '/');
+    if (!slash || strcmp(dir, "/") == 0)
+        return false;
+    *(slash == dir ? slash + 1 : slash) = '\0';
+    return true;
+}
+
+/* The nearest folder with a config file, not above `stop` (NULL: the file system's top). */
+static void
+find_config(struct project *self, const char *stop)
+{
+    DZ_AUTO(dz_free) char *dir = dz_strdup(self->root);
+    do {
+        DZ_AUTO(dz_free) char *path = text("%s/.dagz/config.yaml", strcmp(dir, "/") ? dir : "");
+        if (access(path, F_OK) == 0) {
+            self->config = dz_move(path);
+            free(self->root);
+            self->root = dz_move(dir);
+            return;
+        }
+    } while ((!stop || strcmp(dir, stop) != 0) && go_up(dir));
+}
+
+static enum dz_rc
+check_texts(const struct project *self, struct dz_err *err)
+{
+    if (self->uri && (!*self->uri || strpbrk(self->uri, "\n\r\t")))
+        return dz_fail(err, DZ_CORRUPT, "%s: 'project.uri' is not the name of a project",
+                       self->config);
+    if (!self->timezone)
+        return DZ_OK;
+    DZ_AUTO(zone_destroy) struct zone *zone = zone_new(self->timezone);
+    bool has_zones = access("/usr/share/zoneinfo", F_OK) == 0; /* small images have none */
+    if (has_zones && !zone_is_known(zone))
+        return dz_fail(
+            err, DZ_CORRUPT,
+            "%s: 'project.timezone' names no time zone: '%.60s' (try Europe/Berlin, UTC)",
+            self->config, self->timezone);
+    return DZ_OK;
+}
+
+static enum dz_rc
+read_config(struct project *self, struct dz_err *err)
+{
+    if (!self->config)
+        return DZ_OK;
+    enum dz_rc rc = dz_conf_load(self->config, KEYS, DZ_LEN(KEYS), self, err);
+    if (rc == DZ_ABSENT)
+        return DZ_OK; /* gone since a moment ago */
+    return rc == DZ_OK ? check_texts(self, err) : rc;
+}
+
+static void
+derive_uri(struct project *self, struct dz_vcs *vcs)
+{
+    struct dz_err unused;
+    DZ_AUTO(dz_free) char *origin = vcs ? dz_vcs_origin(vcs) : NULL;
+    DZ_AUTO(dz_free) char *prefix = NULL;
+    if (origin && dz_vcs_prefix(vcs, self->root, &prefix, &unused) == DZ_OK) {
+        self->uri = *prefix ? text("%s//%s", origin, prefix) : dz_move(origin);
+        return;
+    }
+    char host[256] = "localhost";
+    if (gethostname(host, sizeof(host) - 1) != 0)
+        host[0] = '\0';
+    self->uri = text("file://%s%s", host, self->root);
+    if (!self->warning)
+        self->warning = text("%s, so this project is called %s here and otherwise elsewhere; "
+                             "'zb init' gives it a name that stays",
+                             vcs ? "git has no remote" : "there is no git repository", self->uri);
+}
+
+static void
+derive_commit(struct project *self, struct dz_vcs *vcs, bool with_dirty)
+{
+    struct dz_err unused;
+    char hex[DZ_VCS_HEX + 1] = "";
+    const char *given = env("GIT_COMMIT_HASH");
+    if (!*given && vcs && dz_vcs_head(vcs, hex, &unused) != DZ_OK)
+        hex[0] = '\0'; /* no commit yet */
+    self->commit = dz_strdup(*given ? given : hex);
+    if (with_dirty && vcs && dz_vcs_dirty(vcs, &self->is_dirty, &unused) != DZ_OK)
+        self->is_dirty = false; /* a hint for people, not worth a failure */
+}
+
+static enum dz_rc
+find(struct project *self, struct dz_vcs *vcs, bool with_dirty, struct dz_err *err)
+{
+    char top[PATH_MAX];
+    const char *worktree = vcs ? dz_vcs_worktree(vcs) : NULL;
+    find_config(self, worktree && realpath(worktree, top) ? top : NULL);
+    enum dz_rc rc = read_config(self, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (!self->uri)
+        derive_uri(self, vcs);
+    if (!self->timezone)
+        self->timezone = zone_local_name();
+    derive_commit(self, vcs, with_dirty);
+    self->profile = dz_strdup(env("DAGZ_PROFILE"));
+    return DZ_OK;
+}
+
+enum dz_rc
+project_find(const char *dir, bool with_dirty, struct project *out, struct dz_err *err)
+{
+    char full[PATH_MAX];
+    struct dz_err why = { "" };
+    struct project self = { .audit_share = 0.01 };
+    DZ_AUTO(dz_vcs_close) struct dz_vcs *vcs = NULL;
+    if (!realpath(dir, full))
+        return dz_fail(err, errno == ENOENT ? DZ_ABSENT : DZ_IO, "there is no folder '%s'", dir);
+    self.root = dz_strdup(full);
+    enum dz_rc rc = dz_vcs_open(full, &vcs, &why);
+    if (rc != DZ_OK && rc != DZ_ABSENT)
+        self.warning = text("%s; going on without git", why.text);
+    self.has_git = vcs != NULL;
+    rc = find(&self, vcs, with_dirty, err);
+    if (rc == DZ_OK)
+        *out = self;
+    else
+        project_fini(&self);
+    return rc;
+}
+
+void
+project_fini(struct project *self)
+{
+    dz_conf_fini(KEYS, DZ_LEN(KEYS), self);
+    free(self->root);
+    free(self->config);
+    free(self->commit);
+    free(self->profile);
+    free(self->warning);
+    *self = (struct project){ 0 };
+}

@@ -1,0 +1,253 @@
+/* view.c - all tests of a job with their verdicts, in memory.
+ *
+ * Results are kept as they lie on disk; for each test a chain through them, in order of arrival,
+ * answers every question.  240,000 tests need some 40 MB. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/digest.h"
+#include "store/disk.h"
+
+#define NO_ROW UINT32_MAX
+
+enum { NODES_MAX = 1024 };
+
+struct store_view {
+    struct store *store; /* borrowed */
+    char ulid[DZ_ULID_LEN + 1];
+    struct manifest manifest; /* owned */
+    struct dz_buf rows;       /* owned; struct packed_result */
+    uint32_t row_count;
+    uint32_t *first, *last;    /* owned; by test, NO_ROW: none */
+    uint32_t *next;            /* owned; by row */
+    uint64_t nodes[NODES_MAX]; /* in order of appearance */
+    uint32_t node_count;
+};
+
+static const struct packed_result *
+row_at(const struct store_view *self, uint32_t row)
+{
+    return (const struct packed_result *) (const void *) self->rows.data + row;
+}
+
+static void
+note_node(struct store_view *self, uint64_t node)
+{
+    bool is_known = self->node_count > 0 && self->nodes[self->node_count - 1] == node;
+    if (is_known || store_view_node(self, node) < self->node_count || self->node_count == NODES_MAX)
+        return;
+    self->nodes[self->node_count++] = node;
+}
+
+static void
+chain(struct store_view *self)
+{
+    uint32_t tests = self->manifest.count;
+    self->row_count = (uint32_t) (self->rows.len / sizeof(struct packed_result));
+    self->first = dz_alloc0((size_t) tests + 1, sizeof(*self->first));
+    self->last = dz_alloc0((size_t) tests + 1, sizeof(*self->last));
+    self->next = dz_alloc0((size_t) self->row_count + 1, sizeof(*self->next));
+    memset(self->first, 0xff, ((size_t) tests + 1) * sizeof(*self->first));
+    for (uint32_t i = 0; i < self->row_count; i++) {
+        uint32_t test = row_at(self, i)->test;
+        self->next[i] = NO_ROW;
+        if (test >= tests)
+            continue;
+        note_node(self, row_at(self, i)->node);
+        if (self->first[test] == NO_ROW)
+            self->first[test] = i;
+        else
+            self->next[self->last[test]] = i;
+        self->last[test] = i;
+    }
+}
+
+static enum dz_rc
+load(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct store_view *self = arg;
+    uint32_t next = 0;
+    DZ_AUTO(head_release) json_t *head = NULL;
+    enum dz_rc rc = head_read(txn, self->ulid, &head, err);
+    if (rc == DZ_OK)
+        rc = manifest_read(self->store, txn, head_text(head, "manifest"), &self->manifest, err);
+    if (rc == DZ_OK)
+        rc = results_follow(txn, (const uint8_t *) self->ulid, &next, NULL, &self->rows, NULL, err);
+    return rc;
+}
+
+enum dz_rc
+store_view_load(struct store *self, const char *ulid, struct store_view **out, struct dz_err *err)
+{
+    DZ_AUTO(store_view_destroy) struct store_view *view = dz_alloc0(1, sizeof(*view));
+    if (!dz_ulid_read(dz_str(ulid), NULL))
+        return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
+    view->store = self;
+    memcpy(view->ulid, ulid, DZ_ULID_LEN);
+    enum dz_rc rc = dz_kv_read(self->kv, load, view, err);
+    if (rc != DZ_OK)
+        return rc;
+    chain(view);
+    *out = dz_move(view);
+    return DZ_OK;
+}
+
+void
+store_view_destroy(struct store_view **self_p)
+{
+    struct store_view *self = dz_move(*self_p);
+    if (!self)
+        return;
+    manifest_fini(&self->manifest);
+    dz_buf_fini(&self->rows);
+    free(self->first);
+    free(self->last);
+    free(self->next);
+    free(self);
+}
+
+uint32_t
+store_view_count(const struct store_view *self)
+{
+    return self->manifest.count;
+}
+
+uint32_t
+store_view_nodes(const struct store_view *self)
+{
+    return self->node_count;
+}
+
+uint32_t
+store_view_node(const struct store_view *self, uint64_t node)
+{
+    uint32_t i = 0;
+    while (i < self->node_count && self->nodes[i] != node)
+        i++;
+    return i;
+}
+
+/* The counted row of the last attempt decides; with none, the last strike tells most. */
+static uint32_t
+deciding(const struct store_view *self, uint32_t test, struct store_test *out)
+{
+    enum dz_result attempts[STORE_ATTEMPTS] = { DZ_RESULT_NONE };
+    uint32_t best = NO_ROW;
+    bool has_strike = false;
+    for (uint32_t i = self->first[test]; i != NO_ROW; i = self->next[i]) {
+        const struct packed_result *row = row_at(self, i);
+        out->executions++;
+        has_strike |= row->word == DZ_WORD_STRIKE;
+        if (row->word != DZ_WORD_COUNTED || row->attempt >= STORE_ATTEMPTS)
+            continue;
+        out->attempts++;
+        attempts[row->attempt] = unpack_result(row).result;
+        if (best == NO_ROW || row->attempt >= row_at(self, best)->attempt)
+            best = i;
+    }
+    out->verdict = store_verdict(attempts, STORE_ATTEMPTS, has_strike);
+    return best == NO_ROW && out->executions > 0 ? self->last[test] : best;
+}
+
+void
+store_view_test(const struct store_view *self, uint32_t test, struct store_test *out)
+{
+    dz_assert(test < self->manifest.count);
+    *out = (struct store_test){ .id = manifest_id(&self->manifest, test) };
+    uint32_t row = deciding(self, test, out);
+    if (row == NO_ROW)
+        return;
+    struct store_result result = unpack_result(row_at(self, row));
+    out->node = store_view_node(self, result.node);
+    out->worker = result.worker;
+    out->start_us = result.start_us;
+    out->setup_us = result.setup_us;
+    out->call_us = result.call_us;
+    out->teardown_us = result.teardown_us;
+    out->cause = result.cause;
+    out->signal = result.signal;
+}
+
+uint32_t
+store_view_find(const struct store_view *self, struct dz_slice id)
+{
+    uint32_t low = 0, high = self->manifest.count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        struct dz_slice at = manifest_id(&self->manifest, mid);
+        int order = memcmp(at.ptr, id.ptr, at.len < id.len ? at.len : id.len);
+        if (order < 0 || (order == 0 && at.len < id.len))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    bool is_it = low < self->manifest.count && dz_slice_eq(manifest_id(&self->manifest, low), id);
+    return is_it ? low : STORE_NO_TEST;
+}
+
+void
+store_view_executions(const struct store_view *self, uint32_t test, store_row_fn *fn, void *arg)
+{
+    dz_assert(test < self->manifest.count);
+    for (uint32_t i = self->first[test]; i != NO_ROW; i = self->next[i]) {
+        struct store_result result = unpack_result(row_at(self, i));
+        fn(arg, &result);
+    }
+}
+
+/* ---- texts ---- */
+
+struct text_query {
+    struct store_view *view;
+    uint32_t test;
+    struct dz_buf text;
+};
+
+static void
+text_key(const struct store_view *view, uint32_t test, const struct packed_result *row,
+         struct key *key)
+{
+    uint64_t who[3] = { row->node, row->inc, row->exec };
+    key_add(key, view->ulid, DZ_ULID_LEN);
+    key_add_number(key, test, 4);
+    key_add_number(key, row->attempt, 1);
+    key_add_number(key, dz_hash64((struct dz_slice){ (uint8_t *) who, sizeof(who) }), 8);
+}
+
+static enum dz_rc
+query_text(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct text_query *q = arg;
+    struct store_test test = { .executions = 0 };
+    struct key key = { .len = 0 };
+    struct dz_slice value;
+    uint32_t raw_len, row = deciding(q->view, q->test, &test);
+    if (row == NO_ROW)
+        return DZ_ABSENT;
+    text_key(q->view, q->test, row_at(q->view, row), &key);
+    enum dz_rc rc = dz_kv_get(txn, T_TEXT, key_slice(&key), &value, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (value.len < sizeof(raw_len))
+        return dz_fail(err, DZ_CORRUPT, "the text of a failure of job %s is damaged",
+                       q->view->ulid);
+    memcpy(&raw_len, value.ptr, sizeof(raw_len));
+    value = (struct dz_slice){ value.ptr + sizeof(raw_len), value.len - sizeof(raw_len) };
+    return unzip_add(q->view->store, value, raw_len, &q->text, err);
+}
+
+enum dz_rc
+store_view_text(struct store_view *self, uint32_t test, char **text_out, size_t *len_out,
+                struct dz_err *err)
+{
+    dz_assert(test < self->manifest.count);
+    struct text_query q = { .view = self, .test = test };
+    enum dz_rc rc = dz_kv_read(self->store->kv, query_text, &q, err);
+    if (rc == DZ_OK) {
+        *len_out = q.text.len;
+        dz_buf_add(&q.text, "", 1);
+        *text_out = (char *) dz_move(q.text.data);
+    }
+    dz_buf_fini(&q.text);
+    return rc;
+}

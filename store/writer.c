@@ -1,0 +1,78 @@
+/* writer.c - does the process that writes a job still live?
+ *
+ * A pid alone is reused; with its start time and this boot's id it names one process for ever. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/fd.h"
+#include "store/job.h"
+
+enum { PROC_FILE_MAX = 4096 };
+
+static void
+read_boot(char *out, size_t size)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    struct dz_err unused;
+    if (dz_fd_read_file("/proc/sys/kernel/random/boot_id", PROC_FILE_MAX, &text, &unused) != DZ_OK)
+        text.len = 0; /* then only pid and start time tell */
+    dz_buf_add(&text, "", 1);
+    (void) snprintf(out, size, "%.*s", (int) strcspn((char *) text.data, "\n"), (char *) text.data);
+}
+
+/* Field 22 of /proc/<pid>/stat, counted from behind the name, which may hold anything. */
+static long long
+started(int64_t pid)
+{
+    char path[64];
+    struct dz_err unused;
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    (void) snprintf(path, sizeof(path), "/proc/%lld/stat", (long long) pid);
+    if (dz_fd_read_file(path, PROC_FILE_MAX, &text, &unused) != DZ_OK)
+        return -1;
+    dz_buf_add(&text, "", 1);
+    char *at = strrchr((char *) text.data, ')');
+    for (int field = 2; at && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+        if (field == 2 && at && at[1] == 'Z')
+            return -1; /* dead, only not reaped */
+    }
+    return at ? strtoll(at, NULL, 10) : -1;
+}
+
+static void
+read_host(char *out, size_t size)
+{
+    if (gethostname(out, size) != 0)
+        out[0] = '\0';
+    out[size - 1] = '\0';
+}
+
+void
+writer_note(json_t *head)
+{
+    char boot[64], host[256];
+    read_boot(boot, sizeof(boot));
+    read_host(host, sizeof(host));
+    int64_t pid = getpid();
+    (void) json_object_set_new(head, "host", json_text(host));
+    (void) json_object_set_new(head, "boot", json_text(boot));
+    (void) json_object_set_new(head, "pid", json_integer(pid));
+    (void) json_object_set_new(head, "pid_start", json_integer(started(pid)));
+}
+
+bool
+writer_lives(const json_t *head)
+{
+    char boot[64], host[256];
+    read_boot(boot, sizeof(boot));
+    read_host(host, sizeof(host));
+    if (strcmp(head_text(head, "host"), host) != 0 || strcmp(head_text(head, "boot"), boot) != 0)
+        return false;
+    int64_t start = head_number(head, "pid_start");
+    return start >= 0 && started(head_number(head, "pid")) == start;
+}

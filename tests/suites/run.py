@@ -184,7 +184,6 @@ class Bench:
             PYTHONPATH=str(INJECT),
             PYTEST_DEBUG_TEMPROOT=str(state / "tmp"),
             PYTHONHASHSEED="0",
-            PYTHONDONTWRITEBYTECODE="1",
             LANG="C.UTF-8",
             TMPDIR=str(state / "tmp"),
         )

@@ -188,7 +188,6 @@ class Project:
             DZT_STATE=str(state),
             PYTHONPATH=str(INJECT),
             PYTEST_DEBUG_TEMPROOT=str(state / "tmp"),
-            PYTHONDONTWRITEBYTECODE="1",
             LANG="C.UTF-8",
         )
         env[leftovers.TOKEN] = uuid.uuid4().hex

@@ -99,13 +99,10 @@ def line_of(step: Step) -> str:
 def table_of(steps: Sequence[Step]) -> str:
     rows = [("step", "passed", "failed", "skipped", "seconds", "")]
     for s in steps:
-        rows.append(
-            (s.name, str(s.passed), str(s.failed), str(s.skipped), f"{s.seconds:.0f}", s.note)
-        )
+        rows.append((s.name, str(s.passed), str(s.failed), str(s.skipped), f"{s.seconds:.0f}", s.note))
     width = max(len(row[0]) for row in rows)
     return "\n".join(
-        f"{r[0]:<{width}}  {r[1]:>7}  {r[2]:>7}  {r[3]:>7}  {r[4]:>7}  {r[5]}".rstrip()
-        for r in rows
+        f"{r[0]:<{width}}  {r[1]:>7}  {r[2]:>7}  {r[3]:>7}  {r[4]:>7}  {r[5]}".rstrip() for r in rows
     )
 
 
@@ -116,9 +113,7 @@ def log_name(step: Step) -> Path:
     return LOGS / (re.sub(r"[^\w.]+", "-", step.name) + ".log")
 
 
-def run(
-    step: Step, argv: Sequence[str | Path], *, limit_s: float, env: dict[str, str] | None = None
-) -> int:
+def run(step: Step, argv: Sequence[str | Path], *, limit_s: float, env: dict[str, str] | None = None) -> int:
     """Run into the step's log; kill the whole group at the limit.  Returns the exit code."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with open(log_name(step), "ab") as log:
@@ -246,9 +241,7 @@ def driver(python: str = "") -> Path:
     return venvs.make("driver", venvs.VENVS["driver"], python) / "bin/python"
 
 
-def pytest_step(
-    folder: str, *args: str, limit_s: float, python: str = ""
-) -> Callable[[Step], None]:
+def pytest_step(folder: str, *args: str, limit_s: float, python: str = "") -> Callable[[Step], None]:
     def action(step: Step) -> None:
         report = BUILD / f"junit-{re.sub(r'[^a-z0-9]+', '-', step.name.lower())}.xml"
         report.unlink(missing_ok=True)
@@ -342,9 +335,7 @@ def bench(session: Session) -> None:
 
     def action(step: Step) -> None:
         env = {**os.environ, "DAGZ_WHEEL": str(newest_wheel())}
-        done = subprocess.run(
-            [sys.executable, "tests/bench/run.py"], cwd=ROOT, env=env, check=False
-        )
+        done = subprocess.run([sys.executable, "tests/bench/run.py"], cwd=ROOT, env=env, check=False)
         must(step, done.returncode, "bench")
         step.passed = 1
 
@@ -353,9 +344,7 @@ def bench(session: Session) -> None:
 
 def main() -> int:
     actions = {"test": test, "soak": soak, "suites": suites, "bench": bench}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=actions)
     what = parser.parse_args().what
     for old in LOGS.glob("*.log"):

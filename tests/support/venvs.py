@@ -43,7 +43,6 @@ PLUGINS = [
     "pytest-asyncio==1.*",
     "pytest-html==4.*",
     "pytest-benchmark==5.*",
-    "pytest-bdd==8.*",
     "pytest-mock==3.*",
     "hypothesis==6.*",
     "anyio==4.*",
@@ -52,6 +51,8 @@ PLUGINS = [
 # These change every run they are installed in (order, terminal): each is only in its own place.
 RANDOMLY = ["pytest-randomly==4.*"]
 SUGAR = ["pytest-sugar==1.*"]
+# Its newest release asks pytest 9 for a name that is gone.
+BDD = ["pytest==8.*", "pytest-bdd==8.*"]
 # Older than the subtests fixture that pytest 9 has in its core.
 SUBTESTS = ["pytest==8.*", "pytest-subtests==0.14.*"]
 
@@ -65,6 +66,8 @@ VENVS: dict[str, list[str]] = {
     "randomly-bare": [PYTEST, *RANDOMLY],
     "sugar": [PYTEST, XDIST, *SUGAR],
     "sugar-bare": [PYTEST, *SUGAR],
+    "bdd": [*BDD, XDIST],
+    "bdd-bare": BDD,
     "subtests": [*SUBTESTS, XDIST],
     "subtests-bare": SUBTESTS,
     "oldest": ["pytest==7.4.*", "pytest-xdist==3.5.*", "psycopg[binary]==3.*"],

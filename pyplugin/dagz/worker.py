@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest import runner
-from _pytest.runner import call_and_report, show_test_item
+from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 
 from dagz import _dagz, capture, identity, nursery, reports, tty
 from dagz.hooks import drop, is_pytests, quicken
@@ -62,7 +62,9 @@ class Worker:
         self.reports: list[Any] = []
         self.extra: dict[str, Any] = {}
         self.next: int | None = None  # what resolve_next() said during the running test
-        self.is_eager = False
+        self.is_eager = False  # plugins' own protocols want to know what comes next at once
+        self.is_lean = False  # nobody but pytest listens to reports here: only failures matter
+        self.reraise: tuple[type[BaseException], ...] = ()
         self.why = _dagz.CAUSE_FINISHED
         self.why_text = ""
         self.memory_checked = time.monotonic()
@@ -110,15 +112,27 @@ class Worker:
 
     def take_over_protocol(self) -> None:
         """Our protocol stands where pytest's own did; plugins' come before both."""
-        hook = self.config.hook.pytest_runtest_protocol
-        drop(hook, runner)
+        manager = self.config.pluginmanager
+        drop(manager.hook.pytest_runtest_protocol, runner)
         self.is_eager = any(
-            implementation.plugin is not self
-            and not implementation.hookwrapper
+            not implementation.hookwrapper
             and not getattr(implementation, "wrapper", False)
             and not is_pytests(implementation.plugin)
-            for implementation in hook.get_hookimpls()
+            for implementation in manager.hook.pytest_runtest_protocol.get_hookimpls()
+            if implementation.plugin is not self
         )
+        has_live_log = bool(self.config.getini("log_cli")) or (
+            self.config.getoption("log_cli_level", None) is not None
+        )
+        names = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
+        self.is_lean = not has_live_log and all(
+            implementation.plugin is self or is_pytests(implementation.plugin)
+            for name in names
+            for implementation in getattr(manager.hook, name).get_hookimpls()
+        )
+        self.reraise = (pytest.exit.Exception,)
+        if not self.config.getoption("usepdb", False):
+            self.reraise += (KeyboardInterrupt,)
 
     # ------------------------------------------------------------ the loop
 
@@ -202,17 +216,20 @@ class Worker:
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """As pytest's own, but what comes next is asked for as late as possible."""
         ihook = item.ihook
+        if self.is_lean:
+            self.run_phases(item, ihook)
+            return True
         ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        self.run_phases(item)
+        self.run_phases(item, ihook)
         ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
-    def run_phases(self, item: pytest.Item) -> None:
+    def run_phases(self, item: pytest.Item, ihook: Any) -> None:
         has_request = hasattr(item, "_request")
         if has_request and not item._request:
             item._initrequest()  # a plugin runs the item again
         try:
-            report = call_and_report(item, "setup")
+            report = self.run_phase(item, "setup", ihook, ihook.pytest_runtest_setup)
             if report.passed:
                 option = item.config.option
                 setup_only = getattr(option, "setuponly", False)
@@ -220,16 +237,29 @@ class Worker:
                     show_item(item, setup_only)
                 if not setup_only:
                     self.link.phase(2)
-                    call_and_report(item, "call")
+                    self.run_phase(item, "call", ihook, ihook.pytest_runtest_call)
             following = self.resolve_next()
-            if self.session.shouldfail or self.session.shouldstop:
-                following = None
+            if self.session.shouldfail or self.session.shouldstop or following is item:
+                following = None  # the same test again: it is set up anew
             self.link.phase(3)
-            call_and_report(item, "teardown", nextitem=following)
+            hook = ihook.pytest_runtest_teardown
+            self.run_phase(item, "teardown", ihook, hook, nextitem=following)
         finally:
             if has_request:
                 item._request = False
                 item.funcargs = None
+
+    def run_phase(self, item: pytest.Item, when: Any, ihook: Any, hook: Any, **more: Any) -> Any:
+        """As pytest's call_and_report: the phase's report, told to whoever wants to know."""
+        call = CallInfo.from_call(lambda: hook(item=item, **more), when=when, reraise=self.reraise)
+        report = ihook.pytest_runtest_makereport(item=item, call=call)
+        if self.is_lean and report.outcome != "failed":
+            self.reports.append(report)
+        else:
+            ihook.pytest_runtest_logreport(report=report)
+        if call.excinfo is not None and check_interactive_exception(call, report):
+            ihook.pytest_exception_interact(node=item, call=call, report=report)
+        return report
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.reports.append(report)

@@ -109,6 +109,12 @@ part_us(const struct plan *self, const struct part *part)
     return self->units.sum[part->hi] - self->units.sum[part->lo];
 }
 
+bool
+plan_is_free(const struct plan *self, uint32_t test)
+{
+    return !bit_is_set(self->is_taken, test);
+}
+
 size_t
 plan_free(const struct plan *self)
 {
@@ -126,6 +132,8 @@ plan_free_us(const struct plan *self)
 void
 plan_observe(struct plan *self, uint32_t slot, dz_us took_us)
 {
+    if (slot >= self->slot_count)
+        return;
     struct plan_slot *at = &self->slots[slot];
     at->recent_us =
         at->recent_us ? at->recent_us + (took_us - at->recent_us) / RECENT_WEIGHT : took_us;
@@ -194,8 +202,8 @@ loosen(struct plan *self, struct part part, uint32_t avoid)
     self->loose[self->loose_count++] = (struct loose_part){ part, avoid };
 }
 
-void
-plan_let_go(struct plan *self, uint32_t slot)
+static void
+drop_part(struct plan *self, uint32_t slot)
 {
     struct plan_slot *at = &self->slots[slot];
     loosen(self, at->part, PLAN_NO_SLOT);
@@ -203,12 +211,28 @@ plan_let_go(struct plan *self, uint32_t slot)
     victims_drop(&self->victims, slot);
 }
 
+bool
+plan_let_go(struct plan *self, uint32_t slot)
+{
+    const struct part *part = &self->slots[slot].part;
+    if (part->is_tied || part->lo == part->hi)
+        return false;
+    drop_part(self, slot);
+    return true;
+}
+
+bool
+plan_is_tied(const struct plan *self, uint32_t test)
+{
+    return bit_is_set(self->units.tied, self->units.pos[test]);
+}
+
 void
 plan_close(struct plan *self, uint32_t slot)
 {
     if (slot >= self->slot_count || !self->slots[slot].is_open)
         return;
-    plan_let_go(self, slot);
+    drop_part(self, slot);
     self->slots[slot].is_open = false;
     self->open_count--;
 }

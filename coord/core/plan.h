@@ -47,8 +47,11 @@ void plan_return_avoiding(struct plan *self, uint32_t test, uint32_t avoid);
 void plan_open(struct plan *self, uint32_t slot);
 void plan_close(struct plan *self, uint32_t slot);
 
-/* Let others have the rest of this slot's unit: what it runs takes too long. */
-void plan_let_go(struct plan *self, uint32_t slot);
+/* Let others have the rest of this slot's unit: what it runs takes too long.  False: there is no
+ * rest, or it is tied to the slot. */
+bool plan_let_go(struct plan *self, uint32_t slot);
+bool plan_is_tied(const struct plan *self, uint32_t test);
+bool plan_is_free(const struct plan *self, uint32_t test);
 
 /* A test took so long in this slot. */
 void plan_observe(struct plan *self, uint32_t slot, dz_us took_us);

@@ -54,16 +54,17 @@ enum vassal_event_kind {
     VASSAL_EV_SLOT_UP,   /* a worker is there, its queue is empty.  Answers FORK; without FORK for a
                           * worker that forked before the manifest was known (solo) */
     VASSAL_EV_ATTACHED,  /* instead of SLOT_UP, after this agent was restarted: a living worker with
-                          * what its queue still holds */
-    VASSAL_EV_SLOT_ASKS, /* the worker sent `wake`: its queue is empty and it sleeps.  Always
-                          * answered by a FEED, soon */
+                          * what its queue still holds.  Best before MANIFEST (later, what had not
+                          * begun is taken out of its queue) */
+    VASSAL_EV_SLOT_ASKS, /* the worker sent `wake`, its queue is still empty and `more` is ASK: it
+                          * sleeps until a FEED, which comes soon.  Not for a wake about the ring */
     VASSAL_EV_SLOT_DOWN, /* the worker is dead, its ring is read to the end (RESULTs given) */
     VASSAL_EV_RESULT,    /* a `result` frame was read from a slot's ring, or what it says was made
                           * up by the driver */
     VASSAL_EV_JOURNALED, /* every JOURNAL up to `record` is durable */
     VASSAL_EV_RESTORED,  /* before MANIFEST: a record of this job in the spool that no scheduler was
                           * heard to count */
-    VASSAL_EV_UNPUT,     /* answer to UNPUT */
+    VASSAL_EV_UNPUT,     /* answer to UNPUT: one for each, even when the worker died */
     VASSAL_EV_ABSENT,    /* the slot's worker has no such tests (it collected other ones): they were
                           * in a FEED and are not in the queue */
     VASSAL_EV_STOP,      /* the person, or -x, ends the job */

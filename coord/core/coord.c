@@ -1,0 +1,275 @@
+#include "coord/core/coord.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/core/inside.h"
+
+enum {
+    HB_US = 100 * 1000,
+    DEAD_US = 1000 * 1000,
+    STATE_US = 2000 * 1000,
+    FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
+};
+
+#ifdef DZ_MUTANTS
+int dz_mutant;
+#endif
+
+enum coord_placement
+coord_placement_of(struct dz_slice name)
+{
+    static const struct {
+        const char *name;
+        enum coord_placement placement;
+    } known[] = {
+        { "loadfile", COORD_PLACE_FILE },
+        { "loadscope", COORD_PLACE_SCOPE },
+        { "loadgroup", COORD_PLACE_GROUP },
+    };
+    for (size_t i = 0; i < DZ_LEN(known); i++)
+        if (dz_slice_eq(name, dz_str(known[i].name)))
+            return known[i].placement;
+    return COORD_PLACE_LOAD;
+}
+
+struct coord *
+coord_new(const struct coord_cfg *cfg)
+{
+    dz_assert(cfg->node != 0 && cfg->inc != 0);
+    struct coord *self = dz_alloc0(1, sizeof(*self));
+    self->cfg = *cfg;
+    self->cfg.job = dz_str(dz_slice_dup(cfg->job));
+    self->cfg.strikes = cfg->strikes ? cfg->strikes : 1;
+    self->cfg.hb_us = cfg->hb_us ? cfg->hb_us : HB_US;
+    self->cfg.dead_us = cfg->dead_us ? cfg->dead_us : DEAD_US;
+    self->cfg.state_us = cfg->state_us ? cfg->state_us : STATE_US;
+    self->phase = PHASE_NEW;
+    self->wake_at = INT64_MAX;
+    self->stop_how = -1;
+    return self;
+}
+
+void
+coord_destroy(struct coord **self_p)
+{
+    struct coord *self = dz_move(*self_p);
+    if (!self)
+        return;
+    nodes_fini(self);
+    plan_destroy(&self->plan);
+    dz_arena_fini(&self->arena);
+    dz_buf_fini(&self->frame);
+    void *const owned[] = { self->fx,          self->tests,
+                            self->strikes,     self->dirty_slots,
+                            self->dirty_nodes, self->asked,
+                            self->batch_len,   (void *) (uintptr_t) self->cfg.job.ptr };
+    for (size_t i = 0; i < DZ_LEN(owned); i++)
+        free(owned[i]);
+    free(self);
+}
+
+/* ------------------------------------------------------------------ effects */
+
+struct coord_effect *
+coord_effect(struct coord *self, enum coord_effect_kind kind)
+{
+    GROW(self->fx, self->fx_count, self->fx_cap);
+    struct coord_effect *fx = &self->fx[self->fx_count++];
+    *fx = (struct coord_effect){ .kind = kind };
+    return fx;
+}
+
+void
+coord_note(struct coord *self, unsigned severity, const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    (void) vsnprintf(text, sizeof(text), fmt, args); /* cut off if need be */
+    va_end(args);
+    struct coord_effect *fx = coord_effect(self, COORD_FX_NOTE);
+    fx->as.note.severity = severity;
+    fx->as.note.text = dz_arena_copy(&self->arena, dz_str(text));
+}
+
+void
+coord_wake(struct coord *self, dz_us at)
+{
+    if (at < self->wake_at)
+        self->wake_at = at;
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void
+on_start(struct coord *self, const struct coord_event *event, dz_us now)
+{
+    self->epoch = (struct dz_epoch){ event->as.start.seen_n + 1, self->cfg.node, self->cfg.inc };
+    bool is_first = coord_turn(self, TURN_START, now);
+    dz_assert(is_first);
+}
+
+static void
+on_manifest(struct coord *self, const struct coord_event *event)
+{
+    dz_assert(!self->has_manifest && event->as.manifest.count < COORD_TESTS_MAX);
+    self->has_manifest = true;
+    self->total = (uint32_t) event->as.manifest.count;
+    self->manifest_digest = event->as.manifest.digest;
+    self->tests = dz_alloc0(self->total + 1, sizeof(*self->tests));
+    self->plan =
+        plan_new(event->as.manifest.tests, self->total, self->cfg.placement, self->cfg.keep_order);
+}
+
+static void
+on_sealed(struct coord *self, const struct coord_event *event, dz_us now)
+{
+    self->is_agreed =
+        event->as.sealed.count == self->counted && event->as.sealed.digest == self->ledger_digest;
+    (void) coord_turn(self, TURN_SEALED, now);
+}
+
+static void
+on_gone(struct coord *self, const struct coord_event *event)
+{
+    struct node *node = node_find(self, event->as.gone.node);
+    if (node && node->inc == event->as.gone.inc)
+        node_give_up(self, node);
+}
+
+/* Silence that is our own (the process was stopped) is nobody's fault. */
+static void
+forgive_own_absence(struct coord *self, dz_us now)
+{
+    dz_us away = now - self->stepped_at;
+    if (self->stepped_at == 0 || away < FROZEN_BEATS * self->cfg.hb_us)
+        return;
+    for (size_t i = 0; i < self->node_count; i++)
+        self->nodes[i]->heard_at += away;
+}
+
+static void
+on_tick(struct coord *self, dz_us now)
+{
+    if (now < self->wake_at)
+        return;
+    self->wake_at = INT64_MAX;
+    if (self->phase < PHASE_DONE) {
+        nodes_tick(self, now);
+        slots_rescue(self, now);
+        if (self->phase == PHASE_LEADING || self->phase == PHASE_PARTING)
+            coord_wake(self, now + self->cfg.hb_us);
+    }
+}
+
+static void
+handle(struct coord *self, const struct coord_event *event, dz_us now)
+{
+    switch (event->kind) {
+    case COORD_EV_TICK: on_tick(self, now); break;
+    case COORD_EV_START: on_start(self, event, now); break;
+    case COORD_EV_PERSISTED: (void) coord_turn(self, TURN_PERSISTED, now); break;
+    case COORD_EV_MANIFEST: on_manifest(self, event); break;
+    case COORD_EV_LEDGER: facts_load(self, event->as.ledger.rows, event->as.ledger.count); break;
+    case COORD_EV_MESSAGE: node_hear(self, event->as.message, now); break;
+    case COORD_EV_COUNTED:
+        facts_answered(self, event->as.counted.batch, event->as.counted.answers);
+        break;
+    case COORD_EV_SEALED: on_sealed(self, event, now); break;
+    case COORD_EV_GONE: on_gone(self, event); break;
+    }
+}
+
+void
+coord_step(struct coord *self, const struct coord_event *event, dz_us now,
+           struct coord_effects *out)
+{
+    dz_arena_clear(&self->arena);
+    self->fx_count = 0;
+    forgive_own_absence(self, now);
+    self->stepped_at = now;
+    if (self->phase < PHASE_DONE)
+        handle(self, event, now);
+    if (self->phase < PHASE_DONE) {
+        phase_settle(self, now);
+        slots_flush(self, now);
+        nodes_flush(self, now);
+    }
+    *out = (struct coord_effects){ self->fx, self->fx_count };
+}
+
+dz_us
+coord_next(const struct coord *self)
+{
+    return self->wake_at;
+}
+
+/* ------------------------------------------------------------------ for people */
+
+void
+coord_progress(const struct coord *self, struct coord_progress *out)
+{
+    dz_us left = self->plan ? plan_free_us(self->plan) : 0;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        const struct slot *slot = self->slots[i];
+        for (uint32_t h = 0; h < slot->held_count; h++)
+            left += plan_cost_us(self->plan, slot->number, slot->held[h]);
+    }
+    *out = (struct coord_progress){
+        .total = self->total,
+        .done = self->counted,
+        .failed = self->failed,
+        .eta_us = self->up_count ? left / (dz_us) self->up_count : 0,
+    };
+}
+
+const char *
+coord_state_text(const struct coord *self)
+{
+    return phase_name(self->phase);
+}
+
+/* ------------------------------------------------------------------ what must always hold */
+
+static void
+check_holders(const struct coord *self)
+{
+    uint8_t *holders = dz_alloc0(self->total + 1, 1);
+    size_t up = 0;
+    size_t parked = 0;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        const struct slot *slot = self->slots[i];
+        up += slot->is_up;
+        parked += slot->is_parked;
+        dz_assert(slot->held_count <= HELD_MAX);
+        for (uint32_t h = 0; h < slot->held_count; h++)
+            holders[slot->held[h]]++;
+    }
+    dz_assert(up == self->up_count && parked == self->parked_count);
+    for (uint32_t t = 0; t < self->total; t++)
+        dz_assert(holders[t] == self->tests[t].holders);
+    free(holders);
+}
+
+void
+coord_check(const struct coord *self)
+{
+    size_t counted = 0;
+    size_t absent = 0;
+    size_t in_plan = 0;
+    check_holders(self);
+    for (uint32_t t = 0; t < self->total; t++) {
+        const struct test *test = &self->tests[t];
+        bool is_free = plan_is_free(self->plan, t);
+        counted += test->state == TEST_COUNTED;
+        absent += test->state == TEST_ABSENT;
+        in_plan += is_free;
+        dz_assert(!is_free || test->state == TEST_OPEN);
+        dz_assert(test->state != TEST_OPEN || is_free || test->holders > 0);
+    }
+    dz_assert(counted == self->counted && absent == self->absent);
+    dz_assert(!self->plan || in_plan == plan_free(self->plan));
+}

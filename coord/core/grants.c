@@ -1,0 +1,336 @@
+/* grants.c - what slots hold, and what they are given next.
+ *
+ * A slot is given about TARGET_US worth of tests at a time, less when little is left, and is given
+ * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
+ * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue). */
+#include <inttypes.h>
+#include <string.h>
+
+#include "coord/core/inside.h"
+
+enum {
+    TARGET_US = 50 * 1000, /* of tests in a slot's queue */
+    STUCK_US = 20 * 1000,  /* a test that takes so much longer than expected holds others up */
+    RESCUE_US = 20 * 1000, /* how often to look for them while somebody has nothing to do */
+    REFILL_MAX = 96,       /* a slot that holds more is not refilled: messages would get small */
+};
+
+/* ------------------------------------------------------------------ the list of what it holds */
+
+static dz_us
+cost(const struct coord *self, const struct slot *slot, uint32_t test)
+{
+    return plan_cost_us(self->plan, slot->number, test);
+}
+
+static dz_us
+held_us(const struct coord *self, const struct slot *slot)
+{
+    dz_us sum = 0;
+    for (uint32_t i = 0; i < slot->held_count; i++)
+        sum += cost(self, slot, slot->held[i]);
+    return sum;
+}
+
+static void
+hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
+{
+    dz_assert(slot->held_count < HELD_MAX);
+    if (slot->held_count == 0)
+        slot->moved_at = now;
+    GROW(slot->held, slot->held_count, slot->held_cap);
+    slot->held[slot->held_count++] = test;
+    if (self->tests[test].holders < UINT8_MAX)
+        self->tests[test].holders++;
+}
+
+void
+slot_hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
+{
+    for (uint32_t i = 0; i < slot->held_count; i++)
+        if (slot->held[i] == test)
+            return;
+    if (slot->held_count == HELD_MAX)
+        return; /* more than it can hold: it will report them all the same */
+    plan_skip(self->plan, test);
+    hold(self, slot, test, now);
+}
+
+static void
+remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
+{
+    uint32_t test = slot->held[at];
+    slot->held_count--;
+    memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
+    self->tests[test].holders--;
+    if (at == 0)
+        slot->moved_at = now;
+}
+
+bool
+slot_drop(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
+{
+    for (uint32_t i = 0; i < slot->held_count; i++) {
+        if (slot->held[i] == test) {
+            remove_at(self, slot, i, now);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_nobodys(const struct coord *self, uint32_t test)
+{
+    return self->tests[test].state == TEST_OPEN && self->tests[test].holders == 0;
+}
+
+void
+slot_drop_all(struct coord *self, struct slot *slot)
+{
+    while (slot->held_count > 0) {
+        uint32_t test = slot->held[slot->held_count - 1];
+        remove_at(self, slot, slot->held_count - 1, slot->moved_at);
+        if (is_nobodys(self, test))
+            plan_return(self->plan, slot->number, &test, 1, true);
+    }
+    slot->is_revoking = false;
+    slot->revoke_due = 0;
+    slots_unpark(self);
+}
+
+/* ------------------------------------------------------------------ what a slot says */
+
+void
+slot_mark(struct coord *self, struct slot *slot)
+{
+    if (slot->is_dirty)
+        return;
+    slot->is_dirty = true;
+    GROW(self->dirty_slots, self->dirty_slot_count, self->dirty_slot_cap);
+    self->dirty_slots[self->dirty_slot_count++] = slot;
+}
+
+static void
+set_parked(struct coord *self, struct slot *slot, bool is_parked)
+{
+    if (slot->is_parked == is_parked)
+        return;
+    slot->is_parked = is_parked;
+    if (is_parked)
+        self->parked_count++;
+    else
+        self->parked_count--;
+}
+
+void
+slot_up(struct coord *self, struct slot *slot)
+{
+    if (!slot->is_up) {
+        self->up_count++;
+        plan_open(self->plan, slot->number);
+    }
+    slot->is_up = true;
+    slot->wants = false;
+    set_parked(self, slot, false);
+    slot_mark(self, slot);
+}
+
+void
+slot_wants(struct coord *self, struct slot *slot)
+{
+    slot_up(self, slot);
+    slot->wants = true;
+}
+
+void
+slot_lost(struct coord *self, struct slot *slot)
+{
+    if (slot->is_up) {
+        self->up_count--;
+        plan_close(self->plan, slot->number);
+        slots_unpark(self);
+    }
+    slot->is_up = slot->wants = false;
+    set_parked(self, slot, false);
+}
+
+/* A slot's worker collected other tests and lacks this one. */
+static void
+give_up_or_avoid(struct coord *self, struct slot *slot, uint32_t test)
+{
+    struct test *it = &self->tests[test];
+    it->absents++;
+    if (it->absents < ABSENT_MAX && it->absents <= 2 * self->up_count) {
+        plan_return_avoiding(self->plan, test, slot->number);
+        return;
+    }
+    it->state = TEST_ABSENT;
+    self->absent++;
+    coord_note(self, 1, "no worker could find test %" PRIu32 ", it is not run", test);
+}
+
+void
+slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *back, dz_us now)
+{
+    uint32_t tests[HELD_MAX];
+    size_t count = 0;
+    struct dz_list list = back->grants;
+    struct dz_item_grant grant;
+    while (dz_grant_next(&list, &grant)) {
+        if (!test_is_valid(self, grant.test, grant.attempt) ||
+            !slot_drop(self, slot, (uint32_t) grant.test, now) ||
+            !is_nobodys(self, (uint32_t) grant.test))
+            continue;
+        if (back->why == DZ_BACK_ABSENT)
+            give_up_or_avoid(self, slot, (uint32_t) grant.test);
+        else
+            tests[count++] = (uint32_t) grant.test;
+    }
+    if (back->why == DZ_BACK_REVOKED)
+        slot->is_revoking = false;
+    plan_return(self->plan, slot->number, tests, count, back->why == DZ_BACK_GIVEN);
+    slots_unpark(self);
+    slot_mark(self, slot);
+}
+
+void
+slots_unpark(struct coord *self)
+{
+    if (self->parked_count == 0 || plan_free(self->plan) == 0)
+        return;
+    for (size_t i = 0; i < self->slot_count; i++)
+        if (self->slots[i]->is_parked)
+            slot_mark(self, self->slots[i]);
+}
+
+/* ------------------------------------------------------------------ giving */
+
+/* Towards the end, small batches let all slots end together. */
+static dz_us
+target_us(const struct coord *self)
+{
+    dz_us share = plan_free_us(self->plan) / (dz_us) (2 * self->up_count);
+    return share < TARGET_US ? share : TARGET_US;
+}
+
+static bool
+needs_more(const struct slot *slot, dz_us queued_us, dz_us target)
+{
+    if (slot->wants || slot->held_count == 0)
+        return true;
+    return slot->held_count <= REFILL_MAX && queued_us < target / 2;
+}
+
+static void
+say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t count, dz_us now)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_assign,
+                          .as.mesh_assign = { .slot = slot->num,
+                                              .follow = count > 0 &&
+                                                        plan_has_more(self->plan, slot->number) } };
+    for (size_t i = 0; i < count; i++) {
+        struct dz_item_grant grant = { .test = tests[i] };
+        dz_grant_add(&msg.as.mesh_assign.grants, &bytes, &grant);
+    }
+    node_say(self, slot->node, &msg, now);
+}
+
+static void
+give(struct coord *self, struct slot *slot, dz_us now)
+{
+    dz_us target = target_us(self);
+    dz_us queued_us = held_us(self, slot);
+    if (!needs_more(slot, queued_us, target))
+        return;
+    uint32_t tests[DZ_GRANTS_MAX];
+    size_t room = HELD_MAX - slot->held_count;
+    size_t max = room < DZ_GRANTS_MAX ? room : DZ_GRANTS_MAX;
+    size_t count = plan_take(self->plan, slot->number, target - queued_us, max, tests);
+    for (size_t i = 0; i < count; i++)
+        hold(self, slot, tests[i], now);
+    if (count > 0 || slot->wants)
+        say_assign(self, slot, tests, count, now);
+    set_parked(self, slot, count == 0 && (slot->wants || slot->held_count == 0 || slot->is_parked));
+    slot->wants = false;
+    if (slot->is_parked)
+        coord_wake(self, now + RESCUE_US);
+}
+
+static void
+say_revoke(struct coord *self, struct slot *slot, dz_us now)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_revoke,
+                          .as.mesh_revoke = { .slot = slot->num, .count = slot->revoke_due } };
+    node_say(self, slot->node, &msg, now);
+    slot->revoke_due = 0;
+    slot->is_revoking = true;
+}
+
+static void
+serve(struct coord *self, struct slot *slot, dz_us now)
+{
+    struct node *node = slot->node;
+    if (self->phase != PHASE_SCHEDULING || !slot->is_up || node->state != NODE_MEMBER)
+        return;
+    if (!dz_flow_has_room(&node->flow)) {
+        node->is_blocked = true;
+        return;
+    }
+    if (slot->revoke_due > 0 && !slot->is_revoking)
+        say_revoke(self, slot, now);
+    else if (!slot->is_revoking)
+        give(self, slot, now);
+}
+
+void
+slots_flush(struct coord *self, dz_us now)
+{
+    for (size_t i = 0; i < self->dirty_slot_count; i++) {
+        struct slot *slot = self->dirty_slots[i];
+        slot->is_dirty = false; /* serving one may mark others, or itself, again */
+        serve(self, slot, now);
+    }
+    self->dirty_slot_count = 0;
+}
+
+/* ------------------------------------------------------------------ taking back */
+
+/* How long what waits in this slot's queue will still wait. */
+static dz_us
+wait_us(const struct coord *self, const struct slot *slot, dz_us now)
+{
+    dz_us age = now - slot->moved_at;
+    dz_us left = cost(self, slot, slot->held[0]) - age;
+    if (left >= STUCK_US)
+        return left;
+    return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
+}
+
+static bool
+free_what_waits(struct coord *self, struct slot *slot, dz_us now)
+{
+    if (slot->is_revoking || !slot->is_up || slot->held_count == 0 || wait_us(self, slot, now) == 0)
+        return false;
+    bool has_freed = plan_let_go(self->plan, slot->number);
+    for (uint32_t i = 1; i < slot->held_count; i++)
+        if (plan_is_tied(self->plan, slot->held[i]))
+            return has_freed;
+    slot->revoke_due = slot->held_count - 1;
+    if (slot->revoke_due > 0)
+        slot_mark(self, slot);
+    return has_freed || slot->revoke_due > 0;
+}
+
+void
+slots_rescue(struct coord *self, dz_us now)
+{
+    if (self->phase != PHASE_SCHEDULING || self->parked_count == 0)
+        return;
+    size_t idle = self->parked_count;
+    for (size_t i = 0; i < self->slot_count && idle > 0; i++)
+        idle -= free_what_waits(self, self->slots[i], now);
+    slots_unpark(self);
+    coord_wake(self, now + RESCUE_US);
+}

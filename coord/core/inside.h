@@ -1,0 +1,237 @@
+/* inside.h - the coordinator's parts; seen by this folder and by its tests only.
+ *
+ * A test is in one of three states for the ledger (OPEN, PENDING, COUNTED; or ABSENT, when nobody
+ * can run it).  Apart from that it may be held, that is granted, by any number of slots: usually
+ * one, more after a node was given up too early.  What must always hold of an OPEN test: it is
+ * free in the plan, or some slot holds it.  coord_check() looks. */
+#ifndef DZ_COORD_CORE_INSIDE_H
+#define DZ_COORD_CORE_INSIDE_H
+
+#include "coord/core/coord.h"
+#include "coord/core/plan.h"
+#include "shared/base/arena.h"
+#include "shared/wire/flow.h"
+#include "shared/wire/model.h"
+#include "shared/wire/wire.h"
+
+/* Tests of the tests: a build of the simulator may break one rule at a time. */
+#ifdef DZ_MUTANTS
+extern int dz_mutant; /* the broken rule, 0 none */
+#define DZ_RULE(number, holds) (dz_mutant == (number) || (holds))
+#else
+#define DZ_RULE(number, holds) (holds)
+#endif
+
+/* ------------------------------------------------------------------ tables */
+
+/* clang-format off */
+#define COORD_PHASES(X) X(NEW) X(PERSISTING) X(LEADING) X(SCHEDULING) X(DRAINING) X(SEALING) \
+                        X(PARTING) X(DONE) X(DEPOSED)
+#define COORD_TURNS(X)  X(START) X(PERSISTED) X(READY) X(DRAIN) X(EMPTY) X(SEALED) X(ALONE) \
+                        X(OUTRANKED)
+#define NODE_STATES(X)  X(GREETED) X(MEMBER) X(DRAINED) X(SILENT) X(LEFT)
+#define NODE_TURNS(X)   X(GREET) X(TOLD) X(EMPTY) X(SILENCE) X(BYE)
+/* clang-format on */
+
+#define X(name) PHASE_##name,
+enum phase { COORD_PHASES(X) PHASE_COUNT };
+#undef X
+#define X(name) TURN_##name,
+enum turn { COORD_TURNS(X) TURN_COUNT };
+#undef X
+#define X(name) NODE_##name,
+enum node_state { NODE_STATES(X) NODE_STATE_COUNT };
+#undef X
+#define X(name) NODE_TURN_##name,
+enum node_turn { NODE_TURNS(X) NODE_TURN_COUNT };
+#undef X
+
+/* Where a turn leads; -1: no such edge. */
+int phase_after(enum phase phase, enum turn turn);
+int node_state_after(enum node_state state, enum node_turn turn);
+const char *phase_name(enum phase phase);
+const char *turn_name(enum turn turn);
+const char *node_state_name(enum node_state state);
+const char *node_turn_name(enum node_turn turn);
+
+/* ------------------------------------------------------------------ data */
+
+enum {
+    HELD_MAX = 128,  /* grants of one slot: the vassal's own limit */
+    ABSENT_MAX = 16, /* slots that may lack a test before it is given up */
+    NODE_SLOTS_MAX = 1024,
+};
+
+enum test_state { TEST_OPEN, TEST_PENDING, TEST_COUNTED, TEST_ABSENT };
+
+struct test {
+    uint8_t state;   /* enum test_state */
+    uint8_t holders; /* slots that hold it */
+    uint8_t strikes;
+    uint8_t absents; /* slots that said that they lack it */
+};
+
+struct strike {
+    uint32_t test;
+    uint64_t node, inc, exec;
+};
+
+struct slot {
+    struct node *node; /* borrowed */
+    uint32_t number;   /* of the job, for the plan */
+    uint32_t num;      /* of the node */
+    bool is_up;
+    bool wants;     /* its worker sleeps until it is answered */
+    bool is_parked; /* it was told that there is nothing */
+    bool is_revoking;
+    bool is_dirty; /* in coord.dirty_slots */
+    uint32_t revoke_due;
+    uint32_t *held; /* owned: granted and not reported, in queue order; HELD_MAX at most */
+    uint32_t held_count, held_cap;
+    dz_us moved_at; /* when its first held test became the first */
+};
+
+struct rack {
+    uint64_t record;
+    enum dz_word word;
+};
+
+struct node {
+    uint64_t id, inc;
+    uint64_t sessions;     /* counts them, over all incarnations */
+    enum node_state state; /* written by node_turn() and nobody else */
+    struct dz_flow flow;
+    dz_us heard_at, spoke_at;
+    struct slot **slots; /* owned */
+    uint32_t slot_count;
+    uint64_t results_due; /* of its STATE: results that are still to come */
+    struct rack *racks;   /* owned: words that are not said yet */
+    size_t rack_count, rack_cap;
+    int drain_said; /* -1 not, else how */
+    bool is_state_begun, is_seal_said, is_blocked, is_dirty;
+};
+
+/* A record that the ledger was asked about. */
+struct asked {
+    struct node *teller; /* borrowed */
+    uint64_t teller_inc;
+    uint64_t record; /* in the teller's spool */
+    uint32_t test;
+    uint32_t result;
+    bool is_history;
+};
+
+struct coord {
+    struct coord_cfg cfg; /* cfg.job is owned */
+    struct dz_epoch epoch;
+    enum phase phase; /* written by coord_turn() and nobody else */
+    dz_us phase_since;
+    dz_us stepped_at;
+    dz_us wake_at; /* a tick is due; INT64_MAX: none */
+
+    struct dz_arena arena;   /* of the effects of the last step */
+    struct coord_effect *fx; /* owned */
+    size_t fx_count, fx_cap;
+    struct dz_buf frame; /* scratch */
+
+    bool has_manifest;
+    uint32_t total;
+    uint64_t manifest_digest;
+    struct test *tests;     /* owned, [total] */
+    struct plan *plan;      /* owned */
+    struct strike *strikes; /* owned */
+    size_t strike_count, strike_cap;
+
+    struct node **nodes; /* owned */
+    size_t node_count, node_cap;
+    size_t in_state[NODE_STATE_COUNT]; /* how many nodes */
+    uint32_t *node_index;              /* owned: id -> index + 1, open addressing, a power of two */
+    size_t node_index_mask;
+    struct slot **slots; /* owned array of borrowed slots: by number */
+    size_t slot_count, slot_cap;
+    struct slot **dirty_slots; /* owned array of borrowed slots */
+    size_t dirty_slot_count, dirty_slot_cap;
+    struct node **dirty_nodes; /* owned array of borrowed nodes */
+    size_t dirty_node_count, dirty_node_cap;
+    size_t parked_count, up_count;
+
+    struct asked *asked; /* owned: a queue over all batches */
+    size_t asked_first, asked_count, asked_cap;
+    uint32_t *batch_len; /* owned: of batches that are not answered, a queue */
+    size_t batch_first, batch_count, batch_cap;
+    uint64_t batches; /* ever */
+
+    uint64_t counted, failed, duplicates, ledger_digest, absent;
+    int stop_how; /* -1: not stopped */
+    bool is_agreed;
+    uint64_t heartbeats;
+};
+
+/* ------------------------------------------------------------------ coord.c */
+
+/* Make room for one more element; `array_p` points at the owner's pointer. */
+#define GROW(array, count, cap) \
+    do { \
+        if ((count) == (cap)) { \
+            (cap) = (cap) ? (cap) *2 : 16; \
+            (array) = dz_realloc((array), (cap), sizeof(*(array))); \
+        } \
+    } while (0)
+
+struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kind);
+void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
+void coord_wake(struct coord *self, dz_us at); /* a tick at that time, or earlier */
+bool coord_turn(struct coord *self, enum turn turn, dz_us now); /* false: refused */
+
+/* Asserts what must always hold; for tests. */
+void coord_check(const struct coord *self);
+
+/* ------------------------------------------------------------------ phase.c */
+
+void phase_settle(struct coord *self, dz_us now); /* follow every edge that is due */
+void coord_account_fill(const struct coord *self, struct coord_account *out);
+
+/* ------------------------------------------------------------------ nodes.c */
+
+struct node *node_find(struct coord *self, uint64_t id);
+void nodes_fini(struct coord *self);
+void node_turn(struct coord *self, struct node *node, enum node_turn turn);
+void node_hear(struct coord *self, struct dz_slice frame, dz_us now);
+void node_give_up(struct coord *self, struct node *node);
+void nodes_tick(struct coord *self, dz_us now);
+
+/* ------------------------------------------------------------------ talk.c */
+
+void node_mark(struct coord *self, struct node *node); /* it has something to be told */
+void node_say(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
+void node_whisper(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
+void whisper_to_stranger(struct coord *self, const struct dz_msg_mesh *from,
+                         const struct dz_msg *msg);
+void node_resend(struct coord *self, struct node *node, dz_us now);
+void nodes_flush(struct coord *self, dz_us now);
+void node_rack(struct coord *self, struct node *node, uint64_t record, enum dz_word word);
+
+/* ------------------------------------------------------------------ grants.c */
+
+void slot_mark(struct coord *self, struct slot *slot);
+void slot_up(struct coord *self, struct slot *slot);
+void slot_lost(struct coord *self, struct slot *slot);
+void slot_wants(struct coord *self, struct slot *slot);
+void slot_hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now); /* STATE says so */
+bool slot_drop(struct coord *self, struct slot *slot, uint32_t test,
+               dz_us now); /* false: not held */
+void slot_drop_all(struct coord *self, struct slot *slot);
+void slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *back,
+               dz_us now);
+void slots_unpark(struct coord *self); /* there is work again */
+void slots_flush(struct coord *self, dz_us now);
+void slots_rescue(struct coord *self, dz_us now);
+
+/* ------------------------------------------------------------------ facts.c */
+
+void facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us now);
+void facts_answered(struct coord *self, uint64_t batch, const struct coord_answer *answers);
+void facts_load(struct coord *self, const struct coord_row *rows, size_t count);
+bool test_is_valid(const struct coord *self, uint64_t test, uint64_t attempt);
+
+#endif

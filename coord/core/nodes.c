@@ -1,0 +1,447 @@
+/* nodes.c - who takes part, in which session, and what their messages do.
+ *
+ * One session is one conversation with one incarnation of a node.  It begins when we answer HELLO
+ * with LEAD, and whatever the node held is then told anew by its STATE; until that arrives we
+ * keep believing what the session before said.  A node that was given up and speaks again gets a
+ * new session, since its tests have gone elsewhere in the meantime. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/core/inside.h"
+#include "shared/wire/frame.h"
+
+/* ------------------------------------------------------------------ finding nodes */
+
+static size_t
+hash_of(uint64_t id)
+{
+    return (size_t) ((id * 0x9e3779b97f4a7c15) >> 20);
+}
+
+static void
+index_put(struct coord *self, uint64_t id, uint32_t place)
+{
+    size_t at = hash_of(id) & self->node_index_mask;
+    while (self->node_index[at])
+        at = (at + 1) & self->node_index_mask;
+    self->node_index[at] = place + 1;
+}
+
+static void
+index_grow(struct coord *self)
+{
+    size_t size = self->node_index ? (self->node_index_mask + 1) * 2 : 16;
+    free(self->node_index);
+    self->node_index = dz_alloc0(size, sizeof(*self->node_index));
+    self->node_index_mask = size - 1;
+    for (size_t i = 0; i < self->node_count; i++)
+        index_put(self, self->nodes[i]->id, (uint32_t) i);
+}
+
+struct node *
+node_find(struct coord *self, uint64_t id)
+{
+    if (!self->node_index)
+        return NULL;
+    for (size_t at = hash_of(id) & self->node_index_mask; self->node_index[at];
+         at = (at + 1) & self->node_index_mask) {
+        struct node *node = self->nodes[self->node_index[at] - 1];
+        if (node->id == id)
+            return node;
+    }
+    return NULL;
+}
+
+static struct node *
+node_add(struct coord *self, uint64_t id)
+{
+    if (!self->node_index || self->node_count * 2 > self->node_index_mask)
+        index_grow(self);
+    GROW(self->nodes, self->node_count, self->node_cap);
+    struct node *node = dz_alloc0(1, sizeof(*node));
+    node->id = id;
+    node->state = NODE_GREETED;
+    self->in_state[NODE_GREETED]++;
+    self->nodes[self->node_count] = node;
+    index_put(self, id, (uint32_t) self->node_count++);
+    return node;
+}
+
+void
+nodes_fini(struct coord *self)
+{
+    for (size_t i = 0; i < self->node_count; i++) {
+        struct node *node = self->nodes[i];
+        for (uint32_t s = 0; s < node->slot_count; s++) {
+            free(node->slots[s]->held);
+            free(node->slots[s]);
+        }
+        dz_flow_fini(&node->flow);
+        free(node->slots);
+        free(node->racks);
+        free(node);
+    }
+    free(self->nodes);
+    free(self->node_index);
+    free(self->slots);
+}
+
+void
+node_turn(struct coord *self, struct node *node, enum node_turn turn)
+{
+    int next = node_state_after(node->state, turn);
+    dz_assert(next >= 0);
+    self->in_state[node->state]--;
+    self->in_state[next]++;
+    node->state = (enum node_state) next;
+}
+
+/* ------------------------------------------------------------------ joining */
+
+static void
+lead(struct coord *self, struct node *node, dz_us now)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_lead,
+                          .as.mesh_lead = { .hb_ms = (uint64_t) self->cfg.hb_us / 1000,
+                                            .dead_ms = (uint64_t) self->cfg.dead_us / 1000 } };
+    node_whisper(self, node, &msg, now);
+}
+
+static void
+open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now)
+{
+    node_turn(self, node, NODE_TURN_GREET);
+    node->inc = inc;
+    node->sessions++;
+    node->flow.job = self->cfg.job;
+    node->flow.epoch = self->epoch;
+    node->flow.node = self->cfg.node;
+    node->flow.inc = self->cfg.inc;
+    node->flow.peer_inc = inc;
+    node->flow.session = node->sessions;
+    dz_flow_open(&node->flow);
+    node->rack_count = 0; /* what was to be said to the session before */
+    node->results_due = 0;
+    node->drain_said = -1;
+    node->is_state_begun = node->is_seal_said = node->is_blocked = false;
+    node->heard_at = now;
+    lead(self, node, now);
+}
+
+static void
+add_slots(struct coord *self, struct node *node, uint32_t count)
+{
+    if (count <= node->slot_count)
+        return;
+    node->slots = dz_realloc(node->slots, count, sizeof(struct slot *));
+    for (uint32_t num = node->slot_count; num < count; num++) {
+        struct slot *slot = dz_alloc0(1, sizeof(*slot));
+        slot->node = node;
+        slot->num = num;
+        slot->number = (uint32_t) self->slot_count;
+        GROW(self->slots, self->slot_count, self->slot_cap);
+        self->slots[self->slot_count++] = slot;
+        node->slots[num] = slot;
+    }
+    node->slot_count = count;
+}
+
+static void
+refuse(struct coord *self, const struct dz_msg_mesh *from, enum dz_mesh_err code, const char *text)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_err,
+                          .as.mesh_err = { .code = code, .text = dz_str(text) } };
+    whisper_to_stranger(self, from, &msg);
+}
+
+static void
+on_hello(struct coord *self, const struct dz_msg_mesh *from, const struct dz_msg_mesh_hello *hello,
+         dz_us now)
+{
+    if (hello->seen_n > self->epoch.n) {
+        (void) coord_turn(self, TURN_OUTRANKED, now);
+        return;
+    }
+    if (!self->has_manifest || self->phase < PHASE_LEADING)
+        return; /* it asks again */
+    struct node *node = node_find(self, from->node);
+    if (hello->digest != self->manifest_digest || hello->total != self->total) {
+        refuse(self, from, DZ_MESH_ERR_MANIFEST, "this node collected other tests than the job's");
+        return;
+    }
+    if (!node && self->phase == PHASE_PARTING) {
+        refuse(self, from, DZ_MESH_ERR_SEALED, "the job has ended");
+        return;
+    }
+    if (!node && self->node_count == COORD_NODES_MAX) {
+        refuse(self, from, DZ_MESH_ERR_FULL, "the job has as many nodes as it can have");
+        return;
+    }
+    if (!node)
+        node = node_add(self, from->node);
+    if (from->inc < node->inc || (from->inc == node->inc && node->state == NODE_LEFT))
+        return; /* late news of an earlier life */
+    add_slots(self, node, (uint32_t) hello->slots);
+    node->heard_at = now;
+    if (from->inc == node->inc && node->state != NODE_SILENT)
+        lead(self, node, now);
+    else
+        open_session(self, node, from->inc, now);
+}
+
+/* ------------------------------------------------------------------ leaving */
+
+static void
+forget_holdings(struct coord *self, struct node *node)
+{
+    for (uint32_t s = 0; s < node->slot_count; s++) {
+        slot_drop_all(self, node->slots[s]);
+        slot_lost(self, node->slots[s]);
+    }
+}
+
+void
+node_give_up(struct coord *self, struct node *node)
+{
+    if (node->state == NODE_LEFT || node->state == NODE_SILENT)
+        return;
+    node_turn(self, node, NODE_TURN_SILENCE);
+    forget_holdings(self, node);
+}
+
+/* ------------------------------------------------------------------ what a member says */
+
+static struct slot *
+slot_of(struct node *node, uint64_t num)
+{
+    return num < node->slot_count ? node->slots[num] : NULL;
+}
+
+static void
+take_slots(struct coord *self, struct node *node, struct dz_list list)
+{
+    struct dz_item_slot item;
+    while (dz_slot_next(&list, &item)) {
+        struct slot *slot = slot_of(node, item.num);
+        if (!slot)
+            continue;
+        switch (item.state) {
+        case DZ_SLOT_UP: slot_up(self, slot); break;
+        case DZ_SLOT_WANT: slot_wants(self, slot); break;
+        case DZ_SLOT_LOST: slot_lost(self, slot); break;
+        default: break; /* a newer peer's */
+        }
+    }
+}
+
+/* What it holds may have gone to somebody else while it was away.  It need not run twice what it
+ * has not begun. */
+static void
+revoke_contested(struct slot *slot, const struct coord *self)
+{
+    for (uint32_t i = 1; i < slot->held_count; i++) {
+        const struct test *test = &self->tests[slot->held[i]];
+        if (test->state != TEST_OPEN || test->holders > 1)
+            slot->revoke_due = slot->held_count - 1;
+    }
+}
+
+static void
+on_state(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    const struct dz_msg_mesh_state *state = &msg->as.mesh_state;
+    if (node->state != NODE_GREETED)
+        return;
+    if (!node->is_state_begun)
+        forget_holdings(self, node);
+    node->is_state_begun = true;
+    take_slots(self, node, state->slots);
+    struct dz_list list = state->held;
+    struct dz_item_held held;
+    while (dz_held_next(&list, &held)) {
+        struct slot *slot = slot_of(node, held.slot);
+        if (slot && test_is_valid(self, held.test, held.attempt))
+            slot_hold(self, slot, (uint32_t) held.test, now);
+    }
+    if (!state->last)
+        return;
+    node->results_due = state->results;
+    node_turn(self, node, NODE_TURN_TOLD);
+    node_mark(self, node);
+    for (uint32_t s = 0; s < node->slot_count; s++) {
+        revoke_contested(node->slots[s], self);
+        slot_mark(self, node->slots[s]);
+    }
+}
+
+static void
+on_result(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    facts_take(self, node, msg->as.mesh_result.outcomes, now);
+}
+
+static void
+on_slots(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) now;
+    take_slots(self, node, msg->as.mesh_slots.slots);
+}
+
+static void
+on_back(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    struct slot *slot = slot_of(node, msg->as.mesh_back.slot);
+    if (slot)
+        slot_back(self, slot, &msg->as.mesh_back, now);
+}
+
+static void
+on_stop(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) node;
+    (void) now;
+    int how = (int) msg->as.mesh_stop.how;
+    if (how <= self->stop_how)
+        return;
+    self->stop_how = how;
+    for (size_t i = 0; i < self->node_count; i++)
+        node_mark(self, self->nodes[i]);
+}
+
+static void
+on_drained(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) msg;
+    (void) now;
+    if (node->state != NODE_MEMBER || node->drain_said < 0)
+        return;
+    node_turn(self, node, NODE_TURN_EMPTY);
+    node_mark(self, node);
+}
+
+static void
+on_bye(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) msg;
+    (void) now;
+    if (node_state_after(node->state, NODE_TURN_BYE) < 0)
+        return;
+    node_turn(self, node, NODE_TURN_BYE);
+    forget_holdings(self, node);
+}
+
+static void
+on_heartbeat(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) self;
+    (void) node;
+    (void) msg;
+    (void) now;
+}
+
+typedef void handler_fn(struct coord *, struct node *, const struct dz_msg *, dz_us);
+
+/* What a node may say inside of a session; everything else is not for us and ignored. */
+static handler_fn *
+handler_of(enum dz_msg_id id)
+{
+    switch ((int) id) {
+    case DZ_MSG_mesh_state: return on_state;
+    case DZ_MSG_mesh_result: return on_result;
+    case DZ_MSG_mesh_slots: return on_slots;
+    case DZ_MSG_mesh_back: return on_back;
+    case DZ_MSG_mesh_stop: return on_stop;
+    case DZ_MSG_mesh_drained: return on_drained;
+    case DZ_MSG_mesh_bye: return on_bye;
+    case DZ_MSG_mesh_hb: return on_heartbeat;
+    default: return NULL;
+    }
+}
+
+/* ------------------------------------------------------------------ taking in a frame */
+
+/* Of another epoch, another life of it, or a session that is over. */
+static void
+on_misfit(struct coord *self, struct node *node, const struct dz_msg_mesh *from, dz_us now)
+{
+    if (!node) {
+        struct dz_msg msg = { .id = DZ_MSG_mesh_nack,
+                              .as.mesh_nack = { self->epoch.n, self->epoch.node,
+                                                self->epoch.inc } };
+        whisper_to_stranger(self, from, &msg); /* it will say HELLO */
+    } else if (from->inc == node->inc && node->state == NODE_SILENT) {
+        open_session(self, node, from->inc, now);
+    } else if (from->inc == node->inc && node->state == NODE_GREETED) {
+        lead(self, node, now);
+    }
+}
+
+static void
+take_in(struct coord *self, struct node *node, const struct dz_msg_mesh *from,
+        const struct dz_msg *msg, dz_us now)
+{
+    node->heard_at = now;
+    bool is_fresh = dz_flow_hear(&node->flow, from, now);
+    coord_wake(self, dz_flow_next(&node->flow));
+    if (node->is_blocked && dz_flow_has_room(&node->flow)) {
+        node->is_blocked = false;
+        node_mark(self, node);
+        for (uint32_t s = 0; s < node->slot_count; s++)
+            slot_mark(self, node->slots[s]);
+    }
+    bool is_gone = node->state == NODE_LEFT; /* nothing but acks can follow BYE */
+    handler_fn *handle = is_fresh && !is_gone ? handler_of(msg->id) : NULL;
+    if (handle)
+        handle(self, node, msg, now);
+}
+
+void
+node_hear(struct coord *self, struct dz_slice frame, dz_us now)
+{
+    struct dz_msg_mesh from;
+    struct dz_msg msg = { .id = DZ_MSG_mesh_hb };
+    if (dz_mesh_open(frame, &from) != DZ_OK || !dz_slice_eq(from.job, self->cfg.job) ||
+        from.node == 0 || from.inc == 0)
+        return;
+    if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
+        return;
+    struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
+    if (dz_epoch_cmp(&epoch, &self->epoch) > 0) {
+        (void) coord_turn(self, TURN_OUTRANKED, now);
+        return;
+    }
+    struct node *node = node_find(self, from.node);
+    if (msg.id == DZ_MSG_mesh_hello)
+        on_hello(self, &from, &msg.as.mesh_hello, now);
+    else if (self->phase < PHASE_LEADING)
+        return;
+    else if (node && node->state != NODE_SILENT && dz_flow_fits(&node->flow, &from))
+        take_in(self, node, &from, &msg, now);
+    else
+        on_misfit(self, node, &from, now);
+}
+
+/* ------------------------------------------------------------------ time */
+
+static void
+tick_one(struct coord *self, struct node *node, dz_us now)
+{
+    if (node->state == NODE_SILENT || node->state == NODE_LEFT)
+        return;
+    /* This node's own vassal lives in the same process: it cannot be silent while we speak. */
+    bool may_die = node->id != self->cfg.node;
+    if (may_die && now - node->heard_at >= self->cfg.dead_us) {
+        node_give_up(self, node);
+        return;
+    }
+    node_resend(self, node, now);
+    if (may_die)
+        coord_wake(self, node->heard_at + self->cfg.dead_us);
+}
+
+void
+nodes_tick(struct coord *self, dz_us now)
+{
+    for (size_t i = 0; i < self->node_count; i++)
+        tick_one(self, self->nodes[i], now);
+}

@@ -1,0 +1,190 @@
+/* inside.h - the vassal's parts; seen by this folder and by its tests only.
+ *
+ * What must reach the scheduler is kept as state (records not acknowledged, things a slot must say,
+ * tests to give back) and turned into messages when the session has room, by flush_all().  A new
+ * session starts with STATE, which tells all of that afresh. */
+#ifndef DZ_VASSAL_CORE_INSIDE_H
+#define DZ_VASSAL_CORE_INSIDE_H
+
+#include "shared/base/arena.h"
+#include "shared/wire/flow.h"
+#include "shared/wire/wire.h"
+#include "vassal/core/vassal.h"
+
+/* ------------------------------------------------------------------ tables */
+
+/* clang-format off */
+#define MEMBER_STATES(X) X(NEW) X(JOINING) X(SERVING) X(DRAINING) X(DRAINED) X(LEAVING) X(EXITED)
+#define MEMBER_TURNS(X)  X(COLLECTED) X(LED) X(DRAIN) X(EMPTY) X(SEAL) X(LEAVE) X(REFUSED)
+#define SLOT_STATES(X)   X(ABSENT) X(FORKING) X(IDLE) X(BUSY) X(LEAVING) X(LOST)
+#define SLOT_TURNS(X)    X(FORK) X(UP) X(FEED) X(DRY) X(END) X(DOWN) X(LOSE)
+/* clang-format on */
+
+#define X(name) MEMBER_##name,
+enum member_state { MEMBER_STATES(X) MEMBER_STATE_COUNT };
+#undef X
+#define X(name) MEMBER_TURN_##name,
+enum member_turn { MEMBER_TURNS(X) MEMBER_TURN_COUNT };
+#undef X
+#define X(name) SLOT_TURN_##name,
+enum slot_turn { SLOT_TURNS(X) SLOT_TURN_COUNT };
+#undef X
+
+/* Where a turn leads; -1: no such edge. */
+int member_state_after(enum member_state state, enum member_turn turn);
+int slot_state_after(enum vassal_slot_state state, enum slot_turn turn);
+const char *member_state_name(enum member_state state);
+const char *member_turn_name(enum member_turn turn);
+const char *slot_state_name(enum vassal_slot_state state);
+const char *slot_turn_name(enum slot_turn turn);
+
+/* ------------------------------------------------------------------ data */
+
+struct vslot {
+    enum vassal_slot_state state; /* written by slot_turn() and nobody else */
+    unsigned num;
+    struct dz_grant *held; /* owned: granted and not reported, in queue order */
+    size_t held_count, held_cap;
+    size_t fed;            /* so many of them are in the worker's queue, or were taken from it */
+    enum vassal_more more; /* what the worker was told last */
+    bool is_asking;        /* its worker sleeps until it is fed */
+    bool is_parked;        /* the scheduler said that there is nothing for it */
+    bool must_say;         /* the scheduler must hear of its state */
+    bool is_working;       /* its worker has reported a result */
+    unsigned fails;        /* workers in a row that died without having run anything */
+    unsigned unputs;       /* answers that the driver owes */
+    dz_us asked_at;
+};
+
+/* Tests that go back, until they are told. */
+struct back {
+    unsigned slot;
+    enum dz_back why;
+    struct dz_grant *grants; /* owned */
+    size_t count;
+};
+
+enum record_state { RECORD_WRITING, RECORD_HELD, RECORD_DONE };
+
+struct record {
+    uint64_t number;
+    enum record_state state;
+    struct vassal_outcome outcome;
+};
+
+struct vassal {
+    struct vassal_cfg cfg;   /* cfg.job is owned */
+    enum member_state state; /* written by member_turn() and nobody else */
+    dz_us left_at;           /* since when it is LEAVING */
+    dz_us wake_at;
+
+    struct dz_arena arena;
+    struct vassal_effect *fx; /* owned */
+    size_t fx_count, fx_cap;
+    struct dz_buf frame; /* scratch */
+
+    uint32_t total;
+    uint64_t manifest_digest;
+    uint64_t seen_n; /* greatest epoch number known */
+
+    struct dz_flow flow; /* with the scheduler; its epoch is the one obeyed */
+    uint64_t scheduler;  /* its node id, 0: none was heard yet */
+    dz_us heard_at, spoke_at, hello_at;
+    dz_us hb_us, dead_us;
+    bool is_state_due, is_stop_due, is_drained_due, is_bye_due;
+    uint64_t heartbeats;
+
+    struct vslot *slots; /* owned, [cfg.slots] */
+    unsigned slot_count; /* that take part: no more than there are tests */
+    unsigned living;     /* slots that are neither ABSENT nor LOST */
+
+    struct record *records; /* owned: not acknowledged, by number */
+    size_t record_first, record_count, record_cap;
+    size_t told; /* so many of them were told in this session */
+    size_t old;  /* so many of them are older than this session */
+    uint64_t last_record;
+
+    struct back *backs; /* owned; a queue */
+    size_t back_count, back_cap;
+
+    int stop_how; /* -1: not stopped; by the person or by DRAIN */
+    struct dz_buf stop_reason;
+    struct vassal_account account; /* of SEAL */
+};
+
+#define GROW(array, count, cap) \
+    do { \
+        if ((count) == (cap)) { \
+            (cap) = (cap) ? (cap) *2 : 8; \
+            (array) = dz_realloc((array), (cap), sizeof(*(array))); \
+        } \
+    } while (0)
+
+/* Tests of the tests: a build of the simulator may break one rule at a time. */
+#ifdef DZ_MUTANTS
+extern int dz_mutant; /* the broken rule, 0 none */
+#define DZ_RULE(number, holds) (dz_mutant == (number) || (holds))
+#else
+#define DZ_RULE(number, holds) (holds)
+#endif
+
+/* ------------------------------------------------------------------ vassal.c */
+
+struct vassal_effect *vassal_effect(struct vassal *self, enum vassal_effect_kind kind);
+void vassal_note(struct vassal *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
+void vassal_wake(struct vassal *self, dz_us at);
+bool member_turn(struct vassal *self, enum member_turn turn); /* false: refused */
+void vassal_finish(struct vassal *self, bool is_sealed);      /* emits DONE */
+
+/* Asserts what must always hold; for tests. */
+void vassal_check(const struct vassal *self);
+
+/* ------------------------------------------------------------------ session.c */
+
+void session_hear(struct vassal *self, struct dz_slice frame, dz_us now);
+void session_tick(struct vassal *self, dz_us now);
+void session_hello(struct vassal *self, dz_us now);
+bool session_is_open(const struct vassal *self); /* a scheduler leads, and knows our STATE */
+void session_say(struct vassal *self, const struct dz_msg *msg, dz_us now);
+void flush_all(struct vassal *self, dz_us now);
+
+/* ------------------------------------------------------------------ orders.c */
+
+void on_order(struct vassal *self, const struct dz_msg *msg, dz_us now);
+
+/* ------------------------------------------------------------------ outbox.c */
+
+void outbox_add(struct vassal *self, const struct vassal_outcome *outcome, enum dz_cause cause);
+void outbox_restore(struct vassal *self, uint64_t number, const struct vassal_outcome *outcome);
+void outbox_journaled(struct vassal *self, uint64_t number);
+void outbox_rack(struct vassal *self, uint64_t number, enum dz_word word);
+bool outbox_has(const struct vassal *self, uint32_t test);
+void outbox_tell(struct vassal *self, dz_us now);
+void backs_tell(struct vassal *self, dz_us now);
+void backs_clear(struct vassal *self);
+void back_add(struct vassal *self, unsigned slot, enum dz_back why, const struct dz_grant *grants,
+              size_t count);
+
+/* ------------------------------------------------------------------ slots.c */
+
+void slot_turn(struct vassal *self, struct vslot *slot, enum slot_turn turn);
+void slots_start(struct vassal *self); /* fork those that are absent */
+void slot_came_up(struct vassal *self, struct vslot *slot, const struct dz_grant *held,
+                  size_t count);
+void slot_asks(struct vassal *self, struct vslot *slot, dz_us now);
+void slot_went_down(struct vassal *self, const struct vassal_event *event);
+void slot_reported(struct vassal *self, const struct vassal_outcome *outcome);
+void slot_grant(struct vassal *self, struct vslot *slot, const struct dz_grant *grants,
+                size_t count, bool does_follow);
+void slot_nothing(struct vassal *self, struct vslot *slot);
+void slot_revoke(struct vassal *self, struct vslot *slot, size_t count);
+void slot_unput(struct vassal *self, struct vslot *slot, const struct dz_grant *grants,
+                size_t count);
+void slot_lacks(struct vassal *self, struct vslot *slot, const struct dz_grant *grants,
+                size_t count);
+void slots_end(struct vassal *self, int how); /* nothing more; how > 0: and take back; 2: kill */
+void slots_tick(struct vassal *self, dz_us now);
+enum dz_slot_say slot_says(const struct vslot *slot);
+void slots_say(struct vassal *self, dz_us now);
+
+#endif

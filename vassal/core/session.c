@@ -1,0 +1,295 @@
+/* session.c - which scheduler is obeyed, and the conversation with it.
+ *
+ * The greatest epoch that ever said LEAD is obeyed; commands of a lower one are answered with
+ * NACK, so that a scheduler that was away learns that its time is over.  Whatever else arrives and
+ * does not belong to the present session is ignored. */
+#include "shared/wire/frame.h"
+#include "vassal/core/inside.h"
+
+enum {
+    HELLO_US = 100 * 1000, /* between two HELLOs while nobody answers */
+    STATE_HELD_MAX = 4096, /* of one part of STATE */
+};
+
+bool
+session_is_open(const struct vassal *self)
+{
+    return self->state >= MEMBER_SERVING && self->state <= MEMBER_LEAVING && self->scheduler != 0 &&
+           !self->is_state_due;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static void
+send(struct vassal *self)
+{
+    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_SEND);
+    fx->as.send = dz_arena_copy(&self->arena, dz_buf_slice(&self->frame));
+    dz_buf_clear(&self->frame);
+}
+
+void
+session_say(struct vassal *self, const struct dz_msg *msg, dz_us now)
+{
+    dz_flow_say(&self->flow, msg, now, &self->frame);
+    send(self);
+    self->spoke_at = now;
+    vassal_wake(self, dz_flow_next(&self->flow));
+}
+
+static void
+whisper(struct vassal *self, const struct dz_msg *msg, dz_us now)
+{
+    dz_flow_whisper(&self->flow, msg, &self->frame);
+    send(self);
+    self->spoke_at = now;
+}
+
+/* Outside of any session: to whoever schedules, of whatever epoch. */
+static void
+say_to_anybody(struct vassal *self, const struct dz_msg *msg)
+{
+    struct dz_flow flow = { .job = self->cfg.job, .node = self->cfg.node, .inc = self->cfg.inc };
+    dz_flow_open(&flow);
+    dz_flow_whisper(&flow, msg, &self->frame);
+    dz_flow_fini(&flow);
+    send(self);
+}
+
+void
+session_hello(struct vassal *self, dz_us now)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_hello,
+                          .as.mesh_hello = { .slots = self->slot_count,
+                                             .total = self->total,
+                                             .digest = self->manifest_digest,
+                                             .seen_n = self->seen_n } };
+    say_to_anybody(self, &msg);
+    self->hello_at = now;
+    vassal_wake(self, now + HELLO_US);
+}
+
+/* ------------------------------------------------------------------ a session begins */
+
+static void
+forget_session(struct vassal *self)
+{
+    self->told = 0;
+    self->old = self->record_count;
+    self->is_state_due = true;
+    self->is_stop_due = self->stop_how >= 0;
+    self->is_drained_due = false;
+    backs_clear(self);
+    for (unsigned i = 0; i < self->cfg.slots; i++) {
+        self->slots[i].is_parked = false;
+        self->slots[i].must_say = false;
+    }
+}
+
+static bool
+is_newer(const struct vassal *self, const struct dz_epoch *epoch, uint64_t session)
+{
+    int order = dz_epoch_cmp(epoch, &self->flow.epoch);
+    return order > 0 || (order == 0 && session > self->flow.session);
+}
+
+static void
+on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
+        const struct dz_msg_mesh_lead *lead, dz_us now)
+{
+    if (from->to_inc != self->cfg.inc || epoch->n < self->seen_n ||
+        !is_newer(self, epoch, from->session) || !member_turn(self, MEMBER_TURN_LED))
+        return;
+    self->scheduler = from->node;
+    self->seen_n = epoch->n;
+    self->flow.epoch = *epoch;
+    self->flow.peer_inc = from->inc;
+    self->flow.session = from->session;
+    dz_flow_open(&self->flow);
+    self->heard_at = now;
+    self->hb_us = lead->hb_ms > 0 && lead->hb_ms < 60000 ? (dz_us) lead->hb_ms * 1000 : self->hb_us;
+    self->dead_us =
+        lead->dead_ms > 0 && lead->dead_ms < 600000 ? (dz_us) lead->dead_ms * 1000 : self->dead_us;
+    forget_session(self);
+    vassal_wake(self, now + self->hb_us);
+}
+
+/* ------------------------------------------------------------------ STATE */
+
+struct state_part {
+    struct dz_msg msg;
+    struct dz_buf slots, held;
+};
+
+static void
+say_part(struct vassal *self, struct state_part *part, bool is_last, dz_us now)
+{
+    part->msg.as.mesh_state.results = self->record_count;
+    part->msg.as.mesh_state.last = is_last;
+    session_say(self, &part->msg, now);
+    dz_buf_clear(&part->slots);
+    dz_buf_clear(&part->held);
+    part->msg = (struct dz_msg){ .id = DZ_MSG_mesh_state };
+}
+
+static void
+say_state(struct vassal *self, dz_us now)
+{
+    struct state_part part = { .msg = { .id = DZ_MSG_mesh_state } };
+    for (unsigned i = 0; i < self->slot_count; i++) {
+        struct vslot *slot = &self->slots[i];
+        struct dz_item_slot item = { .num = slot->num, .state = slot_says(slot) };
+        dz_slot_add(&part.msg.as.mesh_state.slots, &part.slots, &item);
+        slot->must_say = false;
+    }
+    for (unsigned i = 0; i < self->slot_count; i++) {
+        const struct vslot *slot = &self->slots[i];
+        for (size_t h = 0; h < slot->held_count; h++) {
+            struct dz_item_held item = { slot->num, slot->held[h].test, slot->held[h].attempt };
+            dz_held_add(&part.msg.as.mesh_state.held, &part.held, &item);
+            if (part.msg.as.mesh_state.held.count == STATE_HELD_MAX)
+                say_part(self, &part, false, now);
+        }
+    }
+    say_part(self, &part, true, now);
+    dz_buf_fini(&part.slots);
+    dz_buf_fini(&part.held);
+    self->is_state_due = false;
+}
+
+/* ------------------------------------------------------------------ telling what is due */
+
+static void
+say_once(struct vassal *self, bool *is_due, const struct dz_msg *msg, dz_us now)
+{
+    if (!*is_due || !dz_flow_has_room(&self->flow))
+        return;
+    session_say(self, msg, now);
+    *is_due = false;
+}
+
+void
+flush_all(struct vassal *self, dz_us now)
+{
+    if (self->scheduler == 0 || self->state < MEMBER_SERVING)
+        return;
+    if (self->is_state_due)
+        say_state(self, now);
+    struct dz_msg stop = { .id = DZ_MSG_mesh_stop,
+                           .as.mesh_stop = { .how = self->stop_how > 0,
+                                             .reason = dz_buf_slice(&self->stop_reason) } };
+    say_once(self, &self->is_stop_due, &stop, now);
+    outbox_tell(self, now);
+    backs_tell(self, now);
+    if (dz_flow_has_room(&self->flow))
+        slots_say(self, now);
+    struct dz_msg drained = { .id = DZ_MSG_mesh_drained,
+                              .as.mesh_drained = { .records = self->last_record } };
+    say_once(self, &self->is_drained_due, &drained, now);
+    struct dz_msg bye = { .id = DZ_MSG_mesh_bye,
+                          .as.mesh_bye = { .why = self->account.is_sealed ? DZ_BYE_SEALED
+                                                                          : DZ_BYE_TERMINATED } };
+    say_once(self, &self->is_bye_due, &bye, now);
+}
+
+/* ------------------------------------------------------------------ hearing */
+
+static void
+nack(struct vassal *self, const struct dz_msg_mesh *from)
+{
+    struct dz_flow flow = { .job = self->cfg.job,
+                            .epoch = self->flow.epoch,
+                            .node = self->cfg.node,
+                            .inc = self->cfg.inc,
+                            .peer_inc = from->inc };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_nack,
+                          .as.mesh_nack = { flow.epoch.n, flow.epoch.node, flow.epoch.inc } };
+    dz_flow_open(&flow);
+    dz_flow_whisper(&flow, &msg, &self->frame);
+    dz_flow_fini(&flow);
+    send(self);
+}
+
+/* Answers to what was said outside of a session. */
+static void
+on_stranger(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_msg *msg,
+            dz_us now)
+{
+    if (from->to_inc != self->cfg.inc)
+        return;
+    if (msg->id == DZ_MSG_mesh_nack && self->state >= MEMBER_JOINING &&
+        self->state < MEMBER_EXITED && now - self->hello_at >= HELLO_US) {
+        session_hello(self, now);
+    } else if (msg->id == DZ_MSG_mesh_err && member_turn(self, MEMBER_TURN_REFUSED)) {
+        struct dz_slice text = msg->as.mesh_err.text;
+        vassal_note(self, 2, "this node cannot take part: %.*s", (int) text.len,
+                    (const char *) text.ptr);
+        vassal_finish(self, false);
+    }
+}
+
+static void
+take_in(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_msg *msg, dz_us now)
+{
+    self->heard_at = now;
+    bool is_fresh = dz_flow_hear(&self->flow, from, now);
+    vassal_wake(self, dz_flow_next(&self->flow));
+    if (is_fresh)
+        on_order(self, msg, now);
+}
+
+void
+session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
+{
+    struct dz_msg_mesh from;
+    struct dz_msg msg = { .id = DZ_MSG_mesh_hb };
+    if (dz_mesh_open(frame, &from) != DZ_OK || !dz_slice_eq(from.job, self->cfg.job) ||
+        from.node == 0 || self->state == MEMBER_NEW)
+        return;
+    if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
+        return;
+    struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
+    bool is_fenced = self->scheduler && dz_epoch_cmp(&epoch, &self->flow.epoch) < 0;
+    if (DZ_RULE(2, !is_fenced) == false)
+        nack(self, &from);
+    else if (msg.id == DZ_MSG_mesh_lead && is_newer(self, &epoch, from.session))
+        on_lead(self, &from, &epoch, &msg.as.mesh_lead, now);
+    else if (self->scheduler && dz_flow_fits(&self->flow, &from))
+        take_in(self, &from, &msg, now);
+    else
+        on_stranger(self, &from, &msg, now);
+}
+
+/* ------------------------------------------------------------------ time */
+
+static void
+talk_or_beat(struct vassal *self, dz_us now)
+{
+    unsigned nth = 0;
+    while (dz_flow_resend(&self->flow, now, &nth, &self->frame)) {
+        send(self);
+        self->spoke_at = now;
+    }
+    if (dz_flow_owes_ack(&self->flow, now) || now - self->spoke_at >= self->hb_us) {
+        struct dz_msg beat = { .id = DZ_MSG_mesh_hb,
+                               .as.mesh_hb = { .count = ++self->heartbeats } };
+        whisper(self, &beat, now);
+    }
+    vassal_wake(self, dz_flow_next(&self->flow));
+    vassal_wake(self, self->spoke_at + self->hb_us);
+}
+
+void
+session_tick(struct vassal *self, dz_us now)
+{
+    if (self->state == MEMBER_NEW)
+        return;
+    if (self->scheduler)
+        talk_or_beat(self, now);
+    bool is_alone = self->scheduler == 0 || now - self->heard_at >= self->dead_us;
+    if (self->state == MEMBER_EXITED || !is_alone)
+        return;
+    if (now - self->hello_at >= HELLO_US)
+        session_hello(self, now);
+    vassal_wake(self, self->hello_at + HELLO_US);
+}

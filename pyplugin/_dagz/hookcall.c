@@ -206,8 +206,19 @@ close_wrapper(struct hookcall *self, PyObject *gen)
     Py_XDECREF(ignored);
 }
 
+/* A wrapper that yields again breaks the call: like pluggy's, the loop ends there. */
+static bool
+refuse_second_yield(struct hookcall *self, PyObject *gen, PyObject **exception_p)
+{
+    close_wrapper(self, gen);
+    if (!PyErr_Occurred())
+        fail_wrapper(self, gen, "has second yield");
+    Py_XSETREF(*exception_p, take_exception());
+    return false;
+}
+
 /* Throw into one wrapper.  Both references are replaced by what it makes of them. */
-static void
+static bool
 leave_with_exception(struct hookcall *self, PyObject *gen, PyObject **result_p,
                      PyObject **exception_p)
 {
@@ -215,14 +226,13 @@ leave_with_exception(struct hookcall *self, PyObject *gen, PyObject **result_p,
     PyObject *yielded = PyObject_CallMethodOneArg(gen, self->throw, thrown);
     if (yielded) {
         Py_DECREF(yielded);
-        close_wrapper(self, gen);
-        if (!PyErr_Occurred())
-            fail_wrapper(self, gen, "has second yield");
-    } else if (is_wrapped_stop(thrown)) {
+        return refuse_second_yield(self, gen, exception_p);
+    }
+    if (is_wrapped_stop(thrown)) {
         PyErr_Clear();
         close_wrapper(self, gen);
         if (!PyErr_Occurred())
-            return;
+            return true;
     }
     PyObject *value = take_stop_value();
     if (value) {
@@ -232,9 +242,10 @@ leave_with_exception(struct hookcall *self, PyObject *gen, PyObject **result_p,
         *exception_p = take_exception();
         Py_DECREF(thrown);
     }
+    return true;
 }
 
-static void
+static bool
 leave_with_result(struct hookcall *self, PyObject *gen, PyObject **result_p,
                   PyObject **exception_p)
 {
@@ -242,15 +253,14 @@ leave_with_result(struct hookcall *self, PyObject *gen, PyObject **result_p,
     PySendResult sent = PyIter_Send(gen, *result_p, &value);
     if (sent == PYGEN_RETURN) {
         Py_XSETREF(*result_p, value);
-        return;
+        return true;
     }
     if (sent == PYGEN_NEXT) {
         Py_XDECREF(value);
-        close_wrapper(self, gen);
-        if (!PyErr_Occurred())
-            fail_wrapper(self, gen, "has second yield");
+        return refuse_second_yield(self, gen, exception_p);
     }
     *exception_p = take_exception();
+    return true;
 }
 
 static PyObject *
@@ -268,12 +278,13 @@ call_hook(struct hookcall *self, PyObject *impls, PyObject *kwargs, bool is_firs
         result = Py_None;
         Py_INCREF(result);
     }
+    bool goes_on = true;
     while (call.gen_count > 0) {
         PyObject *gen = call.gens[--call.gen_count];
-        if (exception)
-            leave_with_exception(self, gen, &result, &exception);
-        else
-            leave_with_result(self, gen, &result, &exception);
+        if (goes_on && exception)
+            goes_on = leave_with_exception(self, gen, &result, &exception);
+        else if (goes_on)
+            goes_on = leave_with_result(self, gen, &result, &exception);
         Py_DECREF(gen);
     }
     if (!exception)

@@ -1,0 +1,56 @@
+"""Make the first corpus: one input of each kind, so that a fuzzer need not guess the format.
+
+seeds.py ROOT        writes tests/fuzz/corpus/<target>/seed-*, leaves other files alone
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+
+ROOT = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+CORPUS = ROOT / "tests/fuzz/corpus"
+CONF = {
+    "all": "project:\n  uri: https://example.org/x.git\n  on: yes\nslots: 12\nmemory: 1.5 GiB\n"
+    "plan:\n  ratio: 0.25\n  names: [a, 'b c', \"d\\n\"]\n  limits: {x: 1, y: 100}\n",
+    "block": "plan:\n  names:\n  - one\n  - two\n  limits:\n    a: 1\n",
+    "anchor": "a: &x [1, 2]\nb: *x\n<<: {c: 1}\n",
+    "tag": "slots: !!str 5\n--- {}\n...\n",
+    "tab": "project:\n\turi: x\n",
+    "wide": "slots: 99999999999999999999\nmemory: -1\nplan: {ratio: 1e999}\n",
+    "wrong": "project: [1]\nproject: 2\n",
+}
+
+
+def frame_bytes(path: Path) -> bytes:
+    return bytes.fromhex(" ".join(line for line in path.read_text().splitlines() if line[0] != "#"))
+
+
+def put(target: str, name: str, data: bytes) -> None:
+    path = CORPUS / target / f"seed-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def main() -> None:
+    for path in sorted((ROOT / "tests/golden/frames").glob("*.hex")):
+        data = frame_bytes(path)
+        if len(data) < 600:
+            put("wire", path.stem, data)
+    stop = frame_bytes(ROOT / "tests/golden/frames/stop.hex")
+    put("wire", "stream", struct.pack("<I", len(stop)) + stop + struct.pack("<I", 3) + b"\x92\x55\x01")
+    put("mesh", "empty", b"\0" + frame_bytes(ROOT / "tests/golden/frames/mesh.hex"))
+    for name, numbers in {
+        "fresh": (0, 0, 0, 0, 0, 0),
+        "busy": (5 | 9 << 32, 3000, 1000, 77, 1000, 0),
+        "wrap": (2**32 - 2 | 3 << 32, 2**20 + 10, 2**20 - 10, 0, 2**20 - 10, 0),
+        "mad": (9 | 5 << 32, 2**64 - 1, 7, 2**63, 99, 0),
+    }.items():
+        put("shm", name, struct.pack("<6Q", *numbers) + b"some bytes for the ring")
+    for name, text in CONF.items():
+        put("conf", name, text.encode())
+
+
+if __name__ == "__main__":
+    main()

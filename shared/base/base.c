@@ -47,6 +47,7 @@ flatten(char *text)
     }
 }
 
+DZ_PRINTF(2, 0)
 static void
 fill(struct dz_err *err, const char *fmt, va_list args)
 {

@@ -87,9 +87,9 @@ void
 link_kit_fini(struct link_kit *self)
 {
     dz_shm_unmap(&self->shm);
-    int *const all[] = { &self->shm_fd,  &self->sock[0], &self->sock[1], &self->life[0],
-                         &self->life[1], &self->master,  &self->slave,   &self->log,
-                         &self->crash };
+    int *const all[] = { &self->shm_fd,  &self->sock[0], &self->sock[1],
+                         &self->life[0], &self->life[1], &self->master,
+                         &self->slave,   &self->log,     &self->crash };
     for (size_t i = 0; i < DZ_LEN(all); i++)
         dz_fd_close(all[i]);
 }
@@ -125,8 +125,8 @@ read_life(struct link *self)
     DZ_AUTO(dz_buf_fini) struct dz_buf packet = { 0 };
     int fds[1];
     size_t fd_count = 0;
-    enum dz_rc rc = dz_fd_recv(self->kit.life[0], &packet, DISCARD, fds, DZ_LEN(fds), &fd_count,
-                               NULL);
+    enum dz_rc rc =
+        dz_fd_recv(self->kit.life[0], &packet, DISCARD, fds, DZ_LEN(fds), &fd_count, NULL);
     if (rc == DZ_AGAIN)
         return;
     if (rc != DZ_OK) {

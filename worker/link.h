@@ -22,8 +22,8 @@ struct link_kit {
     uint32_t num;
     struct dz_shm *shm;
     int shm_fd;
-    int sock[2];     /* [0] the worker's end, [1] the agent's */
-    int life[2];     /* [0] the worker's end, [1] the parent's */
+    int sock[2]; /* [0] the worker's end, [1] the agent's */
+    int life[2]; /* [0] the worker's end, [1] the parent's */
     int master, slave;
     int log, crash;
 };

@@ -31,8 +31,7 @@ pty_open(int *master_out, int *slave_out, struct dz_err *err)
     if (master < 0)
         return dz_fail_errno(err, "open a pseudo-terminal");
     char name[NAME_MAX_LEN];
-    if (grantpt(master) != 0 || unlockpt(master) != 0 ||
-        ptsname_r(master, name, sizeof(name)) != 0)
+    if (grantpt(master) != 0 || unlockpt(master) != 0 || ptsname_r(master, name, sizeof(name)) != 0)
         return dz_fail_errno(err, "unlock a pseudo-terminal");
     DZ_AUTO(dz_fd_close) int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0)

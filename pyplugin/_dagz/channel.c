@@ -20,10 +20,9 @@ wait_until(int fd, short events, int timeout_ms)
 {
     struct pollfd polled = { .fd = fd, .events = events };
     int ready;
-    Py_BEGIN_ALLOW_THREADS
-    ready = poll(&polled, 1, timeout_ms);
-    Py_END_ALLOW_THREADS
-    if (ready < 0 && errno != EINTR) {
+    Py_BEGIN_ALLOW_THREADS ready = poll(&polled, 1, timeout_ms);
+    Py_END_ALLOW_THREADS if (ready < 0 && errno != EINTR)
+    {
         (void) PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
@@ -188,10 +187,11 @@ take_frames(struct channel *self, PyObject *list)
     return rc;
 }
 
-PyDoc_STRVAR(recv_doc, "recv(timeout_ms=-1)\n--\n\n"
-                       "The messages that have come: a list of (name, field, ...).\n\n"
-                       "Empty after the time-out or a signal.  EOFError when the other end is gone\n"
-                       "and everything was taken.");
+PyDoc_STRVAR(recv_doc,
+             "recv(timeout_ms=-1)\n--\n\n"
+             "The messages that have come: a list of (name, field, ...).\n\n"
+             "Empty after the time-out or a signal.  EOFError when the other end is gone\n"
+             "and everything was taken.");
 
 static PyObject *
 channel_recv(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -254,7 +254,8 @@ static PyMethodDef channel_methods[] = {
 };
 
 static PyType_Slot channel_slots[] = {
-    { Py_tp_doc, (void *) (uintptr_t) "Channel(fd)\n--\n\nOwns fd, one end of a stream socketpair." },
+    { Py_tp_doc,
+      (void *) (uintptr_t) "Channel(fd)\n--\n\nOwns fd, one end of a stream socketpair." },
     { Py_tp_new, (void *) channel_new },
     { Py_tp_dealloc, (void *) channel_dealloc },
     { Py_tp_methods, channel_methods },

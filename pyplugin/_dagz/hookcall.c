@@ -4,9 +4,9 @@
  * pluggy has for that is half of what such a test costs.  This is the same loop for the
  * implementations that pytest 8 and later consist of (functions, and wrappers that yield once);
  * anything else (old-style wrappers, keyword-only arguments) is handed to pluggy's own. */
-#include "pyplugin/_dagz/dagz_ext.h"
-
 #include <structmember.h>
+
+#include "pyplugin/_dagz/dagz_ext.h"
 
 enum { WRAPPERS_MAX = 32, ARGS_MAX = 12 };
 
@@ -81,8 +81,8 @@ call_one(struct calling *call, PyObject *impl)
             goto out;
         }
     }
-    result = PyObject_Vectorcall(function, args + 1, (size_t) count | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                 NULL);
+    result = PyObject_Vectorcall(function, args + 1,
+                                 (size_t) count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 out:
     Py_XDECREF(function);
     Py_XDECREF(argnames);
@@ -246,8 +246,7 @@ leave_with_exception(struct hookcall *self, PyObject *gen, PyObject **result_p,
 }
 
 static bool
-leave_with_result(struct hookcall *self, PyObject *gen, PyObject **result_p,
-                  PyObject **exception_p)
+leave_with_result(struct hookcall *self, PyObject *gen, PyObject **result_p, PyObject **exception_p)
 {
     PyObject *value = NULL;
     PySendResult sent = PyIter_Send(gen, *result_p, &value);
@@ -334,9 +333,13 @@ hookcall_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyObject **to;
         const char *text;
     } interned[] = {
-        { &self->argnames, "argnames" }, { &self->function, "function" },
-        { &self->hookwrapper, "hookwrapper" }, { &self->wrapper, "wrapper" },
-        { &self->kwargnames, "kwargnames" }, { &self->throw, "throw" }, { &self->close, "close" },
+        { &self->argnames, "argnames" },
+        { &self->function, "function" },
+        { &self->hookwrapper, "hookwrapper" },
+        { &self->wrapper, "wrapper" },
+        { &self->kwargnames, "kwargnames" },
+        { &self->throw, "throw" },
+        { &self->close, "close" },
     };
     for (size_t i = 0; i < DZ_LEN(interned); i++) {
         *interned[i].to = PyUnicode_InternFromString(interned[i].text);
@@ -374,8 +377,8 @@ hookcall_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
     (void) hookcall_clear(op);
-    PyObject *const names[] = { self->argnames, self->function,   self->hookwrapper, self->wrapper,
-                                self->kwargnames, self->throw, self->close };
+    PyObject *const names[] = { self->argnames,   self->function, self->hookwrapper, self->wrapper,
+                                self->kwargnames, self->throw,    self->close };
     for (size_t i = 0; i < DZ_LEN(names); i++)
         Py_XDECREF(names[i]);
     type->tp_free(op);

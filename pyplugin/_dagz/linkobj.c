@@ -117,9 +117,10 @@ after_wait(enum dz_rc rc)
     return PyErr_CheckSignals();
 }
 
-PyDoc_STRVAR(take_doc, "take()\n--\n\n"
-                       "The next test (an index >= 0), or ASK, NONE or END when the queue is empty.\n\n"
-                       "ASK: ask() tells more.  NONE: nothing for now.  END: nothing ever again.");
+PyDoc_STRVAR(take_doc,
+             "take()\n--\n\n"
+             "The next test (an index >= 0), or ASK, NONE or END when the queue is empty.\n\n"
+             "ASK: ask() tells more.  NONE: nothing for now.  END: nothing ever again.");
 
 static PyObject *
 link_take(PyObject *op, PyObject *unused)
@@ -129,12 +130,9 @@ link_take(PyObject *op, PyObject *unused)
     bool ask;
     uint32_t test = 0, attempt = 0;
     switch (link_try_next(&self->link, &test, &attempt, &ask)) {
-    case LINK_TEST:
-        return PyLong_FromUnsignedLongLong(test | ((uint64_t) attempt << 32));
-    case LINK_END:
-        return PyLong_FromLong(SAYS_END);
-    case LINK_NONE:
-        break;
+    case LINK_TEST: return PyLong_FromUnsignedLongLong(test | ((uint64_t) attempt << 32));
+    case LINK_END: return PyLong_FromLong(SAYS_END);
+    case LINK_NONE: break;
     }
     return PyLong_FromLong(ask ? SAYS_ASK : SAYS_NONE);
 }
@@ -147,11 +145,8 @@ link_ask_agent(PyObject *op, PyObject *unused)
 {
     (void) unused;
     enum dz_rc rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = link_ask(&((struct linkobj *) op)->link);
-    Py_END_ALLOW_THREADS
-    if (after_wait(rc) < 0)
-        return NULL;
+    Py_BEGIN_ALLOW_THREADS rc = link_ask(&((struct linkobj *) op)->link);
+    Py_END_ALLOW_THREADS if (after_wait(rc) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -167,8 +162,7 @@ link_wait_agent(PyObject *op, PyObject *unused)
     enum dz_rc rc = DZ_OK;
     atomic_store(&shm->waiting, 1);
     if (dz_queue_len(shm) == 0 && atomic_load(&shm->more) != DZ_MORE_END) {
-        Py_BEGIN_ALLOW_THREADS
-        rc = link_wait(&self->link);
+        Py_BEGIN_ALLOW_THREADS rc = link_wait(&self->link);
         Py_END_ALLOW_THREADS
     }
     atomic_store(&shm->waiting, 0);
@@ -177,7 +171,8 @@ link_wait_agent(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(begin_doc, "begin(taken)\n--\n\nSay that the test runs now; `taken` is what take() gave.");
+PyDoc_STRVAR(begin_doc,
+             "begin(taken)\n--\n\nSay that the test runs now; `taken` is what take() gave.");
 
 static PyObject *
 link_begin(PyObject *op, PyObject *taken)
@@ -227,8 +222,9 @@ push_frame(struct linkobj *self)
     return failed;
 }
 
-PyDoc_STRVAR(result_doc, "result(result, setup_us, call_us, teardown_us, blob)\n--\n\n"
-                         "Report the running test; it runs no longer.\n\nEOFError when the parent is gone.");
+PyDoc_STRVAR(result_doc,
+             "result(result, setup_us, call_us, teardown_us, blob)\n--\n\n"
+             "Report the running test; it runs no longer.\n\nEOFError when the parent is gone.");
 
 static PyObject *
 link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -299,8 +295,9 @@ stream_of(PyObject *number)
     return (int) stream;
 }
 
-PyDoc_STRVAR(write_doc, "write(stream, data)\n--\n\nAppend what a Python stream says; data is bytes-like.\n\n"
-                        "The text is in its section even where the log could not be written.");
+PyDoc_STRVAR(write_doc,
+             "write(stream, data)\n--\n\nAppend what a Python stream says; data is bytes-like.\n\n"
+             "The text is in its section even where the log could not be written.");
 
 static PyObject *
 link_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -348,8 +345,8 @@ link_passed(PyObject *op, PyObject *unused)
     struct linkobj *self = (struct linkobj *) op;
     capture_absorb(&self->capture);
     struct dz_buf *passed = &self->capture.passed;
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *) passed->data,
-                                                (Py_ssize_t) passed->len);
+    PyObject *bytes =
+        PyBytes_FromStringAndSize((const char *) passed->data, (Py_ssize_t) passed->len);
     dz_buf_clear(passed);
     return bytes;
 }
@@ -404,7 +401,9 @@ static PyGetSetDef link_getset[] = {
 };
 
 #define METHOD(name, function, flags, doc) \
-    { name, (PyCFunction) (void (*)(void)) function, flags, doc }
+    { \
+        name, (PyCFunction) (void (*)(void)) function, flags, doc \
+    }
 
 static PyMethodDef link_methods[] = {
     METHOD("born_fds", link_born_fds, METH_NOARGS, "What `born` carries, in its order."),

@@ -36,11 +36,12 @@ exec_with(const char *path, char *const argv[], const int *fds, int count)
     _exit(127);
 }
 
-PyDoc_STRVAR(spawn_doc, "spawn(path, args, fds)\n--\n\n"
-                        "Start a program that gets exactly `fds` as its descriptors 3, 4...\n\n"
-                        "args: list of str without the program's name.  Its stdin is /dev/null.\n"
-                        "It gets SIGTERM when the calling thread ends.  Returns its pid; the caller\n"
-                        "reaps it.  A program that cannot be executed ends with 127.");
+PyDoc_STRVAR(spawn_doc,
+             "spawn(path, args, fds)\n--\n\n"
+             "Start a program that gets exactly `fds` as its descriptors 3, 4...\n\n"
+             "args: list of str without the program's name.  Its stdin is /dev/null.\n"
+             "It gets SIGTERM when the calling thread ends.  Returns its pid; the caller\n"
+             "reaps it.  A program that cannot be executed ends with 127.");
 
 static PyObject *
 spawn(PyObject *module, PyObject *args)
@@ -112,6 +113,14 @@ install_crash_handlers(PyObject *module, PyObject *number)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+keep_forever(PyObject *module, PyObject *object)
+{
+    (void) module;
+    Py_INCREF(object); /* never given back: that is the point */
+    Py_RETURN_NONE;
+}
+
 /* ---------------------------------------------------------------- module */
 
 static PyMethodDef methods[] = {
@@ -120,6 +129,8 @@ static PyMethodDef methods[] = {
       "set_pdeathsig(number)\n--\n\nThe signal this process gets when its parent ends." },
     { "set_subreaper", set_subreaper, METH_NOARGS,
       "Orphans among the descendants become children of this process." },
+    { "keep_forever", keep_forever, METH_O,
+      "keep_forever(object)\n--\n\nNever free the object: for a process that ends anyway." },
     { "install_crash_handlers", install_crash_handlers, METH_O,
       "install_crash_handlers(fd)\n--\n\nWrite native stacks of fatal signals to fd." },
     { NULL },
@@ -143,18 +154,12 @@ add_names(PyObject *module)
         const char *name;
         long value;
     } others[] = {
-        { "ROLE_AGENT", DZ_ROLE_AGENT },
-        { "ROLE_CONTROLLER", DZ_ROLE_CONTROLLER },
-        { "ROLE_SEED", DZ_ROLE_SEED },
-        { "ROLE_ZYGOTE", DZ_ROLE_ZYGOTE },
-        { "ROLE_WORKER", DZ_ROLE_WORKER },
-        { "FORK_ZYGOTE", DZ_FORK_ZYGOTE },
-        { "FORK_WORKER", DZ_FORK_WORKER },
-        { "FORK_SOLO", DZ_FORK_SOLO },
-        { "START_IN_ORDER", DZ_START_IN_ORDER },
-        { "START_KEEP_ORDER", DZ_START_KEEP_ORDER },
-        { "START_SOLO", DZ_START_SOLO },
-        { "READY_READS_ID", DZ_READY_READS_ID },
+        { "ROLE_AGENT", DZ_ROLE_AGENT },         { "ROLE_CONTROLLER", DZ_ROLE_CONTROLLER },
+        { "ROLE_SEED", DZ_ROLE_SEED },           { "ROLE_ZYGOTE", DZ_ROLE_ZYGOTE },
+        { "ROLE_WORKER", DZ_ROLE_WORKER },       { "FORK_ZYGOTE", DZ_FORK_ZYGOTE },
+        { "FORK_WORKER", DZ_FORK_WORKER },       { "FORK_SOLO", DZ_FORK_SOLO },
+        { "START_IN_ORDER", DZ_START_IN_ORDER }, { "START_KEEP_ORDER", DZ_START_KEEP_ORDER },
+        { "START_SOLO", DZ_START_SOLO },         { "READY_READS_ID", DZ_READY_READS_ID },
     };
     for (size_t i = 0; i < DZ_LEN(others); i++) {
         if (PyModule_AddIntConstant(module, others[i].name, others[i].value) < 0)

@@ -76,9 +76,7 @@ def worst(reports: Iterable[Any]) -> int:
 
 def pack_one(report: Any, config: pytest.Config) -> tuple[Any, ...]:
     fields = report.__dict__
-    if type(report) is TestReport and (
-        fields.keys() == PLAIN_FIELDS or fields.keys() == PLAIN_XFAIL
-    ):
+    if type(report) is TestReport and (fields.keys() == PLAIN_FIELDS or fields.keys() == PLAIN_XFAIL):
         longrepr = report.longrepr
         if longrepr is None or type(longrepr) in (tuple, str):
             return (

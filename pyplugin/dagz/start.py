@@ -60,9 +60,7 @@ def refuse_clash() -> None:
     )
 
 
-def begin(
-    config: pytest.Config, parser: pytest.Parser, args: list[str]
-) -> Controller | Zygote | None:
+def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Controller | Zygote | None:
     """Start what runs tests; returns this process's role: the controller, or, in a forked process,
     a zygote.  None: run as plain pytest.
 

@@ -116,9 +116,7 @@ class Ui:
             return  # a reporter of its own: it shows progress as it likes
         reporter.showfspath = False
         is_quiet = self.verbosity() <= 0 and self.mode != "none"
-        self.logstart = self.config.pluginmanager.subset_hook_caller(
-            "pytest_runtest_logstart", [reporter]
-        )
+        self.logstart = self.config.pluginmanager.subset_hook_caller("pytest_runtest_logstart", [reporter])
         if is_quiet:
             drop(self.config.hook.pytest_runtest_logreport, reporter)
             drop(self.config.hook.pytest_runtest_logfinish, reporter)

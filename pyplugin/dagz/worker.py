@@ -88,12 +88,8 @@ class Worker:
         config.pluginmanager.register(self, "dagz_worker")
         self.take_over_protocol()
         quicken(config.pluginmanager)
-        others = [
-            plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of
-        ]
-        config.pluginmanager.subset_hook_caller("pytest_sessionstart", others)(
-            session=self.session
-        )
+        others = [plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of]
+        config.pluginmanager.subset_hook_caller("pytest_sessionstart", others)(session=self.session)
 
     def catch_crashes(self) -> None:
         """Native and Python stacks go to the crash file, on a fatal signal and when asked."""
@@ -264,9 +260,7 @@ class Worker:
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.reports.append(report)
 
-    def pytest_warning_recorded(
-        self, warning_message: Any, when: str, nodeid: str, location: Any
-    ) -> None:
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         packed = reports.pack_warning(warning_message, when, nodeid, location)
         self.extra.setdefault("warnings", []).append(packed)
 
@@ -288,9 +282,7 @@ class Worker:
         self.relay({"kind": "terminal", "wanted": wanted})
 
     def relay(self, body: dict[str, Any]) -> None:
-        self.link.push(
-            "relay", _dagz.ROLE_CONTROLLER, self.link.num, _dagz.ROLE_WORKER, reports.dumps(body)
-        )
+        self.link.push("relay", _dagz.ROLE_CONTROLLER, self.link.num, _dagz.ROLE_WORKER, reports.dumps(body))
 
     def finish(self, exit_code: int) -> None:
         """After pytest's own end in this process: say goodbye and leave."""

@@ -22,7 +22,6 @@ import io
 import marshal
 import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -212,9 +211,7 @@ class Zygote:
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.deselected += len(items)
 
-    def pytest_warning_recorded(
-        self, warning_message: Any, when: str, nodeid: str, location: Any
-    ) -> None:
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         if self.worker is None and when != "config":  # the controller has its own of those
             packed = reports.pack_warning(warning_message, when, nodeid, location)
             self.warnings.append(packed)
@@ -262,9 +259,7 @@ class Zygote:
         assert self.birth.channel is not None
         seen: dict[str, int] = {}
         part: list[tuple[str, str, int]] = []
-        wants_groups = any(
-            name.startswith("xdist_group") for name in self.config.getini("markers")
-        )
+        wants_groups = any(name.startswith("xdist_group") for name in self.config.getini("markers"))
         for number, item in enumerate(items):
             nodeid = item.nodeid
             count = seen[nodeid] = seen.get(nodeid, 0) + 1

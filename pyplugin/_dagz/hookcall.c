@@ -4,7 +4,6 @@
  * pluggy has for that is half of what such a test costs.  This is the same loop for the
  * implementations that pytest 8 and later consist of (functions, and wrappers that yield once);
  * anything else (old-style wrappers, keyword-only arguments) is handed to pluggy's own. */
-#include <structmember.h>
 
 #include "pyplugin/_dagz/dagz_ext.h"
 

@@ -138,6 +138,7 @@ read_life(struct link *self)
     dz_fd_close(&self->kit.sock[0]);
     self->kit.sock[0] = fds[0];
     self->is_agent_gone = false;
+    self->agents++;
     wake_agent(self);
 }
 

@@ -41,6 +41,7 @@ struct link {
     struct link_kit kit;
     bool is_agent_gone; /* since EOF, until a new channel comes */
     bool is_parent_gone;
+    uint32_t agents;     /* channels that came after the first */
     struct dz_buf inbox; /* frames from the agent's socket */
 };
 

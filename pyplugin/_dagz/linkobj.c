@@ -383,6 +383,13 @@ get_is_agent_gone(PyObject *op, void *unused)
 }
 
 static PyObject *
+get_agents(PyObject *op, void *unused)
+{
+    (void) unused;
+    return PyLong_FromUnsignedLong(((struct linkobj *) op)->link.agents);
+}
+
+static PyObject *
 get_num(PyObject *op, void *unused)
 {
     (void) unused;
@@ -396,6 +403,7 @@ static PyGetSetDef link_getset[] = {
     { "life_parent", get_fd, NULL, "The parent's end of the life-line.", (void *) 2 },
     { "slave", get_fd, NULL, "The terminal that becomes fd 1 and 2.", (void *) 3 },
     { "crash", get_fd, NULL, "The file for stacks.", (void *) 4 },
+    { "agents", get_agents, NULL, "How many channels to new agents came.", NULL },
     { "is_agent_gone", get_is_agent_gone, NULL, "No channel to an agent right now.", NULL },
     { NULL },
 };

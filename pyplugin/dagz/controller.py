@@ -33,6 +33,7 @@ POLL_MS = 200
 PATIENCE_S = 3.0  # after SIGTERM: running tests have this long
 EXIT_OF_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 EXIT_ACCOUNTING = 16
+ONCE = ("output", "threads", "reads_id", "internal")  # relays that a process sends once
 
 
 class Deselected:
@@ -60,6 +61,7 @@ class Controller:
         self.collected: dict[str, Any] | None = None
         self.done: dict[str, int | str] | None = None
         self.seen: set[tuple[int, int, int, int]] = set()
+        self.heard: set[tuple[str, int]] = set()
         self.end: dict[str, Any] | None = None  # pytest.exit() or Ctrl-C in a test
         self.interrupts = 0
         self.signal = 0
@@ -365,10 +367,13 @@ class Controller:
     ) -> None:
         """A test that its worker could not report: it crashed, or ran too long."""
         word = _dagz.RESULTS[result]
+        if counted and (test, attempt, -1, -1) in self.seen:
+            return
         if not counted:
             first = detail.splitlines()[0] if detail else _dagz.CAUSES[cause]
             self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
             return
+        self.seen.add((test, attempt, -1, -1))
         location = location_of(nodeid)
         text = f"{word} on gw{worker} after {elapsed_ms / 1000:.2f} s\n{detail}"
         common = {"nodeid": nodeid, "location": location, "keywords": {}}
@@ -395,7 +400,12 @@ class Controller:
 
     def on_relay(self, to: int, num: int, role: int, body: bytes) -> None:
         data = marshal.loads(body)
-        getattr(self, f"relayed_{data.pop('kind')}")(num, role, data)
+        kind, pid = data.pop("kind"), data.pop("pid")
+        if kind in ONCE:
+            if (kind, pid) in self.heard:
+                return  # said again to an agent that took over
+            self.heard.add((kind, pid))
+        getattr(self, f"relayed_{kind}")(num, role, data)
 
     def relayed_configured(self, num: int, role: int, data: dict[str, Any]) -> None:
         """The zygote began to collect."""

@@ -16,8 +16,12 @@ import signal
 import socket
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagz import _dagz
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NEW_CHANNEL = b"channel"
 LEFTOVER_NAME_MAX = 200
@@ -39,9 +43,14 @@ class Kid:
     pid: int
     kind: int
     num: int
-    token: int
-    life: int
-    link: _dagz.Link | None
+    token: int  # the agent's name for this child's life
+    life: int  # our end of its life-line
+    link: _dagz.Link | None  # owns the life-line where there is one
+
+    def close(self) -> None:
+        if self.link is None:
+            close_quietly(self.life)
+        self.link = None
 
 
 def ignore_terminal_signals() -> None:
@@ -111,9 +120,16 @@ def group_members(group: int) -> list[int]:
 class Nursery:
     """Forks and reaps.  One thread; :meth:`serve` is its loop."""
 
-    def __init__(self, channel: _dagz.Channel, life: int) -> None:
+    def __init__(
+        self,
+        channel: _dagz.Channel,
+        life: int,
+        on_channel: Callable[[_dagz.Channel], None] = lambda channel: None,
+    ) -> None:
+        """on_channel: called with the channel to a new agent, before children are introduced to it."""
         self.channel: _dagz.Channel | None = channel
         self.life = life
+        self.on_channel = on_channel
         self.kids: dict[int, Kid] = {}
         self.quit = False
         self.wake_read, self.wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -166,6 +182,8 @@ class Nursery:
             return
         if fd is not None:
             self.channel = _dagz.Channel(fd)
+            with contextlib.suppress(OSError):
+                self.on_channel(self.channel)
             for kid in self.kids.values():
                 self.introduce(kid)
 
@@ -197,30 +215,35 @@ class Nursery:
     # ------------------------------------------------------------ forking
 
     def fork(self, kind: int, num: int, token: int) -> Birth | None:
-        life, child_life = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        link = _dagz.Link(num) if kind != _dagz.FORK_ZYGOTE else None
-        ours, theirs = socket.socketpair() if link is None else (None, None)
+        link = channel = theirs = None
+        if kind == _dagz.FORK_ZYGOTE:
+            ours, theirs = socket.socketpair()
+            life, child_life = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            lines = (life.detach(), child_life.detach())
+            channel = ours.detach()
+        else:
+            link = _dagz.Link(num)
+            lines = (link.life_parent, link.life)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # told once, with the threads' names
             pid = os.fork()
         if pid == 0:
-            life.close()
-            if ours is not None:
-                ours.close()
-            return self.become_child(kind, num, child_life.detach(), link, theirs)
-        child_life.close()
-        if theirs is not None:
+            if channel is not None:
+                os.close(lines[0])
+                os.close(channel)
+            return self.become_child(kind, num, lines[1], link, theirs)
+        if link is None:
+            assert theirs is not None and channel is not None
+            os.close(lines[1])
             theirs.close()
-        if kind != _dagz.FORK_ZYGOTE:
+            self.say("born", kind, num, token, pid, fds=(channel,))
+            os.close(channel)
+        else:
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)  # the child does the same: whoever comes first
-        fds = link.born_fds() if link is not None else (ours.fileno(),)
-        self.say("born", kind, num, token, pid, fds=fds)
-        if ours is not None:
-            ours.close()
-        if link is not None:
+            self.say("born", kind, num, token, pid, fds=link.born_fds())
             link.keep_parent()
-        self.kids[pid] = Kid(pid, kind, num, token, life.detach(), link)
+        self.kids[pid] = Kid(pid, kind, num, token, lines[0], link)
         return None
 
     def become_child(
@@ -240,7 +263,7 @@ class Nursery:
         if self.channel is not None:
             self.channel.close()
         for kid in self.kids.values():
-            close_quietly(kid.life)
+            kid.close()
         self.kids.clear()
         channel = None
         if sock is not None:
@@ -267,7 +290,7 @@ class Nursery:
             kid = self.kids.pop(pid, None)
             if kid is None:
                 continue  # an orphan that came to us and ended by itself
-            close_quietly(kid.life)
+            kid.close()
             leftovers = self.end_leftovers(kid) if kid.kind != _dagz.FORK_ZYGOTE else ""
             self.say("died", pid, status, leftovers)
 

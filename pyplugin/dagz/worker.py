@@ -65,6 +65,8 @@ class Worker:
         self.is_eager = False  # plugins' own protocols want to know what comes next at once
         self.is_lean = False  # nobody but pytest listens to reports here: only failures matter
         self.reraise: tuple[type[BaseException], ...] = ()
+        self.agents = 0  # channels to agents that came after the first
+        self.on_new_agent: Callable[[_dagz.Channel], None] | None = None
         self.why = _dagz.CAUSE_FINISHED
         self.why_text = ""
         self.memory_checked = time.monotonic()
@@ -157,6 +159,7 @@ class Worker:
                 self.link.ask()
             elif said == _dagz.NONE:
                 self.link.wait()
+            self.greet_new_agent()
             said = self.link.take()
         return said
 
@@ -166,8 +169,16 @@ class Worker:
             self.next = RECYCLE if self.is_too_big() else self.link.take()
             while self.next == _dagz.ASK:
                 self.link.ask()
+                self.greet_new_agent()
                 self.next = self.link.take()
         return self.session.items[self.next & 0xFFFFFFFF] if self.next >= 0 else None
+
+    def greet_new_agent(self) -> None:
+        """A process that collected for itself tells a new agent its manifest again."""
+        if self.link.agents != self.agents:
+            self.agents = self.link.agents
+            if self.on_new_agent is not None:
+                self.on_new_agent(_dagz.Channel(os.dup(self.link.sock)))
 
     def is_too_big(self) -> bool:
         limit = self.settings.worker_memory
@@ -282,7 +293,13 @@ class Worker:
         self.relay({"kind": "terminal", "wanted": wanted})
 
     def relay(self, body: dict[str, Any]) -> None:
-        self.link.push("relay", _dagz.ROLE_CONTROLLER, self.link.num, _dagz.ROLE_WORKER, reports.dumps(body))
+        self.link.push(
+            "relay",
+            _dagz.ROLE_CONTROLLER,
+            self.link.num,
+            _dagz.ROLE_WORKER,
+            reports.dumps({"pid": os.getpid(), **body}),
+        )
 
     def finish(self, exit_code: int) -> None:
         """After pytest's own end in this process: say goodbye and leave."""

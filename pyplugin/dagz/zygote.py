@@ -63,7 +63,7 @@ class Zygote:
         self.collect_reports: list[Any] = []
         self.deselected = 0
         self.is_ready_sent = False
-        self.is_quiet_end = False
+        self.said: list[tuple] = []
         self.session: pytest.Session | None = None
         self.started_plugins: list[Any] = []
         self.full_sessionstart: Any = None
@@ -80,18 +80,41 @@ class Zygote:
     # ------------------------------------------------------------ to the controller
 
     def relay(self, kind: str, **body: Any) -> None:
-        assert self.birth.channel is not None
         role = _dagz.ROLE_WORKER if self.is_solo else _dagz.ROLE_ZYGOTE
+        packed = reports.dumps({"kind": kind, "pid": os.getpid(), **body})
+        self.say("relay", _dagz.ROLE_CONTROLLER, self.num, role, packed)
+
+    def say(self, *message: object) -> None:
+        """To the agent.  A dead one gets nothing: :meth:`tell_again` repeats what matters to the next."""
+        assert self.birth.channel is not None
+        if message[0] in ("relay", "ready"):
+            self.said.append(message)
         with contextlib.suppress(OSError):
-            self.birth.channel.send(
-                "relay", _dagz.ROLE_CONTROLLER, self.num, role, reports.dumps({"kind": kind, **body})
-            )
+            self.birth.channel.send(*message)
+
+    def tell_again(self, channel: _dagz.Channel) -> None:
+        """A new agent asks nothing: it is told all that the old one was told."""
+        self.birth.channel = channel
+        said, self.said = self.said, []
+        for message in said:
+            if message[0] == "ready" and self.session is not None and message[3]:
+                self.send_manifest(self.session.items)
+            self.say(*message)
+
+    def hear(self) -> list[tuple]:
+        """Messages of the agent; when it dies, those of the next."""
+        assert self.birth.channel is not None
+        try:
+            return self.birth.channel.recv(-1)
+        except EOFError:
+            fd = nursery.receive_channel(self.birth.life)
+        if fd is not None:
+            self.tell_again(_dagz.Channel(fd))
+        return []
 
     def ready(self, total: int, go: bool, flags: int = 0) -> None:
-        assert self.birth.channel is not None
         self.is_ready_sent = True
-        with contextlib.suppress(OSError):
-            self.birth.channel.send("ready", total, self.deselected, int(go), flags)
+        self.say("ready", total, self.deselected, int(go), flags)
 
     # ------------------------------------------------------------ configuration
 
@@ -131,9 +154,8 @@ class Zygote:
 
     def await_inputs(self) -> None:
         """What the controller has for each worker: workerinput after all plugins filled it."""
-        assert self.birth.channel is not None
         while not self.inputs:
-            for message in self.birth.channel.recv(-1):
+            for message in self.hear():
                 if message[0] == "relay":
                     self.inputs = marshal.loads(message[4])
                 elif message[0] == "quit":
@@ -256,7 +278,6 @@ class Zygote:
 
     def send_manifest(self, items: list[pytest.Item]) -> None:
         """Every test by name, in collection order; the k-th equal name gets `` #k``."""
-        assert self.birth.channel is not None
         seen: dict[str, int] = {}
         part: list[tuple[str, str, int]] = []
         wants_groups = any(name.startswith("xdist_group") for name in self.config.getini("markers"))
@@ -267,10 +288,10 @@ class Zygote:
                 nodeid = f"{nodeid} #{count}"
             part.append((nodeid, group_of(item) if wants_groups else "", 0))
             if len(part) == MANIFEST_PART:
-                self.birth.channel.send("manifest", number + 1 - len(part), part)
+                self.say("manifest", number + 1 - len(part), part)
                 part = []
         if part:
-            self.birth.channel.send("manifest", len(items) - len(part), part)
+            self.say("manifest", len(items) - len(part), part)
 
     # ------------------------------------------------------------ running
 
@@ -287,15 +308,12 @@ class Zygote:
             return True
         if self.watch.found is not None:
             self.tell_reads_id()
-        try:
-            self.send_manifest(session.items)
-        except OSError:
-            nursery.leave(1)  # the agent is gone before anything ran: so is this zygote's use
+        self.send_manifest(session.items)
         self.ready(len(session.items), go=bool(session.items))
         if self.is_solo:
             assert self.birth.link is not None and self.birth.channel is not None
             nursery.freeze_heap()
-            self.birth.channel.close()
+            self.birth.channel.close()  # the link has the same socket
             return self.become_worker(session, self.birth.link)
         return self.serve(session)
 
@@ -304,7 +322,7 @@ class Zygote:
         self.tell_threads()
         nursery.freeze_heap()
         assert self.birth.channel is not None
-        self.nursery = nursery.Nursery(self.birth.channel, self.birth.life)
+        self.nursery = nursery.Nursery(self.birth.channel, self.birth.life, self.tell_again)
         try:
             birth = self.nursery.serve()
         except EOFError:
@@ -319,11 +337,12 @@ class Zygote:
             return True
         self.nursery = None
         assert birth.link is not None
-        nursery.close_quietly(birth.life)
         return self.become_worker(session, birth.link)
 
     def become_worker(self, session: pytest.Session, link: _dagz.Link) -> bool:
         self.worker = Worker(session, link, self.inputs, self.settings, self.take_written)
+        if self.is_solo:
+            self.worker.on_new_agent = self.tell_again
         put_back(self.config, "pytest_sessionstart", self.full_sessionstart)
         try:
             self.worker.set_up([p for p in self.started_plugins if not is_internal(p)])

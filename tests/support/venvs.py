@@ -148,8 +148,7 @@ def make(name: str, requirements: Sequence[str], python: str = "") -> Path:
 def get(name: str, python: str = "") -> Path:
     """Return a named environment of the table above, with the product in it where there is one."""
     where = make(name, VENVS[name], python)
-    if name != "driver":
-        put_product(where)
+    put_product(where)
     return where
 
 

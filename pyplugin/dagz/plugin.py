@@ -20,7 +20,6 @@ MARKERS = (
     "dagz_resource(name, amount=1): never more than the declared budget at once over the whole job",
     "dagz_always: never skipped as redundant",
     "dagz_depends(path=...): depends on a file that no sensor sees",
-    "xdist_group(name): runs in the same worker as the other tests of the group",
 )
 
 # option, ini name or None, argparse keywords

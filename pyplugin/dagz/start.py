@@ -74,6 +74,7 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Cont
     chosen = settings.read(config, *xdist.wanted_workers(config))
     if chosen.workers == 0:
         xdist.pretend_worker(config)
+        config.pluginmanager.register(InProcess(config), "dagz_in_process")
         return None
     if getattr(config.known_args_namespace, "stepwise", False) and chosen.workers != 1:
         chosen = dataclasses.replace(
@@ -82,6 +83,16 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Cont
     if needs_terminal(config) and not sys.stdin.isatty():
         raise settings.usage("--pdb and --trace need a terminal; use --dagz-workers=0 without one")
     return start_processes(config, chosen)
+
+
+class InProcess:
+    """--dagz-workers=0: plain pytest, for debuggers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        config.dagz_testrun_uid = uuid.uuid4().hex  # type: ignore[attr-defined]
+
+    def pytest_report_header(self) -> str:
+        return "dagz: no workers, everything runs in this process; nothing is recorded"
 
 
 def needs_terminal(config: pytest.Config) -> bool:

@@ -71,6 +71,10 @@ class HookSpecs:
 class Shim:
     """Registered as plugin ``xdist`` where pytest-xdist is not installed."""
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        line = "xdist_group(name): runs in the same worker as the other tests of the group"
+        config.addinivalue_line("markers", line)
+
     @pytest.fixture(scope="session")
     def worker_id(self, request: pytest.FixtureRequest) -> str:
         """The id of the current worker ('gw0', 'gw1', ...) or 'master'."""

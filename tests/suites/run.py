@@ -6,9 +6,10 @@ One line per suite: tests, differences, how many of them are explained.  What is
 (node id, phase) the outcome, the last line of its traceback and the text of its sections; collection
 reports; warnings; deselected counts; the exit code.
 
-A difference is explained when the test also differs between two plain runs, or when plain pytest,
-asked for that test alone, gives what dagz gave (then the suite itself depends on order).  Plain runs
-are kept in ``build/suites`` and taken from there the next time, until table or environment change.
+A difference is explained when the test also differs between two plain runs; or when plain pytest,
+asked for that test alone, gives what dagz gave (then the suite itself depends on order); or when the
+only difference is that bytes written to descriptor 2, under no Python stream, are in the stdout
+section (both descriptors of a worker are one terminal, so that their order is true).  Plain runs are kept in ``build/suites`` and taken from there the next time, until table or environment change.
 """
 
 from __future__ import annotations
@@ -40,13 +41,15 @@ from table import SUITES, Suite  # noqa: E402
 
 WORK = venvs.BUILD / "suites"
 ALONE_LIMIT = 60  # so many tests are run alone to explain them
-SHOWN = 40
+SHOWN = 25
 VOLATILE = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x"),
     (re.compile(r"\b\d+\.\d+(e-?\d+)?\s?(s|ms|us|seconds?)\b"), "TIME"),
     (re.compile(r"(/[\w.+-]+)*/pytest-of-\w+/pytest-\d+(/popen-gw\d+)?"), "BASETEMP"),
     (re.compile(r"\b[Pp]id[= ]\d+"), "PID"),
 ]
+
+PHASES = ("setup", "call", "teardown")
 
 # (nodeid, phase or kind) -> what was seen there, each execution one string
 Seen = dict[tuple[str, str], Counter[str]]
@@ -85,6 +88,23 @@ def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
         elif kind == "finish":
             found["", "exit"][str(line["code"])] += 1
     return found
+
+
+def one_terminal(what: Counter[str]) -> Counter[str]:
+    """The same with the texts of both streams of a phase taken together, line by line."""
+    joined: Counter[str] = Counter()
+    for text, count in what.items():
+        *head, sections = json.loads(text)
+        lines: dict[str, list[str]] = defaultdict(list)
+        for name, content in sections:
+            lines[name.replace("stderr", "stdout")] += content.splitlines()
+        joined[json.dumps([head, sorted((name, sorted(part)) for name, part in lines.items())])] += count
+    return joined
+
+
+def only_moved(key: tuple[str, str], one: Seen, two: Seen) -> bool:
+    """Do both differ at most in which of the two streams a text is filed under?"""
+    return key[1] in PHASES and one_terminal(one[key]) == one_terminal(two[key])
 
 
 def differing(one: Seen, two: Seen) -> list[tuple[str, str]]:
@@ -247,10 +267,11 @@ def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
     one, two, ours = seen_of(first.lines), seen_of(second.lines), seen_of(dagz.lines)
     unsteady = {nodeid for nodeid, _ in differing(one, two)}
     keys = differing(one, ours)
-    open_ids = sorted({nodeid for nodeid, kind in keys if nodeid not in unsteady and kind in PHASES})
+    open_keys = [key for key in keys if key[0] not in unsteady and not only_moved(key, one, ours)]
     if dagz.tests > 0:
-        unsteady |= alone(bench, open_ids, ours)
-    open_keys = [key for key in keys if key[0] not in unsteady]
+        open_ids = sorted({nodeid for nodeid, kind in open_keys if kind in PHASES})
+        steady_ids = alone(bench, open_ids, ours)
+        open_keys = [key for key in open_keys if key[0] not in steady_ids]
     return Row(
         suite=bench.name,
         tests=first.tests,
@@ -262,19 +283,20 @@ def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
         exit_plain=first.code,
         exit_dagz=dagz.code,
         left=dagz.left,
-        unexplained=[describe(key, one, ours) for key in open_keys],
+        unexplained=grouped(open_keys, one, ours),
         summary=[first.tail.strip().rsplit("\n", 1)[-1], dagz.tail.strip().rsplit("\n", 1)[-1]],
     )
 
 
-PHASES = ("setup", "call", "teardown")
-
-
-def describe(key: tuple[str, str], one: Seen, ours: Seen) -> str:
-    nodeid, kind = key
-    plain = sorted((one.get(key, Counter()) - ours.get(key, Counter())).elements())
-    dagz = sorted((ours.get(key, Counter()) - one.get(key, Counter())).elements())
-    return f"{nodeid} {kind}\n    plain {plain}\n    dagz  {dagz}"
+def grouped(keys: Sequence[tuple[str, str]], one: Seen, ours: Seen) -> list[str]:
+    """One text for all keys that differ in the same way, the most frequent first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        plain = sorted((one.get(key, Counter()) - ours.get(key, Counter())).elements())
+        dagz = sorted((ours.get(key, Counter()) - one.get(key, Counter())).elements())
+        groups[f"    plain {plain}\n    dagz  {dagz}"].append(" ".join(key))
+    order = sorted(groups, key=lambda text: -len(groups[text]))
+    return [f"{len(groups[text])} x {groups[text][0]}\n{text}" for text in order]
 
 
 def options(argv: Sequence[str]) -> argparse.Namespace:

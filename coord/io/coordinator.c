@@ -1,0 +1,291 @@
+/* coordinator.c - carries out what the scheduler's core says; decides nothing.
+ *
+ * Rows that the ledger does not take (a full disk) stay here and are tried again, in order, and
+ * the core hears of each batch only when it is written: what is not in the ledger is not counted. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/coord.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/wire/frame.h"
+
+enum { RETRY_US = 200000, LINE_LEN = 256 };
+
+/* Rows that wait for the ledger. */
+struct batch {
+    struct batch *next;
+    uint64_t number;
+    size_t count;
+    struct coord_record rows[];
+};
+
+struct coordinator {
+    struct dz_loop *loop; /* borrowed */
+    struct coordinator_host host;
+    struct coord *core; /* owned, as is the hub */
+    struct dz_hub *hub;
+    struct dz_timer timer, retry;
+    struct batch *first, *last; /* owned */
+    bool is_stepping;
+    bool has_to_persist, has_to_seal;
+    uint64_t persist_n;
+    struct coord_account account;
+    bool is_over;
+};
+
+static void step(struct coordinator *self, const struct coord_event *event);
+
+/* ------------------------------------------------------------------ effects */
+
+static void
+log_sent(struct coordinator *self, struct dz_slice frame)
+{
+    struct dz_msg_mesh mesh;
+    struct dz_msg msg;
+    if (dz_mesh_open(frame, &mesh) != DZ_OK || mesh.body.len == 0 ||
+        dz_msg_decode(mesh.body, &msg) != DZ_OK)
+        return;
+    log_debug("coord.send", "msg=%s seq=%" PRIu64 " epoch=%" PRIu64, dz_msg_name(msg.id), mesh.seq,
+              mesh.epoch_n);
+    char line[LINE_LEN];
+    if (msg.id == DZ_MSG_mesh_revoke)
+        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " tests of gw%" PRIu64,
+                        msg.as.mesh_revoke.count, msg.as.mesh_revoke.slot);
+    else if (msg.id == DZ_MSG_mesh_assign)
+        (void) snprintf(line, sizeof(line), "plan: %u tests to gw%" PRIu64,
+                        msg.as.mesh_assign.grants.count, msg.as.mesh_assign.slot);
+    else
+        return;
+    self->host.line(self->host.arg, dz_str(line));
+}
+
+static void
+send_to(struct coordinator *self, const struct coord_effect *effect)
+{
+    struct dz_peer to = { .node = effect->as.send.node, .inc = effect->as.send.inc };
+    log_sent(self, effect->as.send.frame);
+    (void) dz_hub_send(self->hub, to, effect->as.send.frame); /* the core says it again */
+}
+
+static void
+keep_batch(struct coordinator *self, const struct coord_effect *effect)
+{
+    size_t count = effect->as.count.count;
+    struct batch *batch = dz_realloc(NULL, 1, sizeof(*batch) + count * sizeof(batch->rows[0]));
+    *batch = (struct batch){ .number = effect->as.count.batch, .count = count };
+    memcpy(batch->rows, effect->as.count.records, count * sizeof(batch->rows[0]));
+    if (self->last)
+        self->last->next = batch;
+    else
+        self->first = batch;
+    self->last = batch;
+}
+
+static void
+apply(struct coordinator *self, const struct coord_effect *effect)
+{
+    switch (effect->kind) {
+    case COORD_FX_SEND: send_to(self, effect); return;
+    case COORD_FX_PERSIST:
+        self->has_to_persist = true;
+        self->persist_n = effect->as.persist.n;
+        return;
+    case COORD_FX_COUNT: keep_batch(self, effect); return;
+    case COORD_FX_SEAL:
+        self->has_to_seal = true;
+        self->account = effect->as.seal;
+        return;
+    case COORD_FX_DONE:
+    case COORD_FX_DEPOSED:
+        self->is_over = true;
+        log_debug("coord.over", "state=%s", coord_state_text(self->core));
+        return;
+    case COORD_FX_NOTE:
+        self->host.note(self->host.arg, effect->as.note.severity, effect->as.note.text);
+        return;
+    }
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void
+persist(struct coordinator *self)
+{
+    self->has_to_persist = false;
+    self->host.persist(self->host.arg, self->persist_n);
+    step(self, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
+}
+
+/* False: the ledger does not take it now. */
+static bool
+write_batch(struct coordinator *self)
+{
+    struct batch *batch = self->first;
+    DZ_AUTO(dz_free) struct coord_answer *answers = dz_alloc0(batch->count + 1, sizeof(*answers));
+    struct dz_err err;
+    enum dz_rc rc = self->host.count(self->host.arg, batch->rows, batch->count, answers, &err);
+    if (rc != DZ_OK) {
+        log_warn("coord.ledger_refuses", "rows=%zu why=%s", batch->count, err.text);
+        dz_loop_set(self->loop, &self->retry, dz_clock_us() + RETRY_US);
+        return false;
+    }
+    self->first = batch->next;
+    if (!self->first)
+        self->last = NULL;
+    struct coord_event event = {
+        .kind = COORD_EV_COUNTED,
+        .as.counted = { .batch = batch->number, .answers = answers },
+    };
+    step(self, &event);
+    free(batch);
+    return true;
+}
+
+static void
+seal(struct coordinator *self)
+{
+    self->has_to_seal = false;
+    struct coord_event event = { .kind = COORD_EV_SEALED };
+    struct dz_err err;
+    enum dz_rc rc = self->host.seal(self->host.arg, &self->account, &event.as.sealed.count,
+                                    &event.as.sealed.digest, &err);
+    if (rc != DZ_OK)
+        self->host.note(self->host.arg, 2, dz_str(err.text));
+    step(self, &event);
+}
+
+/* Effects may ask for things whose answers have effects; this ends because each answer is given
+ * once. */
+static void
+answer(struct coordinator *self)
+{
+    bool can_write = !self->retry.is_listed;
+    while (!self->is_over) {
+        if (self->has_to_persist)
+            persist(self);
+        else if (self->first && can_write)
+            can_write = write_batch(self);
+        else if (self->has_to_seal && !self->first)
+            seal(self);
+        else
+            return;
+    }
+}
+
+static void
+step(struct coordinator *self, const struct coord_event *event)
+{
+    struct coord_effects effects = { 0 };
+    coord_step(self->core, event, dz_clock_us(), &effects);
+    for (size_t i = 0; i < effects.count; i++)
+        apply(self, &effects.items[i]);
+}
+
+static void
+arm(struct coordinator *self)
+{
+    dz_us at = self->is_over ? INT64_MAX : coord_next(self->core);
+    if (at == INT64_MAX)
+        dz_loop_unset(self->loop, &self->timer);
+    else
+        dz_loop_set(self->loop, &self->timer, at > 0 ? at : 1);
+}
+
+static void
+give(struct coordinator *self, const struct coord_event *event)
+{
+    if (self->is_over)
+        return;
+    step(self, event);
+    answer(self);
+    arm(self);
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void
+on_message(void *arg, struct dz_slice body)
+{
+    give(arg, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = body });
+}
+
+static void
+on_time(void *arg)
+{
+    give(arg, &(struct coord_event){ .kind = COORD_EV_TICK });
+}
+
+static void
+on_retry(void *arg)
+{
+    struct coordinator *self = arg;
+    answer(self);
+    arm(self);
+}
+
+void
+coordinator_start(struct coordinator *self, uint64_t seen_n, const struct coord_test *tests,
+                  size_t test_count, uint64_t digest, const struct coord_row *rows,
+                  size_t row_count)
+{
+    step(self, &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = seen_n });
+    struct coord_event manifest = {
+        .kind = COORD_EV_MANIFEST,
+        .as.manifest = { .tests = tests, .count = test_count, .digest = digest },
+    };
+    step(self, &manifest);
+    if (row_count > 0) {
+        struct coord_event ledger = { .kind = COORD_EV_LEDGER,
+                                      .as.ledger = { .rows = rows, .count = row_count } };
+        step(self, &ledger);
+    }
+    answer(self);
+    arm(self);
+}
+
+void
+coordinator_progress(const struct coordinator *self, struct coord_progress *out)
+{
+    coord_progress(self->core, out);
+}
+
+/* ------------------------------------------------------------------ life */
+
+enum dz_rc
+coordinator_new(struct dz_loop *loop, const char *endpoint, const struct coord_cfg *cfg,
+                const struct coordinator_host *host, struct coordinator **self_out,
+                struct dz_err *err)
+{
+    DZ_AUTO(coordinator_destroy) struct coordinator *self = dz_alloc0(1, sizeof(*self));
+    self->loop = loop;
+    self->host = *host;
+    self->timer = (struct dz_timer){ .fn = on_time, .arg = self };
+    self->retry = (struct dz_timer){ .fn = on_retry, .arg = self };
+    self->core = coord_new(cfg);
+    enum dz_rc rc = dz_hub_new(loop, endpoint, on_message, self, &self->hub, err);
+    if (rc != DZ_OK)
+        return rc;
+    *self_out = dz_move(self);
+    return DZ_OK;
+}
+
+void
+coordinator_destroy(struct coordinator **self_p)
+{
+    struct coordinator *self = dz_move(*self_p);
+    if (!self)
+        return;
+    dz_loop_unset(self->loop, &self->timer);
+    dz_loop_unset(self->loop, &self->retry);
+    while (self->first) {
+        struct batch *batch = self->first;
+        self->first = batch->next;
+        free(batch);
+    }
+    dz_hub_destroy(&self->hub);
+    coord_destroy(&self->core);
+    free(self);
+}

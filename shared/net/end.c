@@ -1,0 +1,98 @@
+#include "shared/net/end.h"
+
+enum {
+    PER_WAKE = 64,      /* messages, then others have their turn */
+    BODY_MAX = 1 << 20, /* bytes */
+};
+
+void
+dz_net_setup(void)
+{
+    zsys_handler_set(NULL); /* first: czmq's own handlers would replace the program's */
+    zsys_init();
+    zsys_set_logstream(stderr);
+    zsys_set_linger(0); /* what must arrive is in the spool */
+}
+
+void
+dz_net_teardown(void)
+{
+    zsys_shutdown();
+}
+
+/* A routing id must not begin with a zero byte, which ZeroMQ keeps for its own names. */
+void
+dz_routing_id(struct dz_peer peer, uint8_t out[DZ_ROUTING_LEN])
+{
+    out[0] = 'n';
+    memcpy(out + 1, &peer.node, sizeof(peer.node));
+    memcpy(out + 1 + sizeof(peer.node), &peer.inc, sizeof(peer.inc));
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+/* Read the rest of a message whose parts are not what they should be. */
+static void
+skip_parts(void *handle, zmq_msg_t *part)
+{
+    while (zmq_msg_more(part) && zmq_msg_recv(part, handle, ZMQ_DONTWAIT) >= 0)
+        ;
+}
+
+/* False: there is no message. */
+static bool
+take_one(struct dz_end *self)
+{
+    void *handle = zsock_resolve(self->sock);
+    zmq_msg_t part;
+    (void) zmq_msg_init(&part);
+    int before = 0;
+    int got = zmq_msg_recv(&part, handle, ZMQ_DONTWAIT);
+    bool is_there = got >= 0;
+    while (got >= 0 && before < self->frames_before_body && zmq_msg_more(&part)) {
+        got = zmq_msg_recv(&part, handle, ZMQ_DONTWAIT);
+        before++;
+    }
+    if (got >= 0 && before == self->frames_before_body && !zmq_msg_more(&part) &&
+        zmq_msg_size(&part) <= BODY_MAX)
+        self->fn(self->arg, (struct dz_slice){ zmq_msg_data(&part), zmq_msg_size(&part) });
+    else if (is_there)
+        self->refused++;
+    skip_parts(handle, &part);
+    (void) zmq_msg_close(&part);
+    return is_there;
+}
+
+static void
+on_readable(void *arg)
+{
+    struct dz_end *self = arg;
+    for (int i = 0; i < PER_WAKE; i++) {
+        if (!take_one(self))
+            return;
+    }
+}
+
+/* ------------------------------------------------------------------ life */
+
+enum dz_rc
+dz_end_open(struct dz_end *self, struct dz_loop *loop, zsock_t *sock, struct dz_err *err)
+{
+    self->loop = loop;
+    self->sock = sock;
+    if (!sock)
+        return dz_fail(err, DZ_IO, "make a ZeroMQ socket: %s", zmq_strerror(errno));
+    zsock_set_linger(sock, 0);
+    zsock_set_sndtimeo(sock, 0);
+    zsock_set_maxmsgsize(sock, BODY_MAX);
+    return dz_loop_watch_zmq(loop, zsock_resolve(sock), on_readable, self, err);
+}
+
+void
+dz_end_close(struct dz_end *self)
+{
+    if (!self->sock)
+        return;
+    dz_loop_unwatch_zmq(self->loop, zsock_resolve(self->sock));
+    zsock_destroy(&self->sock);
+}

@@ -1,0 +1,52 @@
+#include "shared/net/hub.h"
+
+#include "shared/net/end.h"
+
+struct dz_hub {
+    struct dz_end end;
+};
+
+enum dz_rc
+dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_body_fn *fn, void *arg,
+           struct dz_hub **self_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_hub_destroy) struct dz_hub *self = dz_alloc0(1, sizeof(*self));
+    self->end = (struct dz_end){ .fn = fn, .arg = arg, .frames_before_body = 1 };
+    enum dz_rc rc = dz_end_open(&self->end, loop, zsock_new(ZMQ_ROUTER), err);
+    if (rc != DZ_OK)
+        return rc;
+    zsock_set_router_mandatory(self->end.sock, 1); /* else it drops without a word */
+    zsock_set_router_handover(self->end.sock, 1);
+    if (zsock_bind(self->end.sock, "%s", endpoint) < 0)
+        return dz_fail(err, DZ_IO, "bind '%s': %s", endpoint, zmq_strerror(errno));
+    *self_out = dz_move(self);
+    return DZ_OK;
+}
+
+void
+dz_hub_destroy(struct dz_hub **self_p)
+{
+    struct dz_hub *self = dz_move(*self_p);
+    if (!self)
+        return;
+    dz_end_close(&self->end);
+    free(self);
+}
+
+enum dz_rc
+dz_hub_send(struct dz_hub *self, struct dz_peer to, struct dz_slice body)
+{
+    void *handle = zsock_resolve(self->end.sock);
+    uint8_t id[DZ_ROUTING_LEN];
+    dz_routing_id(to, id);
+    if (zmq_send(handle, id, sizeof(id), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return errno == EHOSTUNREACH ? DZ_ABSENT : DZ_FULL;
+    /* the first part decided: a pipe that took it takes the second */
+    return zmq_send(handle, body.ptr, body.len, ZMQ_DONTWAIT) < 0 ? DZ_FULL : DZ_OK;
+}
+
+uint64_t
+dz_hub_refused(const struct dz_hub *self)
+{
+    return self->end.refused;
+}

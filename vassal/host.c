@@ -1,0 +1,277 @@
+#include "vassal/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "store/project.h"
+
+void
+host_init(struct host *self, struct dz_loop *loop)
+{
+    *self = (struct host){ .loop = loop };
+    self->wall_offset_us = dz_clock_wall_ms() * 1000 - dz_clock_us();
+}
+
+static void
+close_store(struct host *self)
+{
+    store_durations_destroy(&self->durations);
+    store_job_close(&self->job);
+    store_close(&self->store);
+}
+
+void
+host_fini(struct host *self)
+{
+    coordinator_destroy(&self->coordinator);
+    close_store(self);
+    free(self->logs.items);
+    dz_buf_fini(&self->logs.text);
+    free(self->memory.counted);
+    free(self->home);
+    free(self->note);
+}
+
+/* ------------------------------------------------------------------ begin */
+
+static void
+say(struct host *self, const char *text)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf all = { 0 };
+    dz_buf_addf(&all, "%s%s%s", self->note ? self->note : "", self->note ? "; " : "", text);
+    free(self->note);
+    self->note = dz_slice_dup(dz_buf_slice(&all));
+}
+
+/* Where DAGZ_HOME cannot be written: a place of this run, which is said. */
+static enum dz_rc
+open_elsewhere(struct host *self, const char *why, struct dz_err *err)
+{
+    const char *base = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
+    dz_buf_addf(&path, "%s/dagz-XXXXXX", base && *base ? base : "/tmp");
+    DZ_AUTO(dz_free) char *dir = dz_slice_dup(dz_buf_slice(&path));
+    if (!mkdtemp(dir))
+        return dz_fail_errno(err, "%s; make %s", why, dir);
+    enum dz_rc rc = store_open(dir, STORE_WRITE, &self->store, NULL, err);
+    if (rc != DZ_OK)
+        return rc;
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_buf_addf(&text, "%s; the results of this run are in %s (DAGZ_HOME=%s zb ...)", why, dir,
+                dir);
+    DZ_AUTO(dz_free) char *line = dz_slice_dup(dz_buf_slice(&text));
+    say(self, line);
+    free(self->home);
+    self->home = dz_move(dir);
+    return DZ_OK;
+}
+
+static enum dz_rc
+open_store(struct host *self, struct dz_slice home, struct dz_err *err)
+{
+    self->home = home.len > 0 ? dz_slice_dup(home) : store_home();
+    DZ_AUTO(dz_free) char *warning = NULL;
+    struct dz_err why;
+    enum dz_rc rc = store_open(self->home, STORE_WRITE, &self->store, &warning, &why);
+    if (warning)
+        say(self, warning);
+    if (rc == DZ_OK)
+        return rc;
+    if (rc == DZ_VERSION)
+        return dz_fail(err, rc, "%s", why.text);
+    return open_elsewhere(self, why.text, err);
+}
+
+/* What was said by the controller goes before what is found in the folder. */
+static const char *
+either(const char *said, const char *found)
+{
+    return *said ? said : found ? found : "";
+}
+
+static enum dz_rc
+begin_job(struct host *self, const struct dz_msg_start *start, const struct project *project,
+          struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *uri = dz_slice_dup(start->uri);
+    DZ_AUTO(dz_free) char *timezone = dz_slice_dup(start->timezone);
+    DZ_AUTO(dz_free) char *profile = dz_slice_dup(start->profile);
+    DZ_AUTO(dz_free) char *commit = dz_slice_dup(start->commit);
+    DZ_AUTO(dz_free) char *command = dz_slice_dup(start->command);
+    DZ_AUTO(dz_free) char *versions = dz_slice_dup(start->versions);
+    DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
+    struct store_begin begin = {
+        .uri = either(uri, project->uri),
+        .timezone = either(timezone, project->timezone),
+        .profile = either(profile, project->profile),
+        .commit = either(commit, project->commit),
+        .command = command,
+        .versions = versions,
+        .rootdir = rootdir,
+        .is_dirty = project->is_dirty,
+        .workers = (uint32_t) start->workers,
+        .node_total = 1,
+        .now_us = dz_clock_us() + self->wall_offset_us,
+    };
+    enum dz_rc rc = store_job_begin(self->store, &begin, &self->job, err);
+    struct dz_err why;
+    if (rc == DZ_OK && store_durations_load(self->store, begin.uri, begin.profile, &self->durations,
+                                            &why) != DZ_OK)
+        log_warn("store.durations", "why=%s", why.text);
+    return rc;
+}
+
+static enum dz_rc
+take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    struct project project = { 0 };
+    DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
+    struct dz_err why;
+    if (project_find(rootdir, true, &project, &why) != DZ_OK) {
+        say(self, why.text);
+        project = (struct project){ 0 };
+    } else if (project.warning) {
+        say(self, project.warning);
+    }
+    enum dz_rc rc = DZ_OK;
+    if (start->job.len > 0) {
+        DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
+        rc = store_job_reopen(self->store, ulid, &self->job, err);
+        self->is_taken_up = true;
+    } else {
+        rc = begin_job(self, start, &project, err);
+    }
+    project_fini(&project);
+    return rc;
+}
+
+static enum dz_rc
+start_coordinator(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    struct coord_cfg cfg = {
+        .job = dz_str(store_job_ulid(self->job)),
+        .node = AGENT_NUMBER,
+        .inc = start->incarnation + 1,
+        .nodes_expected = 1,
+        .strikes = (unsigned) start->strikes,
+        .placement = coord_placement_of(start->placement),
+        .keep_order = start->flags & (DZ_START_IN_ORDER | DZ_START_KEEP_ORDER),
+    };
+    struct coordinator_host host = host_for_coordinator(self);
+    return coordinator_new(self->loop, AGENT_ENDPOINT, &cfg, &host, &self->coordinator, err);
+}
+
+static enum dz_rc
+begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struct dz_err *err)
+{
+    struct host *self = arg;
+    enum dz_rc rc = open_store(self, start->home, err);
+    if (rc == DZ_OK)
+        rc = take_job(self, start, err);
+    if (rc == DZ_OK)
+        rc = start_coordinator(self, start, err);
+    if (rc != DZ_OK)
+        return rc;
+    *out = (struct uplink_job){ .ulid = store_job_ulid(self->job),
+                                .short_id = store_job_short(self->job),
+                                .store = store_dir(self->store),
+                                .home = self->home,
+                                .note = self->note };
+    return DZ_OK;
+}
+
+/* ------------------------------------------------------------------ manifest */
+
+static void
+estimate(struct host *self, struct catalog *manifest)
+{
+    if (!self->durations || store_durations_count(self->durations) == 0)
+        return;
+    for (uint32_t i = 0; i < manifest->count; i++) {
+        double mean_us = 0, spread = 0;
+        if (store_durations_get(self->durations, manifest->ids[i], &mean_us, &spread))
+            manifest->est_us[i] = mean_us < UINT32_MAX ? (uint32_t) mean_us : UINT32_MAX;
+    }
+}
+
+static enum dz_rc
+take_manifest(void *arg, struct catalog *manifest, uint64_t seen_n, struct dz_err *err)
+{
+    struct host *self = arg;
+    self->test_count = manifest->count;
+    enum dz_rc rc = store_job_put_manifest(self->job, manifest->ids, manifest->count, err);
+    if (rc != DZ_OK)
+        return rc;
+    estimate(self, manifest);
+    DZ_AUTO(dz_free) struct coord_row *rows = NULL;
+    size_t row_count = 0;
+    rc = host_rows(self, &rows, &row_count, err);
+    if (rc != DZ_OK)
+        return rc;
+    DZ_AUTO(dz_free) struct coord_test *tests = dz_alloc0(manifest->count + 1, sizeof(*tests));
+    for (uint32_t i = 0; i < manifest->count; i++)
+        tests[i] = (struct coord_test){ .id = manifest->ids[i],
+                                        .group = manifest->groups[i],
+                                        .order = manifest->order[i],
+                                        .est_us = manifest->est_us[i] };
+    coordinator_start(self->coordinator, seen_n, tests, manifest->count, manifest->digest, rows,
+                      row_count);
+    return DZ_OK;
+}
+
+/* ------------------------------------------------------------------ progress, end */
+
+static void
+progress(void *arg, struct uplink_progress *out)
+{
+    struct host *self = arg;
+    if (!self->coordinator)
+        return;
+    struct coord_progress now = { 0 };
+    coordinator_progress(self->coordinator, &now);
+    *out = (struct uplink_progress){
+        .total = now.total, .done = now.done, .failed = now.failed, .eta_us = now.eta_us
+    };
+}
+
+static void
+end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
+    const char *reason)
+{
+    struct host *self = arg;
+    host_flush(self);
+    struct store_seal seal = {
+        .collected = (uint32_t) done->collected,
+        .deselected = deselected,
+        .not_run = (uint32_t) done->not_run,
+        .counted = (uint32_t) done->counted,
+        .duplicates = (uint32_t) done->duplicates,
+        .lost = (uint32_t) done->lost,
+        .nodes = (uint32_t) done->nodes,
+        .workers = (uint32_t) done->workers,
+        .digest = done->digest,
+        .exit_code = exit_code,
+        .now_us = dz_clock_us() + self->wall_offset_us,
+        .reason = reason,
+    };
+    struct dz_err err;
+    enum dz_rc rc = self->job ? store_job_seal(self->job, &seal, &err) : DZ_OK;
+    if (rc != DZ_OK)
+        log_warn("store.seal", "why=%s", err.text);
+    close_store(self);
+}
+
+struct uplink
+host_uplink(struct host *self)
+{
+    return (struct uplink){ .arg = self,
+                            .begin = begin,
+                            .manifest = take_manifest,
+                            .log = host_log,
+                            .flush = host_flush,
+                            .progress = progress,
+                            .end = end };
+}

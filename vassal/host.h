@@ -1,0 +1,56 @@
+/* host.h - what surrounds a node in this program: the store, and the scheduler while this node is
+ * it (always, on a single machine).
+ *
+ * Ledger on a full disk: rows are tried again for PATIENCE; then the run goes on with a ledger in
+ * memory, and people are told that its results are not kept.  A finished run with an honest
+ * warning is worth more than one that hangs. */
+#ifndef DZ_VASSAL_HOST_H
+#define DZ_VASSAL_HOST_H
+
+#include "coord/coord.h"
+#include "shared/net/loop.h"
+#include "store/store.h"
+#include "vassal/io/agent.h"
+
+/* Log records that wait for the next transaction. */
+struct host_logs {
+    struct store_log *items; /* owned; texts are offsets into `text` until they are written */
+    uint32_t count, cap;
+    struct dz_buf text;
+};
+
+/* The ledger when the disk is full: one bit for each attempt. */
+struct host_memory {
+    uint8_t *counted; /* owned, by test; NULL: the store is used */
+    uint64_t rows, digest;
+};
+
+struct host {
+    struct dz_loop *loop; /* borrowed */
+    struct agent *agent;    /* borrowed */
+    struct store *store;  /* owned, as are all below */
+    struct store_job *job;
+    struct store_durations *durations;
+    struct coordinator *coordinator;
+    struct host_logs logs;
+    struct host_memory memory;
+    char *home, *note;
+    int64_t wall_offset_us; /* add it to the monotonic clock */
+    uint32_t test_count;
+    dz_us failing_since; /* the store takes nothing, 0: it does */
+    bool is_taken_up;    /* of an agent that died */
+};
+
+void host_init(struct host *self, struct dz_loop *loop);
+void host_fini(struct host *self);
+/* The functions that the node calls. */
+struct uplink host_uplink(struct host *self);
+
+/* -- within this folder: ledger.c -- */
+struct coordinator_host host_for_coordinator(struct host *self);
+void host_log(void *arg, const struct uplink_log *log);
+void host_flush(void *arg);
+DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
+                                 struct dz_err *err);
+
+#endif

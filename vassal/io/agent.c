@@ -1,0 +1,535 @@
+/* agent.c - made, started, ended; and what the controller says. */
+#include "vassal/io/agent.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "vassal/io/inside.h"
+
+enum { PENDING_NAMES = 20, EXIT_ABORTED = 1, EXIT_BY_SIGTERM = 143 };
+
+static void stop_loop(struct agent *self, int exit_code);
+
+/* ------------------------------------------------------------------ end of a wake */
+
+static void
+commit(struct agent *self)
+{
+    struct dz_err err;
+    enum spool_state state = self->spool ? spool_commit(self->spool, &err) : SPOOL_LOST;
+    if (state != self->spool_state && self->spool) {
+        self->spool_state = state;
+        if (state == SPOOL_FULL)
+            tell_note(self, 1, "results wait in memory: %s", err.text);
+        else if (state == SPOOL_LOST)
+            tell_note(self, 2, "results are not journaled any more: %s", err.text);
+        else
+            tell_note(self, 0, "results are journaled again");
+    }
+    if (self->to_journal == self->journaled)
+        return;
+    self->journaled = self->to_journal;
+    struct vassal_event event = { .kind = VASSAL_EV_JOURNALED,
+                                  .as.journaled.record = self->journaled };
+    agent_event(self, &event);
+}
+
+void
+agent_turn(void *arg)
+{
+    struct agent *self = arg;
+    if (self->state == AGENT_NEW || self->state == AGENT_OVER)
+        return;
+    commit(self);
+    chan_flush(&self->controller);
+    chan_flush(&self->kin.seed);
+    chan_flush(&self->kin.zygote);
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        seat_release(&self->seats[i]);
+        chan_flush(&self->seats[i].chan);
+    }
+    watch_arm_core(self);
+}
+
+/* ------------------------------------------------------------------ running */
+
+/* Rolls of solo workers are united; all workers of a zygote share its roll. */
+static size_t
+gather_rolls(struct agent *self, struct roll **rolls)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->legacy_count; i++) {
+        if (self->legacies[i].is_ready && !self->legacies[i].is_late)
+            rolls[count++] = self->legacies[i].roll;
+    }
+    if (count > 0)
+        return count; /* the manifest must be what the job's is */
+    if (self->kin.roll && self->kin.roll->is_complete)
+        rolls[count++] = self->kin.roll;
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        struct roll *roll = self->seats[i].is_solo ? self->seats[i].roll : NULL;
+        if (roll && roll->is_complete)
+            rolls[count++] = roll;
+    }
+    return count;
+}
+
+/* Rolls of an earlier agent that came when its manifest was made. */
+static void
+map_late_rolls(struct agent *self)
+{
+    for (size_t i = 0; i < self->legacy_count; i++) {
+        struct roll *roll = self->legacies[i].roll;
+        if (self->legacies[i].is_ready && !roll->to_node)
+            (void) catalog_map(&self->manifest, roll); /* strangers were told of then */
+    }
+}
+
+static void
+present_seats(struct agent *self)
+{
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        struct seat *seat = &self->seats[i];
+        if (seat->state != SEAT_COLLECTING || !seat->roll->is_complete)
+            continue;
+        if (seat->is_reborn)
+            seat_attach(seat);
+        else
+            seat_up(seat);
+    }
+}
+
+void
+agent_begin_run(struct agent *self)
+{
+    if (self->has_manifest || self->state != AGENT_COLLECTING || kin_is_collecting(self))
+        return;
+    DZ_AUTO(dz_free)
+    struct roll **rolls = dz_alloc0(self->legacy_count + self->seat_count + 1, sizeof(*rolls));
+    size_t count = gather_rolls(self, rolls);
+    if (count == 0) {
+        agent_give_up(self, "no process could collect the tests");
+        return;
+    }
+    catalog_build(&self->manifest, rolls, count);
+    self->has_manifest = true;
+    map_late_rolls(self);
+    struct dz_err err;
+    enum dz_rc rc = self->up.manifest(self->up.arg, &self->manifest, self->seen_epoch, &err);
+    if (rc != DZ_OK) {
+        agent_give_up(self, "%s", err.text);
+        return;
+    }
+    self->state = AGENT_RUNNING;
+    self->is_dirty = true;
+    agent_log(self, "%u tests, digest %016llx", self->manifest.count,
+             (unsigned long long) self->manifest.digest);
+    present_seats(self);
+    struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
+                                  .as.manifest = { .total = self->manifest.count,
+                                                   .digest = self->manifest.digest,
+                                                   .seen_n = self->seen_epoch } };
+    agent_event(self, &event);
+}
+
+/* Everybody who lives and told of an earlier agent has had the time to come. */
+static void
+on_rebirth(void *arg)
+{
+    struct agent *self = arg;
+    self->is_waiting_births = false;
+    if (self->state != AGENT_COLLECTING)
+        return;
+    bool has_solo = false;
+    for (unsigned i = 0; i < self->seat_count; i++)
+        has_solo = has_solo || (self->seats[i].is_solo && seat_has_process(&self->seats[i]));
+    if (self->kin.is_ready || has_solo)
+        agent_begin_run(self);
+    else
+        kin_ask_zygote(self);
+}
+
+/* ------------------------------------------------------------------ ending */
+
+static void
+name_pending(struct agent *self)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf names = { 0 };
+    unsigned count = 0;
+    for (unsigned i = 0; i < self->seat_count && count < PENDING_NAMES; i++) {
+        struct seat *seat = &self->seats[i];
+        if (seat->given_len == 0 || seat->given[0].test >= self->manifest.count)
+            continue;
+        struct dz_slice id = self->manifest.ids[seat->given[0].test];
+        if (names.len + id.len + 1 < 4096)
+            dz_buf_addf(&names, "%.*s\n", (int) id.len, (const char *) id.ptr);
+        count++;
+    }
+    free(self->pending);
+    self->pending = dz_slice_dup(dz_buf_slice(&names));
+    self->done.pending = dz_str(self->pending);
+}
+
+void
+agent_wind_down(struct agent *self, int exit_code)
+{
+    if (self->state >= AGENT_ENDING)
+        return;
+    self->state = AGENT_ENDING;
+    self->done.exit_code = (uint64_t) exit_code;
+    name_pending(self);
+    kin_quit(self);
+    dz_loop_set(self->loop, &self->wind_down, dz_clock_us() + WIND_DOWN_US);
+    agent_kin_ended(self);
+}
+
+static bool
+has_process(const struct agent *self)
+{
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        if (seat_has_process(&self->seats[i]))
+            return true;
+    }
+    return false;
+}
+
+void
+agent_kin_ended(struct agent *self)
+{
+    if (self->state != AGENT_ENDING || self->kin.zygote_pid != 0 || has_process(self))
+        return;
+    dz_loop_unset(self->loop, &self->wind_down);
+    if (self->kin.seed_pid != 0 && !self->kin.is_seed_gone)
+        (void) dz_tree_kill(self->kin.seed_pid, SEED_END_US / 1000); /* whom tests left behind */
+    chan_put(&self->kin.seed, &(struct dz_msg){ .id = DZ_MSG_quit });
+    self->state = AGENT_DONE;
+    tell_done(self);
+}
+
+void
+agent_give_up(struct agent *self, const char *fmt, ...)
+{
+    if (self->state >= AGENT_ENDING)
+        return;
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    (void) vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    tell_note(self, 2, "%s", text);
+    free(self->stop_reason);
+    self->stop_reason = dz_strdup(text);
+    uint64_t total = self->manifest.count;
+    self->done = (struct dz_msg_done){ .collected = total,
+                                       .run = self->counted,
+                                       .counted = self->counted,
+                                       .duplicates = self->duplicates,
+                                       .not_run = total > self->counted ? total - self->counted : 0,
+                                       .nodes = 1,
+                                       .workers = self->seat_count,
+                                       .failed = self->failed };
+    for (unsigned i = 0; i < self->seat_count; i++)
+        seat_kill(&self->seats[i], DZ_CAUSE_STOPPED, text);
+    kin_kill_zygote(self);
+    agent_wind_down(self, 3);
+}
+
+void
+agent_stop(struct agent *self, int how, struct dz_slice reason)
+{
+    agent_log(self, "stop, how=%d: %.*s", how, (int) (reason.len < 200 ? reason.len : 200),
+             (const char *) reason.ptr);
+    if (!self->stop_reason)
+        self->stop_reason = dz_slice_dup(reason);
+    if (self->state == AGENT_RUNNING) {
+        struct vassal_event event = { .kind = VASSAL_EV_STOP,
+                                      .as.stop = { .how = how, .reason = reason } };
+        agent_event(self, &event);
+        return;
+    }
+    if (self->state < AGENT_RUNNING) {
+        self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
+        for (unsigned i = 0; i < self->seat_count; i++)
+            seat_kill(&self->seats[i], DZ_CAUSE_STOPPED, "the run was stopped");
+    }
+    if (self->state < AGENT_RUNNING || how == 1)
+        kin_kill_zygote(self);
+    agent_wind_down(self, 2);
+}
+
+static void
+stop_loop(struct agent *self, int exit_code)
+{
+    self->exit_code = exit_code;
+    self->state = AGENT_OVER;
+    dz_loop_stop(self->loop);
+}
+
+/* The controller has shown everything. */
+static void
+finish(struct agent *self, int exit_code)
+{
+    if (self->job) {
+        self->up.end(self->up.arg, &self->done, self->deselected, exit_code,
+                     self->stop_reason ? self->stop_reason : "");
+        spool_close(&self->spool);
+        if (self->done.not_run == 0 && self->done.lost == 0)
+            spool_remove(self->home, self->job);
+    }
+    kin_kill_all(self);
+    stop_loop(self, 0);
+}
+
+/* Nobody is left to run for. */
+static void
+abort_run(struct agent *self)
+{
+    log_info("agent.abort", "state=%d why=%s", (int) self->state, "the controller is gone");
+    struct dz_err err;
+    kin_kill_all(self);
+    if (self->spool)
+        (void) spool_commit(self->spool, &err); /* nobody is left who could be told */
+    if (self->job)
+        self->up.flush(self->up.arg);
+    stop_loop(self, EXIT_ABORTED);
+}
+
+static bool
+is_controller_gone(const struct agent *self)
+{
+    struct pollfd polled = { .fd = self->controller.watch.fd, .events = 0 };
+    return polled.fd < 0 || (poll(&polled, 1, 0) > 0 && (polled.revents & (POLLHUP | POLLERR)));
+}
+
+void
+agent_terminate(struct agent *self)
+{
+    if (self->state == AGENT_OVER)
+        return;
+    if (is_controller_gone(self) || self->state == AGENT_NEW) {
+        abort_run(self);
+        return;
+    }
+    commit(self);
+    stop_loop(self, EXIT_BY_SIGTERM);
+}
+
+/* ------------------------------------------------------------------ starting */
+
+static void
+take_settings(struct agent *self, const struct dz_msg_start *start)
+{
+    self->inc = start->incarnation + 1;
+    self->is_heir = start->job.len > 0;
+    self->is_in_order = start->flags & DZ_START_IN_ORDER;
+    self->seat_count = (unsigned) (start->workers > 0 ? start->workers : 1);
+    if (self->is_in_order)
+        self->seat_count = 1;
+    self->timeout_us = start->timeout_ms < INT64_MAX / 1000 ? (dz_us) start->timeout_ms * 1000 : 0;
+    self->strikes = start->strikes > 0 ? (unsigned) start->strikes : 1;
+    self->seats = dz_alloc0(self->seat_count, sizeof(*self->seats));
+    self->seat_inputs = dz_alloc0(self->seat_count, sizeof(*self->seat_inputs));
+    for (unsigned i = 0; i < self->seat_count; i++)
+        seat_init(&self->seats[i], self, i);
+}
+
+static void
+open_spool(struct agent *self)
+{
+    DZ_AUTO(dz_free) char *note = NULL;
+    struct dz_err err;
+    enum dz_rc rc = spool_open(self->home, self->job, self->inc, &self->spool, &note, &err);
+    if (rc != DZ_OK)
+        tell_note(self, 1, "results are not journaled: %s", err.text);
+    if (note)
+        tell_note(self, 1, "%s", note);
+}
+
+static enum dz_rc
+open_core(struct agent *self, struct dz_err *err)
+{
+    struct vassal_cfg cfg = {
+        .job = dz_str(self->job), .node = AGENT_NUMBER, .inc = self->inc, .slots = self->seat_count
+    };
+    self->core = vassal_new(&cfg);
+    struct dz_peer me = { .node = AGENT_NUMBER, .inc = self->inc };
+    return dz_link_new(self->loop, AGENT_ENDPOINT, me, agent_on_mesh, self, &self->link, err);
+}
+
+static void
+begin_collecting(struct agent *self, uint64_t flags)
+{
+    self->state = AGENT_COLLECTING;
+    if (self->is_heir) {
+        self->is_waiting_births = true;
+        dz_loop_set(self->loop, &self->rebirth, dz_clock_us() + REBIRTH_US);
+    } else if (flags & DZ_START_SOLO) {
+        kin_go_solo(self);
+    } else {
+        kin_ask_zygote(self);
+    }
+}
+
+/* Without a store nothing can be counted: say so, and end. */
+static void
+refuse_start(struct agent *self, const char *why)
+{
+    self->state = AGENT_COLLECTING;
+    agent_give_up(self, "%s", why);
+}
+
+static void
+start(struct agent *self, const struct dz_msg_start *msg)
+{
+    if (self->state != AGENT_NEW)
+        return;
+    take_settings(self, msg);
+    struct uplink_job job = { 0 };
+    struct dz_err err;
+    watch_init(self);
+    if (self->up.begin(self->up.arg, msg, &job, &err) != DZ_OK) {
+        refuse_start(self, err.text);
+        return;
+    }
+    self->job = dz_strdup(job.ulid);
+    self->home = dz_strdup(job.home);
+    if (job.note)
+        tell_note(self, 1, "%s", job.note);
+    tell_job(self, &job);
+    log_info("agent.start", "job=%s inc=%llu workers=%u", job.ulid, (unsigned long long) self->inc,
+             self->seat_count);
+    if (open_core(self, &err) != DZ_OK) {
+        refuse_start(self, err.text);
+        return;
+    }
+    if (self->is_heir)
+        revive_inherit(self);
+    open_spool(self);
+    begin_collecting(self, msg->flags);
+    chan_flush(&self->controller);
+}
+
+/* ------------------------------------------------------------------ the controller */
+
+static void
+on_msg(void *arg, const struct dz_msg *msg)
+{
+    struct agent *self = arg;
+    if (self->state == AGENT_NEW && msg->id != DZ_MSG_start)
+        return; /* everything begins with `start` */
+    switch ((int) msg->id) {
+    case DZ_MSG_start: start(self, &msg->as.start); return;
+    case DZ_MSG_stop: agent_stop(self, (int) msg->as.stop.how, msg->as.stop.reason); return;
+    case DZ_MSG_relay: kin_relay_in(self, &msg->as.relay); return;
+    case DZ_MSG_bye: finish(self, (int) msg->as.bye.exit_code); return;
+    case DZ_MSG_alive: return; /* it asks for channels that it passes on by itself */
+    default: self->refused++;
+    }
+}
+
+static void
+on_gone(void *arg, const char *why)
+{
+    struct agent *self = arg;
+    log_debug("controller.gone", "why=%s", why);
+    if (self->state == AGENT_DONE)
+        finish(self, (int) self->done.exit_code);
+    else
+        abort_run(self);
+}
+
+static const struct chan_ops controller_ops = { .on_msg = on_msg, .on_gone = on_gone };
+
+/* ------------------------------------------------------------------ life */
+
+enum dz_rc
+agent_new(const struct agent_cfg *cfg, struct agent **self_out, struct dz_err *err)
+{
+    DZ_AUTO(agent_destroy) struct agent *self = dz_alloc0(1, sizeof(*self));
+    self->loop = cfg->loop;
+    self->up = cfg->uplink;
+    dz_oom_init(&self->oom);
+    chan_init(&self->controller);
+    self->rebirth = (struct dz_timer){ .fn = on_rebirth, .arg = self };
+    enum dz_rc rc = kin_init(self, cfg->seed_fd, err);
+    enum dz_rc opened =
+        chan_open(&self->controller, self->loop, cfg->controller_fd, &controller_ops, self, err);
+    rc = rc == DZ_OK ? opened : rc;
+    if (rc != DZ_OK)
+        return rc;
+    dz_loop_on_turn(self->loop, agent_turn, self);
+    *self_out = dz_move(self);
+    return DZ_OK;
+}
+
+static void
+unset_timers(struct agent *self)
+{
+    struct dz_timer *const timers[] = { &self->tick,     &self->core_timer, &self->alive,
+                                        &self->progress, &self->sched_log,  &self->rebirth,
+                                        &self->wind_down };
+    for (size_t i = 0; i < DZ_LEN(timers); i++)
+        dz_loop_unset(self->loop, timers[i]);
+}
+
+void
+agent_destroy(struct agent **self_p)
+{
+    struct agent *self = dz_move(*self_p);
+    if (!self)
+        return;
+    unset_timers(self);
+    dz_loop_on_turn(self->loop, NULL, NULL);
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        seat_fini(&self->seats[i]);
+        dz_buf_fini(&self->seat_inputs[i]);
+    }
+    free(self->seats);
+    free(self->seat_inputs);
+    kin_fini(self);
+    chan_close(&self->controller);
+    revive_fini(self);
+    catalog_fini(&self->manifest);
+    cargo_fini(&self->cargo);
+    spool_close(&self->spool);
+    dz_link_destroy(&self->link);
+    vassal_destroy(&self->core);
+    dz_oom_fini(&self->oom);
+    dz_buf_fini(&self->inputs);
+    free(self->job);
+    free(self->home);
+    free(self->pending);
+    free(self->stop_reason);
+    free(self);
+}
+
+int
+agent_exit_code(const struct agent *self)
+{
+    return self->exit_code;
+}
+
+struct cargo_item *
+agent_item(struct agent *self, uint64_t inc, uint64_t exec)
+{
+    return cargo_find(&self->cargo, inc, exec);
+}
+
+void
+agent_persist_epoch(struct agent *self, uint64_t n)
+{
+    spool_put_epoch(self->spool, n);
+    commit(self);
+}
+
+uint64_t
+agent_inc(const struct agent *self)
+{
+    return self->inc;
+}

@@ -1,0 +1,47 @@
+/* agent.h - one machine's part in a job: its processes, its results, its voice to the controller.
+ *
+ * Decides nothing about tests: vassal/core does, and this carries out what it says.  What is
+ * decided here is how processes live and die (who forks whom, who is killed when), since a core
+ * that is told "this seat is down" need not know why. */
+#ifndef DZ_VASSAL_IO_AGENT_H
+#define DZ_VASSAL_IO_AGENT_H
+
+#include "shared/base/base.h"
+#include "shared/net/loop.h"
+#include "vassal/io/cargo.h"
+#include "vassal/io/uplink.h"
+
+struct agent;
+
+enum { AGENT_NUMBER = 1 /* the only node of a job on a single machine */ };
+#define AGENT_ENDPOINT "inproc://dagz-scheduler"
+
+struct agent_cfg {
+    struct dz_loop *loop;       /* borrowed */
+    int controller_fd, seed_fd; /* owned from agent_new() on */
+    struct uplink uplink;       /* borrowed */
+};
+
+DZ_MUST_USE enum dz_rc agent_new(const struct agent_cfg *cfg, struct agent **self_out,
+                                struct dz_err *err);
+void agent_destroy(struct agent **self_p);
+
+/* SIGTERM: end in good order when the controller is gone; else let a successor take over. */
+void agent_terminate(struct agent *self);
+
+/* What the process ends with, after the loop stopped. */
+int agent_exit_code(const struct agent *self);
+
+/* -- for the host's scheduler side -- */
+
+/* The item of an execution that the scheduler counts now, NULL: not of this node. */
+struct cargo_item *agent_item(struct agent *self, uint64_t inc, uint64_t exec);
+/* Write the epoch's number to the spool. */
+void agent_persist_epoch(struct agent *self, uint64_t n);
+uint64_t agent_inc(const struct agent *self);
+/* A line for people. severity as in message note. */
+void agent_note(struct agent *self, unsigned severity, struct dz_slice text);
+/* A line for the log in the store: what scheduler and agent do. */
+void agent_log(struct agent *self, const char *fmt, ...) DZ_PRINTF(2, 3);
+
+#endif

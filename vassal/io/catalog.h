@@ -1,0 +1,61 @@
+/* manifest.h - the tests of this node, and what each collecting process calls them.
+ *
+ * A process that collects numbers its tests in the order of its collection.  On the mesh, in the
+ * cores and to the controller a test is its index among all node ids of the node sorted by their
+ * bytes.  A `roll` is what one process said and translates between the two; the `manifest` is the
+ * sorted union of the rolls of a run.  Rolls that differ are legal: a test is only given to
+ * processes that have it.
+ *
+ * Memory  A roll's ids are dropped once it is mapped: a run keeps each id once. */
+#ifndef DZ_VASSAL_IO_CATALOG_H
+#define DZ_VASSAL_IO_CATALOG_H
+
+#include "shared/base/arena.h"
+#include "shared/base/base.h"
+#include "shared/wire/wire.h"
+
+enum { CATALOG_MAX = 1 << 24, CATALOG_NO_TEST = UINT32_MAX };
+
+struct roll_entry {
+    struct dz_slice id, group; /* of the roll's arena */
+};
+
+/* Shared by all workers of one zygote. */
+struct roll {
+    unsigned users;
+    struct dz_arena text;
+    struct roll_entry *entries; /* owned; NULL once mapped */
+    uint32_t count, cap;
+    bool is_complete;   /* `ready` has come */
+    uint32_t *to_node;  /* owned; by local number; NO_TEST: the node does not know it */
+    uint32_t *to_local; /* owned; by node number; NO_TEST: this process has no such test */
+};
+
+struct roll *roll_new(void); /* one user */
+struct roll *roll_share(struct roll *self);
+void roll_drop(struct roll **self_p); /* the last user frees */
+
+/* Take in one `manifest` message.  A part that begins at 0 begins anew.  CORRUPT: parts are
+ * missing, or an id is empty.  LIMIT: too many. */
+DZ_MUST_USE enum dz_rc roll_add(struct roll *self, const struct dz_msg_manifest *part,
+                                struct dz_err *err);
+
+struct catalog {
+    struct dz_arena text; /* ids and groups */
+    struct dz_slice *ids; /* owned; sorted, no two equal; so are the others, in the same order */
+    struct dz_slice *groups;
+    uint32_t *order;  /* a permutation: position in collection order */
+    uint32_t *est_us; /* expected durations, 0 unknown; filled by the host */
+    uint32_t count;
+    uint64_t digest; /* of the ids */
+};
+
+/* The union of complete rolls; each is mapped. */
+void catalog_build(struct catalog *self, struct roll *const *rolls, size_t count);
+void catalog_fini(struct catalog *self);
+
+/* Map one more complete roll, of a process that came later; returns how many of its tests the
+ * node does not know. */
+uint32_t catalog_map(const struct catalog *self, struct roll *roll);
+
+#endif

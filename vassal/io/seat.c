@@ -1,0 +1,544 @@
+/* seat.c - one worker: born, fed, dead.
+ *
+ * The seat mirrors what it put into the queue (`given`), because everything in shared memory is a
+ * claim: a result, a running test or a queue that does not fit what was given is nonsense, and
+ * its worker is killed. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/fd.h"
+#include "shared/base/log.h"
+#include "vassal/io/inside.h"
+
+_Static_assert((int) VASSAL_MORE_ASK == (int) DZ_MORE_ASK &&
+                   (int) VASSAL_MORE_NONE == (int) DZ_MORE_NONE &&
+                   (int) VASSAL_MORE_END == (int) DZ_MORE_END,
+               "the core's words are the mapping's");
+
+static void
+clear_process(struct seat *self)
+{
+    dz_loop_unwatch(self->agent->loop, &self->watch);
+    chan_close(&self->chan);
+    dz_shm_unmap(&self->shm);
+    dz_fd_close(&self->pidfd);
+    dz_fd_close(&self->pty);
+    dz_fd_close(&self->log);
+    dz_fd_close(&self->crash);
+    roll_drop(&self->roll);
+    dz_buf_clear(&self->in);
+    dz_buf_clear(&self->detail);
+    self->pid = 0;
+    self->given_len = 0;
+    self->ring_pos = self->ring_done = self->last_exec = self->log_at = self->log_test = 0;
+    self->seen_running = self->seen_exec = 0;
+    self->asked_at = self->gone_at = self->dead_at = self->stacks_at = 0;
+    self->is_ring_dirty = self->has_relay = self->is_up = self->has_cause = false;
+    self->is_reborn = false;
+    self->state = SEAT_NONE;
+}
+
+void
+seat_init(struct seat *self, struct agent *agent, unsigned num)
+{
+    *self = (struct seat){
+        .agent = agent, .num = num, .pidfd = -1, .watch.fd = -1, .pty = -1, .log = -1, .crash = -1
+    };
+    chan_init(&self->chan);
+}
+
+void
+seat_fini(struct seat *self)
+{
+    clear_process(self);
+    dz_buf_fini(&self->in);
+    dz_buf_fini(&self->detail);
+}
+
+/* ------------------------------------------------------------------ words of its socket */
+
+/* Its queue is empty and it sleeps, or it waits for room in the ring, or it has just met us. */
+static void
+on_wake(struct seat *self)
+{
+    seat_drain(self);
+    if (self->state != SEAT_LIVE || atomic_load(&self->shm->waiting) == 0)
+        return;
+    if (dz_queue_len(self->shm) > 0 || atomic_load(&self->shm->more) != DZ_MORE_ASK) {
+        seat_wake(self);
+        return;
+    }
+    agent_event(self->agent,
+               &(struct vassal_event){ .kind = VASSAL_EV_SLOT_ASKS, .as.slot.slot = self->num });
+}
+
+static void
+on_msg(void *arg, const struct dz_msg *msg)
+{
+    struct seat *self = arg;
+    struct agent *agent = self->agent;
+    struct dz_err err;
+    bool is_collecting = self->state == SEAT_COLLECTING;
+    if (msg->id == DZ_MSG_wake) {
+        on_wake(self);
+    } else if (msg->id == DZ_MSG_relay) {
+        tell_relay(agent, DZ_ROLE_WORKER, self->num, msg->as.relay.body);
+    } else if (msg->id == DZ_MSG_manifest && is_collecting) {
+        if (!agent->has_manifest)
+            spool_put_roll(agent->spool, self->life, &msg->as.manifest);
+        if (roll_add(self->roll, &msg->as.manifest, &err) != DZ_OK)
+            seat_refuse(self, err.text);
+    } else if (msg->id == DZ_MSG_ready && is_collecting) {
+        kin_solo_ready(agent, self, &msg->as.ready);
+    } else if (msg->id != DZ_MSG_manifest && msg->id != DZ_MSG_ready) {
+        seat_refuse(self, "it sent a message that is not a worker's");
+    }
+}
+
+/* It ends, most likely; seat_died() or, if it does not, the watch deals with it. */
+static void
+on_gone(void *arg, const char *why)
+{
+    struct seat *self = arg;
+    log_debug("worker.gone", "num=%u pid=%d why=%s", self->num, (int) self->pid, why);
+    self->gone_at = dz_clock_us();
+}
+
+static const struct chan_ops ops = { .on_msg = on_msg, .on_gone = on_gone };
+
+void
+seat_wake(struct seat *self)
+{
+    chan_put(&self->chan, &(struct dz_msg){ .id = DZ_MSG_wake });
+    chan_flush(&self->chan);
+}
+
+/* ------------------------------------------------------------------ birth */
+
+static void
+on_ended(void *arg, unsigned events)
+{
+    (void) events;
+    struct seat *self = arg;
+    dz_loop_unwatch(self->agent->loop, &self->watch);
+    if (self->state == SEAT_DEAD)
+        return;
+    self->state = SEAT_DEAD;
+    self->dead_at = dz_clock_us();
+    if (kin_is_parent_gone(self->agent, self))
+        seat_died(self, -1, (struct dz_slice){ 0 });
+}
+
+static enum dz_rc
+adopt(struct seat *self, const int *fds, struct dz_err *err)
+{
+    struct agent *agent = self->agent;
+    self->pty = fds[DZ_BORN_PTY];
+    self->log = fds[DZ_BORN_LOG];
+    self->crash = fds[DZ_BORN_CRASH];
+    int shm = fds[DZ_BORN_SHM], sock = fds[DZ_BORN_SOCK];
+    enum dz_rc rc = dz_shm_map(shm, &self->shm, err);
+    dz_fd_close(&shm);
+    enum dz_rc opened = chan_open(&self->chan, agent->loop, sock, &ops, self, err);
+    rc = rc == DZ_OK ? opened : rc;
+    if (rc == DZ_OK)
+        rc = dz_fd_nonblock(self->pty, true, err);
+    if (rc == DZ_OK)
+        rc = dz_pidfd_open(self->pid, &self->pidfd, err);
+    if (rc != DZ_OK)
+        return rc;
+    self->watch =
+        (struct dz_watch){ .fd = self->pidfd, .events = DZ_LOOP_READ, .fn = on_ended, .arg = self };
+    rc = dz_loop_watch(agent->loop, &self->watch, err);
+    if (rc != DZ_OK)
+        self->watch.fd = -1;
+    return rc;
+}
+
+static void
+take_roll(struct seat *self, const struct legacy *legacy)
+{
+    struct agent *agent = self->agent;
+    if (!self->is_solo)
+        self->roll = agent->kin.roll ? roll_share(agent->kin.roll) : roll_new();
+    else
+        self->roll = legacy && legacy->roll ? roll_share(legacy->roll) : roll_new();
+}
+
+void
+seat_born(struct seat *self, uint64_t life, pid_t pid, bool is_solo, const int *fds)
+{
+    struct agent *agent = self->agent;
+    bool is_ours = self->state == SEAT_ASKED;
+    bool is_to_die = is_ours && self->has_cause; /* killed before it was there */
+    struct legacy *legacy = is_ours ? NULL : revive_find(agent, life);
+    self->is_reborn = !is_ours;
+    self->life = life;
+    self->pid = pid;
+    self->is_solo = is_solo;
+    self->state = SEAT_COLLECTING;
+    self->asked_at = 0;
+    take_roll(self, legacy);
+    struct dz_err err;
+    if (adopt(self, fds, &err) != DZ_OK) {
+        agent_log(agent, "worker gw%u cannot be used: %s", self->num, err.text);
+        seat_kill(self, DZ_CAUSE_EXITED, err.text);
+        return;
+    }
+    agent_log(agent, "worker gw%u is process %d", self->num, (int) pid);
+    if (is_to_die || (!is_ours && is_solo && !self->roll->is_complete)) {
+        seat_kill(self, DZ_CAUSE_STOPPED, "the run was stopped");
+        return;
+    }
+    if (is_solo) {
+        chan_put_frames(&self->chan, dz_buf_slice(&agent->inputs));
+        chan_put_frames(&self->chan, dz_buf_slice(&agent->seat_inputs[self->num]));
+    } else if (is_ours) {
+        seat_up(self);
+    }
+}
+
+void
+seat_up(struct seat *self)
+{
+    self->state = SEAT_LIVE;
+    self->is_up = true;
+    tell_worker_up(self);
+    agent_event(self->agent,
+               &(struct vassal_event){ .kind = VASSAL_EV_SLOT_UP, .as.slot.slot = self->num });
+    watch_arm_tick(self->agent);
+}
+
+/* ------------------------------------------------------------------ an earlier agent's worker */
+
+/* The k-th entry of the queue is the worker's k-th execution, so what it holds are the entries
+ * from the last execution that was reported to the end. */
+static bool
+read_held(struct seat *self, struct dz_grant held[VASSAL_QUEUE_MAX], size_t *count_out)
+{
+    struct dz_shm *shm = self->shm;
+    uint64_t word = atomic_load(&shm->queue);
+    uint32_t end = (uint32_t) (word >> 32);
+    uint32_t count = end - (uint32_t) self->last_exec;
+    if (count > VASSAL_QUEUE_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t entry = atomic_load(&shm->slots[(self->last_exec + i) % DZ_QUEUE_CAP]);
+        uint32_t local = (uint32_t) entry, attempt = (uint32_t) (entry >> 32);
+        uint32_t test = local < self->roll->count ? self->roll->to_node[local] : CATALOG_NO_TEST;
+        if (test == CATALOG_NO_TEST || attempt > UINT8_MAX)
+            return false;
+        held[i] = (struct dz_grant){ .test = test, .attempt = attempt };
+        self->given[i] = (struct given){ .local = local, .attempt = attempt, .test = test };
+    }
+    self->given_len = count;
+    *count_out = count;
+    return true;
+}
+
+void
+seat_attach(struct seat *self)
+{
+    struct agent *agent = self->agent;
+    const struct legacy *legacy = revive_find(agent, self->life);
+    if (legacy) {
+        self->last_exec = legacy->last_exec;
+        if (legacy->partial_pos == atomic_load(&self->shm->ring_tail))
+            dz_buf_add(&self->in, legacy->partial.data, legacy->partial.len);
+    }
+    self->ring_pos = atomic_load(&self->shm->ring_tail);
+    self->ring_done = self->ring_pos - self->in.len;
+    self->log_at = atomic_load(&self->shm->log_len);
+    struct dz_grant held[VASSAL_QUEUE_MAX];
+    size_t count = 0;
+    self->state = SEAT_LIVE;
+    self->is_up = self->was_up = true;
+    if (!read_held(self, held, &count)) {
+        self->given_len = 0;
+        count = 0;
+        seat_refuse(self, "its queue is not what was given to it");
+    }
+    struct vassal_event event = {
+        .kind = VASSAL_EV_ATTACHED,
+        .as.attached = { .slot = self->num, .held = held, .count = count },
+    };
+    agent_event(agent, &event);
+    agent_log(agent, "worker gw%u goes on with %zu tests", self->num, count);
+    on_wake(self); /* it may have waited for us */
+    watch_arm_tick(agent);
+}
+
+/* ------------------------------------------------------------------ tests in, tests out */
+
+struct given *
+seat_find_given(struct seat *self, uint32_t local, uint32_t attempt)
+{
+    for (unsigned i = 0; i < self->given_len; i++) {
+        if (self->given[i].local == local && self->given[i].attempt == attempt)
+            return &self->given[i];
+    }
+    return NULL;
+}
+
+void
+seat_drop_given(struct seat *self, struct given *given)
+{
+    size_t at = (size_t) (given - self->given);
+    self->given_len--;
+    memmove(given, given + 1, (self->given_len - at) * sizeof(*given));
+}
+
+/* False: the worker has no such test. */
+static bool
+put(struct seat *self, struct dz_grant grant)
+{
+    uint32_t local = grant.test < self->agent->manifest.count ? self->roll->to_local[grant.test]
+                                                             : CATALOG_NO_TEST;
+    if (local == CATALOG_NO_TEST)
+        return false;
+    dz_assert(self->given_len < VASSAL_QUEUE_MAX);
+    self->given[self->given_len++] =
+        (struct given){ .local = local, .attempt = grant.attempt, .test = grant.test };
+    if (dz_queue_put(self->shm, local, grant.attempt) != DZ_OK)
+        seat_refuse(self, "its queue is damaged");
+    return true;
+}
+
+void
+seat_feed(struct seat *self, const struct dz_grant *grants, size_t count, uint32_t more)
+{
+    struct dz_grant absent[VASSAL_QUEUE_MAX];
+    size_t absent_count = 0;
+    if (self->state != SEAT_LIVE) {
+        log_debug("slot.feed_late", "num=%u tests=%zu", self->num, count);
+        return; /* it has ended; SLOT_DOWN is on its way and takes them back */
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!put(self, grants[i]) && absent_count < VASSAL_QUEUE_MAX)
+            absent[absent_count++] = grants[i];
+    }
+    atomic_store(&self->shm->more, more);
+    if (atomic_load(&self->shm->waiting) != 0)
+        seat_wake(self);
+    log_debug("slot.feed", "num=%u tests=%zu more=%u queue=%u", self->num, count, more,
+              self->given_len);
+    watch_arm_tick(self->agent);
+    if (absent_count == 0)
+        return;
+    struct vassal_event event = {
+        .kind = VASSAL_EV_ABSENT,
+        .as.back = { .slot = self->num, .grants = absent, .count = absent_count },
+    };
+    agent_event(self->agent, &event);
+}
+
+void
+seat_unput(struct seat *self, size_t count)
+{
+    struct dz_grant back[VASSAL_QUEUE_MAX];
+    size_t len = 0;
+    while (self->state == SEAT_LIVE && len < count && len < VASSAL_QUEUE_MAX &&
+           self->given_len > 0) {
+        uint32_t local = 0, attempt = 0;
+        if (dz_queue_unput(self->shm, &local, &attempt) != DZ_OK)
+            break;
+        struct given last = self->given[self->given_len - 1];
+        if (last.local != local || last.attempt != attempt) {
+            seat_refuse(self, "its queue is not what was given to it");
+            break;
+        }
+        self->given_len--;
+        back[len++] = (struct dz_grant){ .test = last.test, .attempt = last.attempt };
+    }
+    agent_log(self->agent, "take back %zu of %zu tests from gw%u", len, count, self->num);
+    struct vassal_event event = {
+        .kind = VASSAL_EV_UNPUT,
+        .as.back = { .slot = self->num, .grants = back, .count = len },
+    };
+    agent_event(self->agent, &event);
+}
+
+/* ------------------------------------------------------------------ death */
+
+/* Answer a fork that the core waits for. */
+static void
+tell_down(struct seat *self, enum dz_cause cause, bool is_lost)
+{
+    self->is_wanted = false;
+    struct vassal_event event = {
+        .kind = VASSAL_EV_SLOT_DOWN,
+        .as.down = { .slot = self->num, .cause = cause, .is_lost = is_lost },
+    };
+    agent_event(self->agent, &event);
+}
+
+void
+seat_kill(struct seat *self, enum dz_cause cause, const char *why)
+{
+    if (self->state == SEAT_NONE && self->is_wanted && self->agent->has_manifest)
+        tell_down(self, cause, false); /* it waits for a zygote */
+    if (self->state == SEAT_NONE || self->state == SEAT_DEAD)
+        return;
+    if (!self->has_cause) {
+        self->has_cause = true;
+        self->cause = cause;
+        (void) snprintf(self->why, sizeof(self->why), "%s", why);
+    }
+    if (self->pid > 1)
+        dz_group_signal(self->pid, SIGKILL);
+    if (self->pidfd >= 0)
+        (void) dz_pidfd_signal(self->pidfd, SIGKILL); /* it may have left its group */
+}
+
+static enum dz_cause
+cause_of(struct seat *self, int64_t status)
+{
+    struct kin *kin = &self->agent->kin;
+    uint64_t oom = dz_oom_count(&self->agent->oom);
+    bool has_oom = oom != kin->oom;
+    kin->oom = oom;
+    if (self->has_cause)
+        return self->cause;
+    if (status < 0 || kin_is_parent_gone(self->agent, self))
+        return DZ_CAUSE_ZYGOTE;
+    if (!WIFSIGNALED((int) status))
+        return DZ_CAUSE_EXITED;
+    return WTERMSIG((int) status) == SIGKILL && has_oom ? DZ_CAUSE_OOM : DZ_CAUSE_SIGNAL;
+}
+
+/* The first line of a verdict's text. */
+static void
+headline_of(const struct seat *self, enum dz_cause cause, int64_t status, char out[256])
+{
+    char space[32];
+    if (self->has_cause)
+        (void) snprintf(out, 256, "%s", self->why);
+    else if (cause == DZ_CAUSE_EXITED)
+        (void) snprintf(out, 256, "the test ended the process with exit code %d",
+                        WEXITSTATUS((int) status));
+    else if (cause == DZ_CAUSE_OOM)
+        (void) snprintf(out, 256, "killed by the kernel, out of memory");
+    else if (self->signal != 0)
+        (void) snprintf(out, 256, "killed by %s", dz_signal_name((int) self->signal, space));
+    else
+        (void) snprintf(out, 256, "%s", dz_cause_text(cause));
+}
+
+/* Which test was running when it died, if any, and since when. */
+static void
+fill_ran(struct seat *self, struct vassal_event *event)
+{
+    uint64_t running = atomic_load(&self->shm->running);
+    uint64_t exec = atomic_load(&self->shm->exec);
+    struct given *given =
+        running != 0 ? seat_find_given(self, (uint32_t) running - 1, (uint32_t) (running >> 32))
+                     : NULL;
+    if (!given || exec <= self->last_exec)
+        return;
+    dz_us now = dz_clock_us();
+    int64_t started = atomic_load(&self->shm->started_us);
+    bool is_plausible = started > 0 && started <= now;
+    event->as.down.has_ran = true;
+    event->as.down.ran = (struct dz_grant){ .test = given->test, .attempt = given->attempt };
+    event->as.down.exec = self->life << 32 | ((self->last_exec + 1) & UINT32_MAX);
+    event->as.down.start_us = is_plausible ? started : now;
+    event->as.down.elapsed_us = is_plausible ? now - started : 0;
+    self->elapsed_us = event->as.down.elapsed_us;
+    struct given ran = *given;
+    seat_store_output(self, atomic_load(&self->shm->log_len), ran.test, ran.attempt,
+                      event->as.down.start_us, now);
+}
+
+static bool
+is_too_barren(struct seat *self)
+{
+    self->barren++;
+    if (self->barren < BARREN_MAX)
+        return false;
+    tell_note(self->agent, 2, "worker gw%u ended %u times without a result: it is not replaced",
+              self->num, self->barren);
+    return true;
+}
+
+/* A process that ended before the core heard of it. */
+static void
+unborn_died(struct seat *self)
+{
+    struct agent *agent = self->agent;
+    bool is_stopped = self->has_cause && self->cause == DZ_CAUSE_STOPPED;
+    clear_process(self);
+    if (agent->state >= AGENT_ENDING || !self->is_wanted)
+        return;
+    if (is_stopped && agent->has_manifest)
+        tell_down(self, DZ_CAUSE_STOPPED, false);
+    else if (!is_too_barren(self) && kin_can_fork(agent))
+        kin_ask_worker(agent, self);
+    else
+        seat_cannot_fork(self);
+}
+
+static void
+report_down(struct seat *self, enum dz_cause cause, int64_t status, struct dz_slice leftovers)
+{
+    struct agent *agent = self->agent;
+    char headline[256];
+    headline_of(self, cause, status, headline);
+    struct vassal_event event = { .kind = VASSAL_EV_SLOT_DOWN,
+                                  .as.down = { .slot = self->num, .cause = cause } };
+    fill_ran(self, &event);
+    if (event.as.down.has_ran)
+        seat_gather_detail(self, headline);
+    bool is_end = cause == DZ_CAUSE_FINISHED || cause == DZ_CAUSE_STOPPED;
+    event.as.down.is_lost =
+        (!is_end && !event.as.down.has_ran && is_too_barren(self)) || !kin_can_fork(agent);
+    agent_log(agent, "worker gw%u (process %d) ended: %s%s%s", self->num, (int) self->pid, headline,
+             leftovers.len > 0 ? "; left behind: " : "", leftovers.len > 0 ? "processes" : "");
+    self->is_wanted = false;
+    agent_event(agent, &event);
+    tell_worker_down(self, (uint32_t) (status < 0 ? 0 : status), cause, !self->is_wanted,
+                     leftovers);
+}
+
+void
+seat_died(struct seat *self, int64_t status, struct dz_slice leftovers)
+{
+    struct agent *agent = self->agent;
+    bool was_up = self->is_up;
+    self->state = SEAT_DEAD;
+    seat_drain(self);
+    enum dz_cause cause = cause_of(self, status);
+    if (status >= 0 && WIFSIGNALED((int) status))
+        self->signal = (uint32_t) WTERMSIG((int) status);
+    else
+        self->signal = 0;
+    if (self->pid > 1)
+        dz_group_signal(self->pid, SIGKILL); /* whom the test left behind */
+    if (was_up) {
+        report_down(self, cause, status, leftovers);
+        bool is_wanted = self->is_wanted;
+        seat_release(self);
+        clear_process(self);
+        if (is_wanted)
+            kin_ask_worker(agent, self);
+    } else {
+        unborn_died(self);
+    }
+    kin_child_gone(agent);
+}
+
+void
+seat_cannot_fork(struct seat *self)
+{
+    self->state = SEAT_NONE;
+    self->is_wanted = false;
+    if (self->agent->has_manifest)
+        tell_down(self, DZ_CAUSE_ZYGOTE, true);
+    else
+        agent_begin_run(self->agent); /* it asks whether others are still collecting */
+}

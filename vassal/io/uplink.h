@@ -1,0 +1,53 @@
+/* uplink.h - what a node needs from the program that hosts it: where facts are kept for good.
+ *
+ * vassal/io may not know the store or the scheduler (roles do not include each other), so the
+ * host, vassal/main.c, fills in these functions.  All are called from the loop's thread. */
+#ifndef DZ_VASSAL_IO_UPLINK_H
+#define DZ_VASSAL_IO_UPLINK_H
+
+#include "shared/base/base.h"
+#include "shared/wire/mesh.h"
+#include "shared/wire/model.h"
+#include "shared/wire/wire.h"
+#include "vassal/io/catalog.h"
+
+enum { UPLINK_NO_TEST = 0xffffff, UPLINK_NO_WORKER = 0xffff };
+
+/* What a job is called, and where it is kept.  Borrowed from the host. */
+struct uplink_job {
+    const char *ulid, *short_id;
+    const char *store; /* the store's directory, for people */
+    const char *home;  /* DAGZ_HOME as it is used: another one when that cannot be written */
+    const char *note;  /* a line for people, or NULL */
+};
+
+/* Output of a worker, or, with UPLINK_NO_WORKER, a line of the agent. */
+struct uplink_log {
+    uint64_t source, seq;    /* as in store.h */
+    dz_us first_us, last_us; /* of the monotonic clock */
+    uint32_t worker, test, attempt;
+    struct dz_slice text; /* borrowed for the call */
+};
+
+struct uplink_progress {
+    uint64_t total, done, failed;
+    dz_us eta_us;
+};
+
+struct uplink {
+    void *arg;
+    /* Open the store and begin the job, or take it up again (start->job). */
+    enum dz_rc (*begin)(void *arg, const struct dz_msg_start *start, struct uplink_job *out,
+                        struct dz_err *err);
+    /* The tests are known: fills in est_us.  The scheduler begins. */
+    enum dz_rc (*manifest)(void *arg, struct catalog *manifest, uint64_t seen_n,
+                           struct dz_err *err);
+    void (*log)(void *arg, const struct uplink_log *log);
+    void (*flush)(void *arg); /* write what was logged */
+    void (*progress)(void *arg, struct uplink_progress *out);
+    /* The end; nothing is called after it. */
+    void (*end)(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
+                const char *reason);
+};
+
+#endif

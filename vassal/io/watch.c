@@ -1,0 +1,218 @@
+/* watch.c - what happens because time passes. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "vassal/io/inside.h"
+
+/* ------------------------------------------------------------------ the running test */
+
+/* started_us is the worker's claim; it counts from when it can be true. */
+static void
+observe(struct seat *seat, dz_us now)
+{
+    uint64_t running = atomic_load(&seat->shm->running);
+    uint64_t exec = atomic_load(&seat->shm->exec);
+    if (running == seat->seen_running && exec == seat->seen_exec)
+        return;
+    int64_t started = atomic_load(&seat->shm->started_us);
+    bool is_plausible = started >= seat->agent->last_tick && started <= now;
+    seat->seen_running = running;
+    seat->seen_exec = exec;
+    seat->seen_us = is_plausible ? started : now;
+    seat->stacks_at = 0;
+    seat->log_test = 0;
+    seat->agent->is_dirty = true;
+}
+
+static int64_t
+stacks_len(const struct seat *seat)
+{
+    struct stat info;
+    return fstat(seat->crash, &info) == 0 ? (int64_t) info.st_size : 0;
+}
+
+static void
+ask_for_stacks(struct seat *seat, dz_us now)
+{
+    seat->stacks_at = seat->crash_grew_at = now;
+    seat->crash_len = stacks_len(seat);
+    (void) dz_pidfd_signal(seat->pidfd, SIGRTMIN + STACKS_SIGNAL_OFFSET);
+    agent_log(seat->agent, "a test in gw%u is above its limit: its stacks are taken", seat->num);
+}
+
+/* First the stacks, then, when no more of them come, the end. */
+static void
+enforce_limit(struct seat *seat, dz_us now)
+{
+    struct agent *agent = seat->agent;
+    if (agent->timeout_us == 0 || seat->seen_running == 0 || now - seat->seen_us < agent->timeout_us)
+        return;
+    if (seat->stacks_at == 0) {
+        ask_for_stacks(seat, now);
+        return;
+    }
+    int64_t len = stacks_len(seat);
+    if (len > seat->crash_len) {
+        seat->crash_len = len;
+        seat->crash_grew_at = now;
+    }
+    bool is_quiet =
+        seat->crash_grew_at > seat->stacks_at && now - seat->crash_grew_at > STACKS_QUIET_US;
+    if (!is_quiet && now - seat->stacks_at < STACKS_PATIENCE_US)
+        return;
+    char why[96];
+    (void) snprintf(why, sizeof(why),
+                    "above its limit of %.3f s; all stacks:", (double) agent->timeout_us / 1e6);
+    seat_kill(seat, DZ_CAUSE_TIMEOUT, why);
+}
+
+static void
+look_at(struct seat *seat, dz_us now)
+{
+    struct agent *agent = seat->agent;
+    if (seat->state == SEAT_LIVE) {
+        seat_drain(seat);
+        if (seat->state != SEAT_LIVE)
+            return;
+        observe(seat, now);
+        enforce_limit(seat, now);
+    }
+    /* short tests are drained by the worker itself */
+    if (seat->state != SEAT_LIVE || seat->seen_running == 0 || now - seat->seen_us > TICK_US)
+        seat_drain_output(seat);
+    if (seat->state == SEAT_DEAD && now - seat->dead_at > FORK_PATIENCE_US)
+        seat_died(seat, -1, (struct dz_slice){ 0 });
+    else if (seat->gone_at != 0 && seat->state != SEAT_DEAD &&
+             now - seat->gone_at > EOF_PATIENCE_US && agent->state < AGENT_DONE)
+        seat_kill(seat, DZ_CAUSE_SIGNAL, "killed by dagz: it closed its channel and lived on");
+}
+
+static void
+on_tick(void *arg)
+{
+    struct agent *agent = arg;
+    dz_us now = dz_clock_us();
+    for (unsigned i = 0; i < agent->seat_count; i++) {
+        if (seat_has_process(&agent->seats[i]))
+            look_at(&agent->seats[i], now);
+    }
+    kin_check(agent, now);
+    agent->last_tick = now;
+    watch_arm_tick(agent);
+}
+
+void
+watch_arm_tick(struct agent *agent)
+{
+    bool is_busy = false;
+    for (unsigned i = 0; i < agent->seat_count && !is_busy; i++)
+        is_busy = agent->seats[i].state == SEAT_LIVE && agent->seats[i].given_len > 0;
+    dz_us at = dz_clock_us() + (is_busy ? TICK_US : IDLE_TICK_US);
+    if (!agent->tick.is_listed || at < agent->tick.at)
+        dz_loop_set(agent->loop, &agent->tick, at);
+}
+
+/* ------------------------------------------------------------------ the core's clock */
+
+static void
+on_core_time(void *arg)
+{
+    agent_event(arg, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
+}
+
+void
+watch_arm_core(struct agent *agent)
+{
+    dz_us at = agent->core ? vassal_next(agent->core) : INT64_MAX;
+    if (at == INT64_MAX)
+        dz_loop_unset(agent->loop, &agent->core_timer);
+    else
+        dz_loop_set(agent->loop, &agent->core_timer, at > 0 ? at : 1);
+}
+
+/* ------------------------------------------------------------------ heartbeat and progress */
+
+static void
+store_long_outputs(struct agent *agent, dz_us now)
+{
+    for (unsigned i = 0; i < agent->seat_count; i++) {
+        struct seat *seat = &agent->seats[i];
+        if (seat->state != SEAT_LIVE || seat->seen_running == 0 || now - seat->seen_us < ALIVE_US)
+            continue;
+        struct given *given = seat_find_given(seat, (uint32_t) seat->seen_running - 1,
+                                              (uint32_t) (seat->seen_running >> 32));
+        if (given)
+            seat_store_output(seat, atomic_load(&seat->shm->log_len), given->test, given->attempt,
+                              seat->seen_us, now);
+    }
+}
+
+static void
+on_alive(void *arg)
+{
+    struct agent *agent = arg;
+    dz_us now = dz_clock_us();
+    tell_alive(agent);
+    store_long_outputs(agent, now);
+    if (agent->job)
+        agent->up.flush(agent->up.arg);
+    dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
+}
+
+static void
+on_progress(void *arg)
+{
+    struct agent *agent = arg;
+    if (agent->is_dirty && agent->state == AGENT_RUNNING && chan_backlog(&agent->controller) == 0)
+        tell_progress(agent);
+    dz_loop_set(agent->loop, &agent->progress, dz_clock_us() + PROGRESS_US);
+}
+
+static void
+on_sched_log(void *arg)
+{
+    struct agent *agent = arg;
+    dz_loop_set(agent->loop, &agent->sched_log, dz_clock_us() + SCHED_LOG_US);
+    if (agent->state != AGENT_RUNNING)
+        return;
+    char line[512];
+    int len = 0;
+    for (unsigned i = 0; i < agent->seat_count && len < (int) sizeof(line) - 32; i++)
+        len += snprintf(line + len, sizeof(line) - (size_t) len, " gw%u=%u", i,
+                        agent->seats[i].given_len);
+    struct uplink_progress progress = { 0 };
+    agent->up.progress(agent->up.arg, &progress);
+    agent_log(agent, "progress: %llu of %llu done, unfinished=%llu; granted%s",
+             (unsigned long long) progress.done, (unsigned long long) progress.total,
+             (unsigned long long) (progress.total - progress.done), line);
+}
+
+static void
+on_wind_down(void *arg)
+{
+    struct agent *agent = arg;
+    tell_note(agent, 1, "the zygote did not end: it was killed");
+    kin_kill_all(agent);
+    agent_kin_ended(agent);
+}
+
+void
+watch_init(struct agent *agent)
+{
+    agent->tick = (struct dz_timer){ .fn = on_tick, .arg = agent };
+    agent->core_timer = (struct dz_timer){ .fn = on_core_time, .arg = agent };
+    agent->alive = (struct dz_timer){ .fn = on_alive, .arg = agent };
+    agent->progress = (struct dz_timer){ .fn = on_progress, .arg = agent };
+    agent->sched_log = (struct dz_timer){ .fn = on_sched_log, .arg = agent };
+    agent->wind_down = (struct dz_timer){ .fn = on_wind_down, .arg = agent };
+    dz_us now = dz_clock_us();
+    dz_loop_set(agent->loop, &agent->tick, now + IDLE_TICK_US);
+    dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
+    dz_loop_set(agent->loop, &agent->progress, now + PROGRESS_US);
+    dz_loop_set(agent->loop, &agent->sched_log, now + SCHED_LOG_US);
+}

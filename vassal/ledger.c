@@ -1,0 +1,322 @@
+/* ledger.c - the scheduler's facts and the node's lines, on their way into the store.
+ *
+ * One transaction takes the rows of a batch, their texts, and whatever lines have gathered: one
+ * sync for all of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "vassal/host.h"
+
+enum {
+    PATIENCE_US = 3000000,    /* a store that takes nothing for so long is given up */
+    LOGS_TEXT_MAX = 4 << 20,  /* bytes of lines that wait */
+    LOGS_KEPT_MAX = 16 << 20, /* above this they are dropped: the disk is full */
+};
+
+/* ------------------------------------------------------------------ lines */
+
+static void
+add_log(struct host_logs *logs, const struct store_log *log)
+{
+    if (logs->count == logs->cap) {
+        logs->cap = logs->cap ? 2 * logs->cap : 256;
+        logs->items = dz_realloc(logs->items, logs->cap, sizeof(*logs->items));
+    }
+    struct store_log *item = &logs->items[logs->count++];
+    *item = *log;
+    item->text = (struct dz_slice){ .len = log->text.len };
+    dz_buf_add(&logs->text, log->text.ptr, log->text.len);
+}
+
+void
+host_log(void *arg, const struct uplink_log *log)
+{
+    struct host *self = arg;
+    bool is_note = log->worker == UPLINK_NO_WORKER;
+    struct store_log item = {
+        .source = log->source,
+        .seq = log->seq,
+        .kind = is_note ? STORE_LOG_NOTE : STORE_LOG_OUTPUT,
+        .first_us = log->first_us + self->wall_offset_us,
+        .last_us = log->last_us + self->wall_offset_us,
+        .node = AGENT_NUMBER,
+        .worker = is_note ? STORE_NO_WORKER : log->worker,
+        .test = log->test == UPLINK_NO_TEST ? STORE_NO_TEST : log->test,
+        .attempt = log->attempt,
+        .text = log->text,
+    };
+    if (self->logs.text.len < LOGS_KEPT_MAX)
+        add_log(&self->logs, &item);
+    if (self->logs.text.len > LOGS_TEXT_MAX || self->logs.count >= STORE_BATCH_MAX)
+        host_flush(self);
+}
+
+/* Texts became offsets when they were added, because the buffer moves while it grows. */
+static void
+point_to_texts(struct host_logs *logs, uint32_t from, uint32_t count)
+{
+    const uint8_t *at = logs->text.data;
+    for (uint32_t i = 0; i < from; i++)
+        at += logs->items[i].text.len;
+    for (uint32_t i = from; i < from + count; i++) {
+        logs->items[i].text.ptr = at;
+        at += logs->items[i].text.len;
+    }
+}
+
+static void
+forget_logs(struct host_logs *logs)
+{
+    logs->count = 0;
+    dz_buf_clear(&logs->text);
+}
+
+void
+host_flush(void *arg)
+{
+    struct host *self = arg;
+    struct host_logs *logs = &self->logs;
+    if (logs->count == 0 || !self->job)
+        return;
+    for (uint32_t at = 0; at < logs->count;) {
+        uint32_t count = logs->count - at < STORE_BATCH_MAX ? logs->count - at : STORE_BATCH_MAX;
+        point_to_texts(logs, at, count);
+        struct store_batch batch = { .logs = logs->items + at, .log_count = count };
+        struct dz_err err;
+        if (store_job_append(self->job, &batch, &err) != DZ_OK) {
+            log_warn("store.refuses_lines", "count=%u why=%s", count, err.text);
+            break; /* results matter more: what does not fit is dropped */
+        }
+        at += count;
+    }
+    forget_logs(logs);
+}
+
+/* ------------------------------------------------------------------ memory */
+
+static void
+remember(void *arg, const struct store_result *row)
+{
+    struct host *self = arg;
+    if (row->word != DZ_WORD_COUNTED || row->test >= self->test_count)
+        return;
+    self->memory.counted[row->test] |= (uint8_t) (1U << row->attempt);
+    self->memory.rows++;
+    self->memory.digest += dz_ledger_mix(row->test, row->attempt, (uint32_t) row->result);
+}
+
+static void
+go_to_memory(struct host *self, const char *why)
+{
+    static const char text[] = "the store takes no results any more; this run is counted in memory "
+                               "and not kept: ";
+    DZ_AUTO(dz_buf_fini) struct dz_buf note = { 0 };
+    dz_buf_addf(&note, "%s%s", text, why);
+    self->memory.counted = dz_alloc0(self->test_count + 1, 1);
+    struct dz_err err;
+    if (store_job_each_row(self->job, remember, self, &err) != DZ_OK)
+        log_warn("store.unreadable", "why=%s", err.text);
+    agent_note(self->agent, 2, dz_buf_slice(&note));
+}
+
+static void
+count_in_memory(struct host *self, const struct coord_record *rows, size_t count,
+                struct coord_answer *answers)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct coord_record *row = &rows[i];
+        answers[i] = (struct coord_answer){ .word = DZ_WORD_STRIKE };
+        if (row->is_history)
+            continue;
+        uint8_t bit = (uint8_t) (1U << (row->what.attempt % STORE_ATTEMPTS));
+        answers[i].word = DZ_WORD_DUPLICATE;
+        if (row->what.test >= self->test_count || (self->memory.counted[row->what.test] & bit))
+            continue;
+        answers[i].word = DZ_WORD_COUNTED;
+        self->memory.counted[row->what.test] |= bit;
+        self->memory.rows++;
+        self->memory.digest += dz_ledger_mix(row->what.test, row->what.attempt, row->result);
+    }
+}
+
+/* ------------------------------------------------------------------ rows */
+
+static void
+fill_result(struct host *self, const struct coord_record *row, struct store_result *out)
+{
+    *out = (struct store_result){
+        .test = row->what.test,
+        .attempt = row->what.attempt,
+        .node = row->node,
+        .inc = row->inc,
+        .exec = row->exec,
+        .result = (enum dz_result) row->result,
+        .worker = row->slot,
+        .start_us = row->start_us + self->wall_offset_us,
+        .setup_us = row->setup_us,
+        .call_us = row->call_us,
+        .teardown_us = row->teardown_us,
+        .is_strike = row->is_history,
+    };
+    struct cargo_item *item = agent_item(self->agent, row->inc, row->exec);
+    if (!item)
+        return; /* of another node: its text comes from there */
+    out->text = cargo_text(item);
+    out->signal = item->signal;
+    out->cause = item->cause;
+}
+
+/* At most STORE_BATCH_MAX rows, with the lines that wait. */
+static enum dz_rc
+append(struct host *self, const struct coord_record *rows, uint32_t count,
+       struct coord_answer *answers, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) struct store_result *results = dz_alloc0(count + 1, sizeof(*results));
+    for (uint32_t i = 0; i < count; i++)
+        fill_result(self, &rows[i], &results[i]);
+    uint32_t log_count = self->logs.count <= STORE_BATCH_MAX ? self->logs.count : 0;
+    point_to_texts(&self->logs, 0, log_count);
+    struct store_batch batch = {
+        .results = results, .result_count = count, .logs = self->logs.items, .log_count = log_count
+    };
+    enum dz_rc rc = store_job_append(self->job, &batch, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (log_count > 0)
+        forget_logs(&self->logs);
+    for (uint32_t i = 0; i < count; i++)
+        answers[i] =
+            (struct coord_answer){ .word = results[i].word, .is_repeat = results[i].is_repeat };
+    return DZ_OK;
+}
+
+static enum dz_rc
+write_rows(struct host *self, const struct coord_record *rows, size_t count,
+           struct coord_answer *answers, struct dz_err *err)
+{
+    for (size_t at = 0; at < count; at += STORE_BATCH_MAX) {
+        size_t left = count - at;
+        uint32_t part = (uint32_t) (left < STORE_BATCH_MAX ? left : STORE_BATCH_MAX);
+        enum dz_rc rc = append(self, rows + at, part, answers + at, err);
+        if (rc != DZ_OK)
+            return rc; /* parts that are in are repeats the next time: same answers */
+    }
+    return DZ_OK;
+}
+
+static enum dz_rc
+count_rows(void *arg, const struct coord_record *rows, size_t count, struct coord_answer *answers,
+           struct dz_err *err)
+{
+    struct host *self = arg;
+    if (!self->memory.counted) {
+        enum dz_rc rc = write_rows(self, rows, count, answers, err);
+        dz_us now = dz_clock_us();
+        if (rc == DZ_OK)
+            self->failing_since = 0;
+        else if (self->failing_since == 0)
+            self->failing_since = now;
+        if (rc == DZ_OK || now - self->failing_since < PATIENCE_US)
+            return rc;
+        go_to_memory(self, err->text);
+    }
+    count_in_memory(self, rows, count, answers);
+    return DZ_OK;
+}
+
+static enum dz_rc
+seal(void *arg, const struct coord_account *account, uint64_t *count_out, uint64_t *digest_out,
+     struct dz_err *err)
+{
+    struct host *self = arg;
+    (void) account; /* the store is told when the exit code is known */
+    if (self->memory.counted) {
+        *count_out = self->memory.rows;
+        *digest_out = self->memory.digest;
+        return DZ_OK;
+    }
+    struct store_ledger ledger = { 0 };
+    enum dz_rc rc = store_job_ledger(self->job, &ledger, err);
+    *count_out = ledger.counted;
+    *digest_out = ledger.digest;
+    return rc;
+}
+
+/* ------------------------------------------------------------------ rows of earlier agents */
+
+struct gathering {
+    struct coord_row *rows; /* owned */
+    size_t count, cap;
+};
+
+static void
+gather(void *arg, const struct store_result *row)
+{
+    struct gathering *self = arg;
+    if (self->count == self->cap) {
+        self->cap = self->cap ? 2 * self->cap : 1024;
+        self->rows = dz_realloc(self->rows, self->cap, sizeof(*self->rows));
+    }
+    self->rows[self->count++] = (struct coord_row){
+        .what = { .test = row->test, .attempt = row->attempt },
+        .result = (uint32_t) row->result,
+        .node = row->node,
+        .inc = row->inc,
+        .exec = row->exec,
+        .is_counted = row->word == DZ_WORD_COUNTED,
+    };
+}
+
+enum dz_rc
+host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
+{
+    struct gathering gathering = { 0 };
+    enum dz_rc rc = DZ_OK;
+    if (self->is_taken_up)
+        rc = store_job_each_row(self->job, gather, &gathering, err);
+    *rows_out = gathering.rows;
+    *count_out = gathering.count;
+    return rc;
+}
+
+/* ------------------------------------------------------------------ the scheduler's host */
+
+static void
+persist(void *arg, uint64_t n)
+{
+    struct host *self = arg;
+    agent_persist_epoch(self->agent, n);
+}
+
+static void
+note(void *arg, unsigned severity, struct dz_slice text)
+{
+    struct host *self = arg;
+    agent_note(self->agent, severity, text);
+}
+
+static void
+line(void *arg, struct dz_slice text)
+{
+    struct host *self = arg;
+    dz_us now = dz_clock_us();
+    struct uplink_log log = { .first_us = now,
+                              .last_us = now,
+                              .worker = UPLINK_NO_WORKER,
+                              .test = UPLINK_NO_TEST,
+                              .text = text };
+    host_log(self, &log);
+}
+
+struct coordinator_host
+host_for_coordinator(struct host *self)
+{
+    return (struct coordinator_host){ .arg = self,
+                                      .persist = persist,
+                                      .count = count_rows,
+                                      .seal = seal,
+                                      .note = note,
+                                      .line = line };
+}

@@ -198,4 +198,7 @@ void coord_progress(const struct coord *self, struct coord_progress *out);
 /* "SCHEDULING": for logs. */
 const char *coord_state_text(const struct coord *self);
 
+/* Asserts what must always hold (README.md); for tests, since it looks at everything. */
+void coord_check(const struct coord *self);
+
 #endif

@@ -183,9 +183,6 @@ void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_
 void coord_wake(struct coord *self, dz_us at); /* a tick at that time, or earlier */
 bool coord_turn(struct coord *self, enum turn turn, dz_us now); /* false: refused */
 
-/* Asserts what must always hold; for tests. */
-void coord_check(const struct coord *self);
-
 /* ------------------------------------------------------------------ phase.c */
 
 void phase_settle(struct coord *self, dz_us now); /* follow every edge that is due */
@@ -193,7 +190,7 @@ void coord_account_fill(const struct coord *self, struct coord_account *out);
 
 /* ------------------------------------------------------------------ nodes.c */
 
-struct node *node_find(struct coord *self, uint64_t id);
+struct node *node_find(const struct coord *self, uint64_t id);
 void nodes_fini(struct coord *self);
 void node_turn(struct coord *self, struct node *node, enum node_turn turn);
 void node_hear(struct coord *self, struct dz_slice frame, dz_us now);

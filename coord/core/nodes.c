@@ -39,7 +39,7 @@ index_grow(struct coord *self)
 }
 
 struct node *
-node_find(struct coord *self, uint64_t id)
+node_find(const struct coord *self, uint64_t id)
 {
     if (!self->node_index)
         return NULL;

@@ -183,7 +183,10 @@ is_ready(const struct coord *self, dz_us now)
     for (size_t i = 0; i < self->node_count; i++)
         if (self->nodes[i]->state == NODE_MEMBER && self->nodes[i]->results_due > 0)
             return false;
-    return self->in_state[NODE_MEMBER] >= self->cfg.nodes_expected;
+    /* This node's own vassal is on its way: an empty or tiny job shall not end without it. */
+    const struct node *own = node_find(self, self->cfg.node);
+    return own && own->state == NODE_MEMBER &&
+           self->in_state[NODE_MEMBER] >= self->cfg.nodes_expected;
 }
 
 static bool

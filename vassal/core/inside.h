@@ -89,7 +89,8 @@ struct vassal {
 
     struct dz_flow flow; /* with the scheduler; its epoch is the one obeyed */
     uint64_t scheduler;  /* its node id, 0: none was heard yet */
-    dz_us heard_at, spoke_at, hello_at;
+    dz_us heard_at, spoke_at;
+    dz_us hello_at, hello_us; /* when the next HELLO is due; the last pause */
     dz_us hb_us, dead_us;
     bool is_state_due, is_stop_due, is_drained_due, is_bye_due;
     uint64_t heartbeats;
@@ -135,9 +136,6 @@ void vassal_note(struct vassal *self, unsigned severity, const char *fmt, ...) D
 void vassal_wake(struct vassal *self, dz_us at);
 bool member_turn(struct vassal *self, enum member_turn turn); /* false: refused */
 void vassal_finish(struct vassal *self, bool is_sealed);      /* emits DONE */
-
-/* Asserts what must always hold; for tests. */
-void vassal_check(const struct vassal *self);
 
 /* ------------------------------------------------------------------ session.c */
 

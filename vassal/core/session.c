@@ -7,7 +7,8 @@
 #include "vassal/core/inside.h"
 
 enum {
-    HELLO_US = 100 * 1000, /* between two HELLOs while nobody answers */
+    HELLO_FIRST_US = 2 * 1000, /* between two HELLOs while nobody answers; doubled each time */
+    HELLO_MOST_US = 200 * 1000,
     STATE_HELD_MAX = 4096, /* of one part of STATE */
 };
 
@@ -65,8 +66,11 @@ session_hello(struct vassal *self, dz_us now)
                                              .digest = self->manifest_digest,
                                              .seen_n = self->seen_n } };
     say_to_anybody(self, &msg);
-    self->hello_at = now;
-    vassal_wake(self, now + HELLO_US);
+    self->hello_us = self->hello_us ? self->hello_us * 2 : HELLO_FIRST_US;
+    if (self->hello_us > HELLO_MOST_US)
+        self->hello_us = HELLO_MOST_US;
+    self->hello_at = now + self->hello_us;
+    vassal_wake(self, self->hello_at);
 }
 
 /* ------------------------------------------------------------------ a session begins */
@@ -107,6 +111,7 @@ on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epo
     self->flow.session = from->session;
     dz_flow_open(&self->flow);
     self->heard_at = now;
+    self->hello_us = 0;
     self->hb_us = lead->hb_ms > 0 && lead->hb_ms < 60000 ? (dz_us) lead->hb_ms * 1000 : self->hb_us;
     self->dead_us =
         lead->dead_ms > 0 && lead->dead_ms < 600000 ? (dz_us) lead->dead_ms * 1000 : self->dead_us;
@@ -218,7 +223,7 @@ on_stranger(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
     if (from->to_inc != self->cfg.inc)
         return;
     if (msg->id == DZ_MSG_mesh_nack && self->state >= MEMBER_JOINING &&
-        self->state < MEMBER_EXITED && now - self->hello_at >= HELLO_US) {
+        self->state < MEMBER_EXITED && now >= self->hello_at) {
         session_hello(self, now);
     } else if (msg->id == DZ_MSG_mesh_err && member_turn(self, MEMBER_TURN_REFUSED)) {
         struct dz_slice text = msg->as.mesh_err.text;
@@ -289,7 +294,7 @@ session_tick(struct vassal *self, dz_us now)
     bool is_alone = self->scheduler == 0 || now - self->heard_at >= self->dead_us;
     if (self->state == MEMBER_EXITED || !is_alone)
         return;
-    if (now - self->hello_at >= HELLO_US)
+    if (now >= self->hello_at)
         session_hello(self, now);
-    vassal_wake(self, self->hello_at + HELLO_US);
+    vassal_wake(self, self->hello_at);
 }

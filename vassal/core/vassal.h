@@ -204,4 +204,7 @@ enum vassal_slot_state {
 enum vassal_slot_state vassal_slot_state(const struct vassal *self, unsigned slot);
 const char *vassal_state_text(const struct vassal *self); /* "SERVING" */
 
+/* Asserts what must always hold (README.md); for tests, since it looks at everything. */
+void vassal_check(const struct vassal *self);
+
 #endif

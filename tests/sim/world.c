@@ -1,0 +1,282 @@
+#include "tests/sim/world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ randomness */
+
+uint64_t
+rng_next(struct rng *self)
+{
+    uint64_t x = self->state += 0x9e3779b97f4a7c15;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+}
+
+uint64_t
+rng_below(struct rng *self, uint64_t bound)
+{
+    return bound ? rng_next(self) % bound : 0;
+}
+
+bool
+rng_chance(struct rng *self, unsigned per_mille)
+{
+    return rng_below(self, 1000) < per_mille;
+}
+
+/* ------------------------------------------------------------------ options */
+
+/* Swarm testing: each kind of fault is present or absent as a whole, so that rare combinations are
+ * not drowned by the common ones. */
+static unsigned
+maybe(struct rng *rng, unsigned per_mille, unsigned most)
+{
+    return rng_chance(rng, per_mille) ? 1 + (unsigned) rng_below(rng, most) : 0;
+}
+
+static void
+draw_faults(struct options *self, struct rng *rng)
+{
+    self->killers = maybe(rng, 300, 100);
+    self->hangs = maybe(rng, 150, 40);
+    self->absent = maybe(rng, 100, 200);
+    self->loss = maybe(rng, 400, 250);
+    self->twice = maybe(rng, 300, 200);
+    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000 }[rng_below(rng, 5)];
+    self->worker_kills = maybe(rng, 400, 4);
+    self->zygote_kills = maybe(rng, 200, 2);
+    self->agent_kills = maybe(rng, 400, 4);
+    self->node_losses = maybe(rng, 200, 3);
+    self->freezes = maybe(rng, 250, 4);
+    self->leaves = maybe(rng, 100, 1);
+    self->stops = maybe(rng, 100, 2);
+    self->faults_us = (dz_us) (200 + rng_below(rng, 2500)) * 1000;
+}
+
+void
+options_draw(struct options *self, struct rng *rng)
+{
+    static const unsigned sizes[] = { 0, 1, 2, 10, 40, 60, 120, 300 };
+    *self = (struct options){
+        .nodes = rng_chance(rng, 500) ? 1 : 1 + (unsigned) rng_below(rng, 4),
+        .slots = 1 + (unsigned) rng_below(rng, 4),
+        .tests = rng_chance(rng, 100) ? sizes[rng_below(rng, DZ_LEN(sizes))]
+                                      : 4 + (unsigned) rng_below(rng, 60),
+        .strikes = 1 + (unsigned) rng_below(rng, 3),
+        .placement =
+            rng_chance(rng, 600) ? COORD_PLACE_LOAD : (enum coord_placement) rng_below(rng, 4),
+        .keep_order = rng_chance(rng, 150),
+        .has_history = rng_chance(rng, 500),
+        .mean_us = (dz_us[]){ 100, 1000, 10000, 60000 }[rng_below(rng, 4)],
+        .slow = rng_chance(rng, 200) ? 30 : 0,
+        .delay_us = 300,
+        .is_fault_free = rng_chance(rng, 150),
+    };
+    self->modules = 1 + (unsigned) rng_below(rng, 1 + self->tests / 4);
+    if (!self->is_fault_free)
+        draw_faults(self, rng);
+}
+
+/* ------------------------------------------------------------------ the heap */
+
+static bool
+is_before(const struct happening *a, const struct happening *b)
+{
+    return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
+
+struct happening *
+world_at(struct world *self, dz_us at, enum what what)
+{
+    if (self->heap_len == self->heap_cap) {
+        self->heap_cap = self->heap_cap ? self->heap_cap * 2 : 256;
+        self->heap = dz_realloc(self->heap, self->heap_cap, sizeof(*self->heap));
+    }
+    struct happening it = { .at = at, .seq = ++self->seq, .what = what };
+    size_t place = self->heap_len++;
+    while (place > 0 && is_before(&it, &self->heap[(place - 1) / 2])) {
+        self->heap[place] = self->heap[(place - 1) / 2];
+        place = (place - 1) / 2;
+    }
+    self->heap[place] = it;
+    return &self->heap[place];
+}
+
+bool
+world_next(struct world *self, struct happening *out)
+{
+    if (self->heap_len == 0)
+        return false;
+    *out = self->heap[0];
+    struct happening last = self->heap[--self->heap_len];
+    size_t place = 0;
+    for (;;) {
+        size_t child = place * 2 + 1;
+        if (child + 1 < self->heap_len && is_before(&self->heap[child + 1], &self->heap[child]))
+            child++;
+        if (child >= self->heap_len || !is_before(&self->heap[child], &last))
+            break;
+        self->heap[place] = self->heap[child];
+        place = child;
+    }
+    self->heap[place] = last;
+    return true;
+}
+
+/* ------------------------------------------------------------------ words */
+
+void
+world_trace(struct world *self, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    uint64_t hash = self->trace ^ (uint64_t) self->now;
+    for (int i = 0; i < len && i < (int) sizeof(text) - 1; i++)
+        hash = (hash ^ (uint8_t) text[i]) * 0x100000001b3;
+    self->trace = hash;
+    if (self->is_loud)
+        printf("%10.3f  %s\n", (double) self->now / 1000, text);
+}
+
+void
+world_break(struct world *self, const char *fmt, ...)
+{
+    if (self->violation)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    (void) vsnprintf(self->violation_text, sizeof(self->violation_text), fmt, args);
+    va_end(args);
+    self->violation = self->violation_text;
+    world_trace(self, "VIOLATION %s", self->violation_text);
+}
+
+/* ------------------------------------------------------------------ tests */
+
+static void
+make_tests(struct world *self)
+{
+    uint32_t count = self->opt.tests;
+    self->tests = dz_alloc0(count + 1, sizeof(*self->tests));
+    self->duration = dz_alloc0(count + 1, sizeof(*self->duration));
+    self->kind = dz_alloc0(count + 1, 1);
+    self->ledger.counted = dz_alloc0(count + 1, sizeof(*self->ledger.counted));
+    uint32_t per_module = (count + self->opt.modules - 1) / self->opt.modules;
+    for (uint32_t t = 0; t < count; t++) {
+        char id[64];
+        uint32_t module = t / per_module;
+        (void) snprintf(id, sizeof(id), "m%04u.py::C%u::t%06u", module, t % per_module / 8, t);
+        self->tests[t].id = dz_str(dz_strdup(id));
+        self->tests[t].order = t;
+        if (rng_chance(&self->rng, 20))
+            self->tests[t].group = dz_str("together");
+        bool is_slow = rng_chance(&self->rng, self->opt.slow);
+        self->duration[t] = 1 + (dz_us) rng_below(&self->rng, (uint64_t) self->opt.mean_us * 2);
+        self->duration[t] *= is_slow ? 100 : 1;
+        if (self->opt.has_history && !rng_chance(&self->rng, 100))
+            self->tests[t].est_us = (uint32_t) (self->duration[t] / 2 + 1);
+        if (rng_chance(&self->rng, self->opt.killers))
+            self->kind[t] = TEST_KILLER;
+        else if (rng_chance(&self->rng, self->opt.hangs))
+            self->kind[t] = TEST_HANG;
+        self->ledger.counted[t] = -1;
+    }
+}
+
+/* ------------------------------------------------------------------ a history */
+
+static void
+dispatch(struct world *self, struct happening *it)
+{
+    switch (it->what) {
+    case TO_COORD:
+    case COORD_TICK:
+    case PERSISTED:
+    case LEDGER_WROTE:
+    case SEALED: coord_on(self, it); break;
+    case TO_VASSAL:
+    case VASSAL_TICK:
+    case RINGS:
+    case FLUSHED:
+    case WORKER_ASKS:
+    case WORKER_DIED:
+    case FORKED:
+    case AGENT_STARTS: agent_on(self, it); break;
+    case WORKER_RUNS:
+    case CALL_ENDS: worker_on(self, it); break;
+    case FAULT:
+    case HEAL: fault_on(self, it); break;
+    }
+}
+
+static void
+world_fini(struct world *self)
+{
+    struct happening it;
+    while (world_next(self, &it))
+        free(it.frame);
+    coord_destroy(&self->coord);
+    for (uint32_t n = 0; n < NODES_MAX; n++) {
+        vassal_destroy(&self->nodes[n].vassal);
+        free(self->nodes[n].spool);
+        for (uint32_t s = 0; s < SLOTS_MAX; s++)
+            free(self->nodes[n].workers[s].ring);
+    }
+    for (uint32_t t = 0; t < self->opt.tests; t++)
+        free((void *) (uintptr_t) self->tests[t].id.ptr);
+    free(self->heap);
+    free(self->tests);
+    free(self->duration);
+    free(self->kind);
+    free(self->execs);
+    free(self->ledger.rows);
+    free(self->ledger.counted);
+}
+
+void
+history_run(uint64_t seed, bool is_loud, struct outcome *out)
+{
+    struct world *self = dz_alloc0(1, sizeof(*self));
+    self->rng.state = seed * 0x2545f4914f6cdd1d + 1;
+    self->is_loud = is_loud;
+    options_draw(&self->opt, &self->rng);
+    make_tests(self);
+    world_trace(self, "seed %" PRIu64 ": %u nodes, %u slots, %u tests, loss %u, delay %" PRId64,
+                seed, self->opt.nodes, self->opt.slots, self->opt.tests, self->opt.loss,
+                self->opt.delay_us);
+    self->now = 1000;
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        self->nodes[n].id = n + 1;
+        world_at(self, self->now + (dz_us) rng_below(&self->rng, n ? 300000 : 1000), AGENT_STARTS)
+            ->node = n;
+    }
+    faults_plan(self);
+    struct happening it;
+    while (!self->is_done && !self->violation && world_next(self, &it)) {
+        self->now = it.at;
+        dispatch(self, &it);
+        free(it.frame);
+        if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US)
+            world_break(self, "the job did not end after healing (%s)",
+                        self->coord ? coord_state_text(self->coord) : "no coordinator");
+    }
+    if (!self->violation)
+        oracle_end(self);
+    *out = (struct outcome){ .trace = self->trace,
+                             .tests = self->opt.tests,
+                             .execs = self->exec_count,
+                             .messages = self->messages,
+                             .steps = self->steps,
+                             .is_ok = !self->violation };
+    memcpy(out->violation, self->violation_text, sizeof(out->violation));
+    world_fini(self);
+    free(self);
+}

@@ -133,7 +133,7 @@ take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err
     if (project_find(rootdir, true, &project, &why) != DZ_OK) {
         say(self, why.text);
         project = (struct project){ 0 };
-    } else if (project.warning) {
+    } else if (project.warning && start->job.len == 0) {
         say(self, project.warning);
     }
     enum dz_rc rc = DZ_OK;

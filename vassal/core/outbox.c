@@ -201,6 +201,8 @@ backs_tell(struct vassal *self, dz_us now)
         tell_back(self, &self->backs[done], now);
         free(self->backs[done++].grants);
     }
+    if (done == 0)
+        return; /* and perhaps there is no array yet */
     memmove(self->backs, self->backs + done, (self->back_count - done) * sizeof(*self->backs));
     self->back_count -= done;
 }

@@ -132,12 +132,15 @@ derive_commit(struct project *self, struct dz_vcs *vcs, bool with_dirty)
         self->is_dirty = false; /* a hint for people, not worth a failure */
 }
 
+enum asked { ASKED_CONFIG = 1, ASKED_DIRTY = 2 };
+
 static enum dz_rc
-find(struct project *self, struct dz_vcs *vcs, bool with_dirty, struct dz_err *err)
+find(struct project *self, struct dz_vcs *vcs, unsigned asked, struct dz_err *err)
 {
     char top[PATH_MAX];
     const char *worktree = vcs ? dz_vcs_worktree(vcs) : NULL;
-    find_config(self, worktree && realpath(worktree, top) ? top : NULL);
+    if (asked & ASKED_CONFIG)
+        find_config(self, worktree && realpath(worktree, top) ? top : NULL);
     enum dz_rc rc = read_config(self, err);
     if (rc != DZ_OK)
         return rc;
@@ -145,13 +148,13 @@ find(struct project *self, struct dz_vcs *vcs, bool with_dirty, struct dz_err *e
         derive_uri(self, vcs);
     if (!self->timezone)
         self->timezone = zone_local_name();
-    derive_commit(self, vcs, with_dirty);
+    derive_commit(self, vcs, asked & ASKED_DIRTY);
     self->profile = dz_strdup(env("DAGZ_PROFILE"));
     return DZ_OK;
 }
 
-enum dz_rc
-project_find(const char *dir, bool with_dirty, struct project *out, struct dz_err *err)
+static enum dz_rc
+look(const char *dir, unsigned asked, struct project *out, struct dz_err *err)
 {
     char full[PATH_MAX];
     struct dz_err why = { "" };
@@ -164,12 +167,24 @@ project_find(const char *dir, bool with_dirty, struct project *out, struct dz_er
     if (rc != DZ_OK && rc != DZ_ABSENT)
         self.warning = text("%s; going on without git", why.text);
     self.has_git = vcs != NULL;
-    rc = find(&self, vcs, with_dirty, err);
+    rc = find(&self, vcs, asked, err);
     if (rc == DZ_OK)
         *out = self;
     else
         project_fini(&self);
     return rc;
+}
+
+enum dz_rc
+project_find(const char *dir, bool with_dirty, struct project *out, struct dz_err *err)
+{
+    return look(dir, ASKED_CONFIG | (with_dirty ? ASKED_DIRTY : 0), out, err);
+}
+
+enum dz_rc
+project_derive(const char *dir, struct project *out, struct dz_err *err)
+{
+    return look(dir, 0, out, err);
 }
 
 void

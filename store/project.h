@@ -29,6 +29,8 @@ struct project {
 /* CORRUPT: the config file is refused; err has file, line and column. */
 DZ_MUST_USE enum dz_rc project_find(const char *dir, bool with_dirty, struct project *out,
                                     struct dz_err *err);
+/* The same for `dir` itself, as if there were no config file: what 'zb init' writes. */
+DZ_MUST_USE enum dz_rc project_derive(const char *dir, struct project *out, struct dz_err *err);
 void project_fini(struct project *self);
 
 #endif

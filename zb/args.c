@@ -1,0 +1,130 @@
+/* args.c - argp, with errors and help in our own words. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/conf/conf.h"
+#include "zb/zb.h"
+
+enum { NAMES_MAX = 64 };
+
+const struct argp_option zb_common_options[] = {
+    { "json", 'J', NULL, 0, "write JSON instead of text", 0 },
+    { "color", 'c', "WHEN", 0, "auto, always or never (NO_COLOR and FORCE_COLOR are honoured)", 0 },
+    { "directory", 'C', "DIR", 0, "the project is that of DIR, not of the current folder", 0 },
+    { "help", 'h', NULL, 0, "this text", 0 },
+    { 0 },
+};
+
+static error_t
+parse_common(int key, char *arg, struct argp_state *state)
+{
+    struct zb *zb = state->input;
+    switch (key) {
+    case 'J': zb->is_json = true; return 0;
+    case 'h': zb->is_help = true; return 0;
+    case 'C': zb->dir = arg; return 0;
+    case 'c':
+        if (strcmp(arg, "auto") != 0 && strcmp(arg, "always") != 0 && strcmp(arg, "never") != 0) {
+            (void) fprintf(stderr, "%s: --color is auto, always or never, not '%s'\n", state->name,
+                           arg);
+            return EINVAL;
+        }
+        zb->color = arg;
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+error_t
+zb_parse_nothing(int key, char *arg, struct argp_state *state)
+{
+    (void) state;
+    if (key != ARGP_KEY_ARG)
+        return ARGP_ERR_UNKNOWN;
+    (void) fprintf(stderr, "%s: takes no '%s'\n", state->name, arg);
+    return EINVAL;
+}
+
+/* ---- what was mistyped ---- */
+
+static size_t
+add_names(const struct argp_option *options, const char **names, size_t count)
+{
+    for (; options && options->name && count < NAMES_MAX; options++)
+        names[count++] = options->name;
+    return count;
+}
+
+/* An option that no table has: name the nearest one. */
+static void
+suggest(const struct zb *self, int argc, char **argv)
+{
+    const char *names[NAMES_MAX];
+    size_t count = add_names(self->command->options, names, 0);
+    count = add_names(zb_common_options, names, count);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        char word[ZB_WORD];
+        if (strncmp(argv[i], "--", 2) != 0)
+            continue;
+        (void) snprintf(word, sizeof(word), "%.*s", (int) strcspn(argv[i] + 2, "="), argv[i] + 2);
+        bool is_known = false;
+        for (size_t k = 0; k < count; k++)
+            is_known |= strncmp(names[k], word, strlen(word)) == 0;
+        const char *near = is_known ? NULL : dz_nearest(word, names, count);
+        if (near)
+            (void) fprintf(stderr, "%s: did you mean --%s?\n", argv[0], near);
+    }
+    (void) fprintf(stderr, "%s: see 'zb help %s'\n", argv[0], self->command->name);
+}
+
+struct inputs {
+    struct zb *zb;
+    argp_parser_t own;
+    void *own_input;
+};
+
+static error_t
+parse_any(int key, char *arg, struct argp_state *state)
+{
+    struct inputs *inputs = state->input;
+    state->input = inputs->zb;
+    error_t code = parse_common(key, arg, state);
+    if (code == ARGP_ERR_UNKNOWN) {
+        state->input = inputs->own_input;
+        code = inputs->own(key, arg, state);
+    }
+    state->input = inputs;
+    return code;
+}
+
+int
+zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *input,
+         bool *is_over_out)
+{
+    char name[ZB_WORD];
+    struct argp_option options[NAMES_MAX] = { { 0 } };
+    size_t count = 0;
+    for (const struct argp_option *o = self->command->options; o && o->name; o++)
+        options[count++] = *o;
+    for (const struct argp_option *o = zb_common_options; o->name; o++)
+        options[count++] = *o;
+    dz_assert(count < NAMES_MAX);
+
+    struct inputs inputs = { self, parse, input };
+    struct argp argp = { .options = options, .parser = parse_any };
+    (void) snprintf(name, sizeof(name), "zb %s", self->command->name);
+    argv[0] = name;
+    *is_over_out = true;
+    error_t code = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &inputs);
+    if (code != 0) {
+        suggest(self, argc, argv);
+        return ZB_USAGE;
+    }
+    zb_out_init(self);
+    if (self->is_help)
+        zb_help_of(self, self->command);
+    *is_over_out = self->is_help;
+    return ZB_DONE;
+}

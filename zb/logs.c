@@ -1,0 +1,278 @@
+/* logs.c - log records as lines with a time and a worker in front.
+ *
+ * Records are pieces of a byte stream, so a line may come in several: each worker has the line it
+ * is in the middle of.  Of what a program sends to a terminal only colours are kept; moving the
+ * cursor would tear the lines of others. */
+#include "zb/logs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_MAX_LEN = 64 << 10, LANES_MAX = 4096 };
+
+void
+log_printer_init(struct log_printer *self, struct zb *zb, struct store_view *view,
+                 struct zone *zone, size_t tail)
+{
+    *self = (struct log_printer){ .zb = zb, .view = view, .zone = zone, .tail = tail };
+    self->lanes = dz_alloc0(LANES_MAX, sizeof(*self->lanes));
+    if (tail > 0) {
+        self->ring = dz_alloc0(tail, sizeof(*self->ring));
+        self->ring_lens = dz_alloc0(tail, sizeof(*self->ring_lens));
+    }
+}
+
+void
+log_printer_fini(struct log_printer *self)
+{
+    for (size_t i = 0; i < self->lane_count; i++)
+        dz_buf_fini(&self->lanes[i].line);
+    for (size_t i = 0; i < self->tail; i++)
+        free(self->ring[i]);
+    free(self->lanes);
+    free(self->ring);
+    free(self->ring_lens);
+    dz_buf_fini(&self->text);
+    *self = (struct log_printer){ 0 };
+}
+
+/* A finished piece of output: to the terminal, or into the ring. */
+static void
+emit(struct log_printer *self)
+{
+    struct dz_slice text = dz_buf_slice(&self->text);
+    if (self->tail == 0) {
+        zb_put(self->zb, text);
+    } else {
+        size_t at = self->ring_at++ % self->tail;
+        free(self->ring[at]);
+        self->ring[at] = dz_slice_dup(text);
+        self->ring_lens[at] = text.len;
+    }
+    dz_buf_clear(&self->text);
+}
+
+void
+log_printer_release(struct log_printer *self)
+{
+    size_t first = self->ring_at > self->tail ? self->ring_at - self->tail : 0;
+    for (size_t i = first; i < self->ring_at; i++) {
+        size_t at = i % self->tail;
+        zb_put(self->zb, (struct dz_slice){ (uint8_t *) self->ring[at], self->ring_lens[at] });
+        free(self->ring[at]);
+        self->ring[at] = NULL;
+    }
+    free(self->ring);
+    free(self->ring_lens);
+    self->ring = NULL;
+    self->ring_lens = NULL;
+    self->tail = 0;
+    self->ring_at = 0;
+}
+
+/* ---- one line ---- */
+
+static void
+add_tint(struct log_printer *self, const char *code)
+{
+    if (self->zb->has_color)
+        dz_buf_addf(&self->text, "\x1b[%sm", code);
+}
+
+static void
+add_prefix(struct log_printer *self, const struct log_lane *lane)
+{
+    char clock[ZB_WORD], worker[ZB_WORD];
+    (void) zb_clock(clock, self->zone, lane->time_us);
+    (void) zb_worker(worker, store_view_nodes(self->view), store_view_node(self->view, lane->node),
+                     lane->worker);
+    add_tint(self, "2");
+    dz_buf_addf(&self->text, "%s ", clock);
+    add_tint(self, "0");
+    add_tint(self, lane->worker == STORE_NO_WORKER ? "35" : "36");
+    dz_buf_addf(&self->text, "%-5s ", worker);
+    add_tint(self, "0");
+}
+
+/* Length of an escape sequence; *is_color_out: it sets colours and nothing else. */
+static size_t
+escape_len(struct dz_slice s, bool *is_color_out)
+{
+    size_t i = 2;
+    *is_color_out = false;
+    if (s.len < 2)
+        return s.len;
+    if (s.ptr[1] == '[') { /* parameters, then one byte that says what */
+        while (i < s.len && s.ptr[i] >= 0x20 && s.ptr[i] < 0x40)
+            i++;
+        *is_color_out = i < s.len && s.ptr[i] == 'm';
+        return i < s.len ? i + 1 : i;
+    }
+    if (s.ptr[1] == ']') { /* a string, up to BEL or ESC \ */
+        while (i < s.len && s.ptr[i] != 0x07 && s.ptr[i] != 0x1b)
+            i++;
+        return i < s.len && s.ptr[i] == 0x1b && i + 1 < s.len ? i + 2 : i < s.len ? i + 1 : i;
+    }
+    return 2;
+}
+
+/* What a carriage return left visible: the text behind the last one. */
+static struct dz_slice
+after_return(struct dz_slice line)
+{
+    while (line.len > 0 && line.ptr[line.len - 1] == '\r')
+        line.len--;
+    const uint8_t *last = line.len ? memrchr(line.ptr, '\r', line.len) : NULL;
+    if (!last)
+        return line;
+    size_t skip = (size_t) (last + 1 - line.ptr);
+    return (struct dz_slice){ line.ptr + skip, line.len - skip };
+}
+
+static void
+add_clean(struct log_printer *self, struct dz_slice line)
+{
+    bool was_tinted = false;
+    line = after_return(line);
+    while (line.len > 0) {
+        size_t len = 0;
+        while (len < line.len && (line.ptr[len] >= ' ' || line.ptr[len] == '\t') &&
+               line.ptr[len] != 0x7f)
+            len++;
+        dz_buf_add(&self->text, line.ptr, len);
+        if (len < line.len) {
+            bool is_color = false;
+            struct dz_slice rest = { line.ptr + len, line.len - len };
+            size_t skip = rest.ptr[0] == 0x1b ? escape_len(rest, &is_color) : 1;
+            if (is_color && self->zb->has_color) {
+                dz_buf_add(&self->text, rest.ptr, skip);
+                was_tinted = true;
+            }
+            len += skip;
+        }
+        line = (struct dz_slice){ line.ptr + len, line.len - len };
+    }
+    if (was_tinted)
+        add_tint(self, "0");
+    dz_buf_add(&self->text, "\n", 1);
+}
+
+static void
+end_line(struct log_printer *self, struct log_lane *lane)
+{
+    add_prefix(self, lane);
+    add_clean(self, dz_buf_slice(&lane->line));
+    emit(self);
+    dz_buf_clear(&lane->line);
+}
+
+static void
+say_test(struct log_printer *self, struct log_lane *lane)
+{
+    struct store_test test;
+    if (lane->test >= store_view_count(self->view))
+        return;
+    store_view_test(self->view, lane->test, &test);
+    add_prefix(self, lane);
+    add_tint(self, "1");
+    dz_buf_addf(&self->text, "> ");
+    for (size_t i = 0; i < test.id.len; i++) {
+        char c = (char) test.id.ptr[i];
+        dz_buf_add(&self->text, (unsigned char) c < ' ' || c == 0x7f ? "?" : &c, 1);
+    }
+    add_tint(self, "0");
+    dz_buf_add(&self->text, "\n", 1);
+    emit(self);
+}
+
+/* ---- records ---- */
+
+static struct log_lane *
+lane_of(struct log_printer *self, const struct store_log *log)
+{
+    for (size_t i = 0; i < self->lane_count; i++)
+        if (self->lanes[i].node == log->node && self->lanes[i].worker == log->worker)
+            return &self->lanes[i];
+    if (self->lane_count == LANES_MAX)
+        return &self->lanes[0];
+    struct log_lane *lane = &self->lanes[self->lane_count++];
+    *lane = (struct log_lane){ .node = log->node, .worker = log->worker, .test = STORE_NO_TEST };
+    return lane;
+}
+
+static void
+print_lines(struct log_printer *self, struct log_lane *lane, const struct store_log *log)
+{
+    struct dz_slice rest = log->text;
+    while (rest.len > 0) {
+        const uint8_t *end = memchr(rest.ptr, '\n', rest.len);
+        size_t len = end ? (size_t) (end - rest.ptr) : rest.len;
+        if (lane->line.len == 0)
+            lane->time_us = log->first_us;
+        dz_buf_add(&lane->line, rest.ptr, len);
+        if (end || lane->line.len > LINE_MAX_LEN)
+            end_line(self, lane);
+        len += end != NULL;
+        rest = (struct dz_slice){ rest.ptr + len, rest.len - len };
+    }
+    if (log->kind == STORE_LOG_NOTE && lane->line.len > 0)
+        end_line(self, lane); /* notes are whole lines */
+}
+
+static void
+print_json(struct log_printer *self, const struct store_log *log)
+{
+    struct zb *zb = self->zb;
+    char worker[ZB_WORD];
+    zb_json_open(zb, '{');
+    zb_json_text(zb, "schema", zb->command->schema);
+    zb_json_time(zb, "time", log->first_us);
+    zb_json_time(zb, "end", log->last_us);
+    zb_json_text(zb, "kind", log->kind == STORE_LOG_NOTE ? "note" : "output");
+    zb_json_text(zb, "worker",
+                 zb_worker(worker, store_view_nodes(self->view),
+                           store_view_node(self->view, log->node), log->worker));
+    if (log->thread > 0)
+        zb_json_int(zb, "thread", log->thread);
+    if (log->test < store_view_count(self->view)) {
+        struct store_test test;
+        store_view_test(self->view, log->test, &test);
+        zb_json_slice(zb, "test", test.id);
+        zb_json_int(zb, "attempt", log->attempt);
+    }
+    zb_json_slice(zb, "text", log->text);
+    zb_json_close(zb, '}');
+    zb_json_end(zb);
+}
+
+void
+log_print(struct log_printer *self, const struct store_log *log)
+{
+    if (self->zb->is_json) {
+        print_json(self, log);
+        return;
+    }
+    if (self->is_raw) {
+        dz_buf_add(&self->text, log->text.ptr, log->text.len);
+        emit(self);
+        return;
+    }
+    struct log_lane *lane = lane_of(self, log);
+    if (lane->test != log->test) {
+        if (lane->line.len > 0)
+            end_line(self, lane);
+        lane->test = log->test;
+        lane->time_us = log->first_us;
+        say_test(self, lane);
+    }
+    print_lines(self, lane, log);
+}
+
+void
+log_printer_finish(struct log_printer *self)
+{
+    for (size_t i = 0; i < self->lane_count; i++)
+        if (self->lanes[i].line.len > 0)
+            end_line(self, &self->lanes[i]);
+}

@@ -1,0 +1,139 @@
+/* main.c - the table of commands, which is also the help. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/conf/conf.h"
+#include "zb/zb.h"
+
+/* clang-format off */
+static const struct zb_command COMMANDS[] = {
+    { "init", NULL, "name this project in .dagz/config.yaml",
+      "Write .dagz/config.yaml with the project's name and time zone, and say how they were found.\n"
+      "An existing file is left alone unless --force is given.",
+      "  zb init                          derive everything\n"
+      "  zb init --timezone=Europe/Berlin\n",
+      "zb.init/1", false, cmd_init_options, cmd_init },
+    { "jobs", NULL, "list the newest jobs, one a line",
+      "List this project's jobs, newest first: name, time, verdict, tests, commit, and what to\n"
+      "type next.",
+      "  zb jobs\n"
+      "  zb jobs -n 100 --json\n"
+      "  zb jobs --all                    of every project\n",
+      "zb.jobs/1", false, cmd_jobs_options, cmd_jobs },
+    { "job", "[JOB]", "what happened in one job",
+      "Counts, failures with their first line, the slowest tests, and the workers of a job (the\n"
+      "latest by default; 'zb help names' tells how jobs are named).",
+      "  zb job\n"
+      "  zb job j10\n"
+      "  zb job HEAD --exit-status        1 if the newest job of this commit did not pass\n",
+      "zb.job/1", false, cmd_job_options, cmd_job },
+    { "tests", "[JOB] [QUERY...]", "list a job's tests",
+      "One line for each test of a job that fits the query ('zb help query').",
+      "  zb tests latest outcome:failed --text\n"
+      "  zb tests j10 'duration:>1s' --sort=duration\n"
+      "  zb tests module:test_api -slow   in files named so, without 'slow' in the id\n",
+      "zb.tests/1", true, cmd_tests_options, cmd_tests },
+    { "logs", "[JOB]", "everything a run printed, in time order",
+      "What the tests of a job wrote to their terminal, and what the agent noted, merged in time\n"
+      "order over all workers.  A line that begins with '>' names the test that follows.",
+      "  zb logs\n"
+      "  zb logs j10 --failed\n"
+      "  zb logs -f --worker=jw0\n"
+      "  zb logs j10 --test=tests/test_api.py::test_get --raw\n",
+      "zb.logs/1", true, cmd_logs_options, cmd_logs },
+    { "help", "[COMMAND|TOPIC]", "this, or more on one of them",
+      "Help on a command or a topic.  With --json: every command with its options.",
+      "  zb help tests\n"
+      "  zb help exit-codes\n",
+      "zb.help/1", false, NULL, cmd_help },
+    { "version", NULL, "which zb this is",
+      "The version of zb and of the dagz that it came with.",
+      NULL, "zb.version/1", false, NULL, cmd_version },
+};
+/* clang-format on */
+
+/* LMDB reads its file through a map; bytes that are damaged where no check has looked end in a
+ * signal.  Say that, and not "Segmentation fault". */
+static void
+on_fault(int signal)
+{
+    static const char text[] =
+        "zb: reading the store failed: its file is damaged (or this is a bug of zb)\n";
+    (void) signal;
+    (void) !write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(ZB_NO_STORE);
+}
+
+static void
+catch_faults(void)
+{
+    static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE };
+    struct sigaction action = { .sa_handler = on_fault };
+    for (size_t i = 0; i < DZ_LEN(faults); i++)
+        (void) sigaction(faults[i], &action, NULL);
+}
+
+static const struct zb_command *
+find(const char *name)
+{
+    for (size_t i = 0; i < DZ_LEN(COMMANDS); i++)
+        if (strcmp(COMMANDS[i].name, name) == 0)
+            return &COMMANDS[i];
+    return NULL;
+}
+
+static int
+refuse(const char *name)
+{
+    const char *names[DZ_LEN(COMMANDS)];
+    for (size_t i = 0; i < DZ_LEN(COMMANDS); i++)
+        names[i] = COMMANDS[i].name;
+    const char *near = dz_nearest(name, names, DZ_LEN(names));
+    if (near)
+        (void) fprintf(stderr, "zb: there is no command '%s'; did you mean '%s'?\n", name, near);
+    else
+        (void) fprintf(stderr, "zb: there is no command '%s'; 'zb help' lists them\n", name);
+    return ZB_USAGE;
+}
+
+/* "zb", "zb -h", "zb --version": what people type first. */
+static const char *
+command_name(int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : "help";
+    if (strcmp(first, "-h") == 0 || strcmp(first, "--help") == 0)
+        return "help";
+    if (strcmp(first, "-V") == 0 || strcmp(first, "--version") == 0)
+        return "version";
+    return first;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct timespec now;
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    (void) setlocale(LC_CTYPE, ""); /* how wide characters are */
+    if (strcmp(setlocale(LC_CTYPE, NULL), "C") == 0)
+        (void) setlocale(LC_CTYPE, "C.UTF-8");
+    struct zb zb = {
+        .commands = COMMANDS,
+        .command_count = DZ_LEN(COMMANDS),
+        .color = "auto",
+        .now_us = (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000,
+    };
+    const char *name = command_name(argc, argv);
+    zb.command = find(name);
+    if (!zb.command)
+        return refuse(name);
+    catch_faults();
+    int skip = argc > 1;
+    int code = zb.command->run(&zb, argc - skip, argv + skip);
+    zb_flush(&zb);
+    zb_close(&zb);
+    return code;
+}

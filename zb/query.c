@@ -1,0 +1,290 @@
+/* query.c - which tests: "outcome:failed duration:>1s module:api text -text". */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "shared/conf/conf.h"
+#include "zb/zb.h"
+
+enum term_kind { TERM_TEXT, TERM_OUTCOME, TERM_DURATION, TERM_MODULE, TERM_WORKER, TERM_RUNS };
+enum compare { LESS, LESS_EQUAL, EQUAL, GREATER_EQUAL, GREATER };
+
+struct term {
+    enum term_kind kind;
+    bool is_not;
+    char *text;        /* owned; lower case */
+    uint32_t outcomes; /* bits by enum dz_result */
+    enum compare compare;
+    double number;
+};
+
+struct zb_query {
+    struct term *terms; /* owned */
+    size_t count;
+};
+
+static const char *const KEYS[] = { "outcome", "duration", "module", "worker", "runs" };
+static const enum term_kind KINDS[] = { TERM_OUTCOME, TERM_DURATION, TERM_MODULE, TERM_WORKER,
+                                        TERM_RUNS };
+
+#define BIT(result) (1u << DZ_RESULT_##result)
+
+static const struct {
+    const char *word;
+    uint32_t outcomes;
+} OUTCOMES[] = {
+    { "ok", BIT(OK) | BIT(OK_FLAKY) },
+    { "passed", BIT(OK) | BIT(OK_FLAKY) },
+    { "flaky", BIT(OK_FLAKY) | BIT(XPASS) },
+    { "failed", BIT(FAILED) | BIT(CRASHED) | BIT(TIMEOUT) },
+    { "crashed", BIT(CRASHED) },
+    { "timeout", BIT(TIMEOUT) },
+    { "skipped", BIT(SKIPPED) },
+    { "xfail", BIT(XFAIL) },
+    { "xpass", BIT(XPASS) },
+    { "redundant", BIT(REDUNDANT) },
+    { "notrun", BIT(NONE) },
+};
+
+/* ---- reading ---- */
+
+static enum dz_rc
+read_outcomes(struct term *term, const char *value, struct dz_err *err)
+{
+    char word[ZB_WORD];
+    const char *names[DZ_LEN(OUTCOMES)];
+    for (size_t i = 0; i < DZ_LEN(OUTCOMES); i++)
+        names[i] = OUTCOMES[i].word;
+    for (const char *p = value;; p++) {
+        size_t len = strcspn(p, ",");
+        (void) snprintf(word, sizeof(word), "%.*s", (int) len, p);
+        bool is_known = false;
+        for (size_t i = 0; i < DZ_LEN(OUTCOMES); i++) {
+            if (strcasecmp(names[i], word) == 0) {
+                term->outcomes |= OUTCOMES[i].outcomes;
+                is_known = true;
+            }
+        }
+        const char *near = is_known ? NULL : dz_nearest(word, names, DZ_LEN(names));
+        if (near)
+            return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s'; did you mean '%s'?", word,
+                           near);
+        if (!is_known)
+            return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s' (see 'zb help query')",
+                           word);
+        p += len;
+        if (!*p)
+            return DZ_OK;
+    }
+}
+
+static const char *
+read_compare(const char *value, enum compare *out)
+{
+    static const struct {
+        const char *sign;
+        enum compare compare;
+    } signs[] = { { ">=", GREATER_EQUAL },
+                  { "<=", LESS_EQUAL },
+                  { ">", GREATER },
+                  { "<", LESS },
+                  { "=", EQUAL } };
+    *out = EQUAL;
+    for (size_t i = 0; i < DZ_LEN(signs); i++) {
+        size_t len = strlen(signs[i].sign);
+        if (strncmp(value, signs[i].sign, len) == 0) {
+            *out = signs[i].compare;
+            return value + len;
+        }
+    }
+    return value;
+}
+
+/* In microseconds for durations. */
+static enum dz_rc
+read_number(struct term *term, const char *value, struct dz_err *err)
+{
+    static const struct {
+        const char *unit;
+        double us;
+    } units[] = { { "us", 1 },   { "ms", 1e3 },   { "s", 1e6 },
+                  { "m", 60e6 }, { "h", 3600e6 }, { "", 1e6 } };
+    char *end = NULL;
+    const char *digits = read_compare(value, &term->compare);
+    term->number = strtod(digits, &end);
+    if (end == digits || !isdigit((unsigned char) *digits))
+        return dz_fail(err, DZ_CORRUPT, "'%s' is not a comparison such as >1s, <=20ms or 3", value);
+    if (term->kind == TERM_RUNS)
+        return *end ? dz_fail(err, DZ_CORRUPT, "'%s' is not a number of runs such as >1", value)
+                    : DZ_OK;
+    for (size_t i = 0; i < DZ_LEN(units); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            term->number *= units[i].us;
+            return DZ_OK;
+        }
+    }
+    return dz_fail(err, DZ_CORRUPT, "'%s' has an unknown unit: us, ms, s, m, h", value);
+}
+
+/* Index of the key in front of a colon, or -1; *value_out: what is behind it. */
+static int
+key_of(const char *word, const char **value_out)
+{
+    const char *colon = strchr(word, ':');
+    for (size_t i = 0; colon && i < DZ_LEN(KEYS); i++) {
+        size_t len = strlen(KEYS[i]);
+        if ((size_t) (colon - word) == len && strncasecmp(word, KEYS[i], len) == 0) {
+            *value_out = colon + 1;
+            return (int) i;
+        }
+    }
+    return -1;
+}
+
+bool
+zb_is_query_term(const char *word)
+{
+    const char *unused;
+    return key_of(word + (*word == '-'), &unused) >= 0;
+}
+
+/* A word before a single colon that looks like a key: node ids have "::". */
+static enum dz_rc
+refuse_unknown_key(const char *word, struct dz_err *err)
+{
+    char key[ZB_WORD];
+    size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+    if (len == 0 || len >= sizeof(key) || word[len] != ':' || word[len + 1] == ':')
+        return DZ_OK;
+    (void) snprintf(key, sizeof(key), "%.*s", (int) len, word);
+    const char *near = dz_nearest(key, KEYS, DZ_LEN(KEYS));
+    if (near)
+        return dz_fail(err, DZ_CORRUPT, "queries know no '%s:'; did you mean '%s:'?", key, near);
+    return dz_fail(err, DZ_CORRUPT, "queries know no '%s:' (see 'zb help query')", key);
+}
+
+static char *
+lower(const char *text)
+{
+    char *copy = dz_strdup(text);
+    for (char *p = copy; *p; p++)
+        *p = (char) tolower((unsigned char) *p);
+    return copy;
+}
+
+static enum dz_rc
+read_term(struct term *term, const char *word, struct dz_err *err)
+{
+    const char *value = word;
+    term->is_not = *word == '-' && word[1];
+    word += term->is_not;
+    int key = key_of(word, &value);
+    term->kind = key < 0 ? TERM_TEXT : KINDS[key];
+    switch (term->kind) {
+    case TERM_OUTCOME: return read_outcomes(term, value, err);
+    case TERM_DURATION:
+    case TERM_RUNS: return read_number(term, value, err);
+    case TERM_TEXT:
+    case TERM_MODULE:
+    case TERM_WORKER: break;
+    }
+    term->text = lower(key < 0 ? word : value);
+    return key < 0 ? refuse_unknown_key(word, err) : DZ_OK;
+}
+
+struct zb_query *
+zb_query_new(char *const *words, size_t count, struct dz_err *err)
+{
+    DZ_AUTO(zb_query_destroy) struct zb_query *self = dz_alloc0(1, sizeof(*self));
+    self->terms = dz_alloc0(count + 1, sizeof(*self->terms));
+    for (size_t i = 0; i < count; i++) {
+        self->count++;
+        if (read_term(&self->terms[i], words[i], err) != DZ_OK)
+            return NULL;
+    }
+    return dz_move(self);
+}
+
+void
+zb_query_destroy(struct zb_query **self_p)
+{
+    struct zb_query *self = dz_move(*self_p);
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->count; i++)
+        free(self->terms[i].text);
+    free(self->terms);
+    free(self);
+}
+
+/* ---- asking ---- */
+
+static bool
+has_text(struct dz_slice in, const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; len <= in.len && i <= in.len - len; i++) {
+        size_t k = 0;
+        while (k < len && tolower(in.ptr[i + k]) == (unsigned char) text[k])
+            k++;
+        if (k == len)
+            return true;
+    }
+    return false;
+}
+
+static struct dz_slice
+module_of(struct dz_slice id)
+{
+    const uint8_t *colons = memmem(id.ptr, id.len, "::", 2);
+    return (struct dz_slice){ id.ptr, colons ? (size_t) (colons - id.ptr) : id.len };
+}
+
+static bool
+compares(const struct term *term, double number)
+{
+    switch (term->compare) {
+    case LESS: return number < term->number;
+    case LESS_EQUAL: return number <= term->number;
+    case EQUAL: return number >= term->number && number <= term->number;
+    case GREATER_EQUAL: return number >= term->number;
+    case GREATER: return number > term->number;
+    }
+    return false;
+}
+
+static bool
+is_worker(const struct term *term, const struct store_test *test)
+{
+    char one[ZB_WORD], many[ZB_WORD];
+    return test->executions > 0 &&
+           (strcmp(zb_worker(one, 1, test->node, test->worker), term->text) == 0 ||
+            strcmp(zb_worker(many, 2, test->node, test->worker), term->text) == 0);
+}
+
+static bool
+holds(const struct term *term, const struct store_test *test)
+{
+    switch (term->kind) {
+    case TERM_TEXT: return has_text(test->id, term->text);
+    case TERM_MODULE: return has_text(module_of(test->id), term->text);
+    case TERM_OUTCOME: return term->outcomes >> test->verdict & 1;
+    case TERM_WORKER: return is_worker(term, test);
+    case TERM_RUNS: return compares(term, test->executions);
+    case TERM_DURATION:
+        return test->executions > 0 &&
+               compares(term, (double) (test->setup_us + test->call_us + test->teardown_us));
+    }
+    return false;
+}
+
+bool
+zb_query_fits(const struct zb_query *self, const struct store_test *test)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (holds(&self->terms[i], test) == self->terms[i].is_not)
+            return false;
+    return true;
+}

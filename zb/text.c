@@ -1,0 +1,214 @@
+/* text.c - names, spans of time and moments, as people read them. */
+#include <stdio.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "zb/zb.h"
+
+static const char DOTS[] = "...";
+enum { DOTS_LEN = 3, TAB = 4 };
+
+/* One character: its bytes and its columns; what cannot be shown is one column wide. */
+static size_t
+next_char(struct dz_slice text, int *columns_out, bool *is_shown_out)
+{
+    wchar_t wide = 0;
+    mbstate_t state = { 0 };
+    *columns_out = 1;
+    *is_shown_out = false;
+    if (text.ptr[0] < 0x80) {
+        *is_shown_out = text.ptr[0] >= ' ' && text.ptr[0] != 0x7f;
+        *columns_out = text.ptr[0] == '\t' ? TAB : 1;
+        return 1;
+    }
+    size_t len = mbrtowc(&wide, (const char *) text.ptr, text.len, &state);
+    if (len == 0 || len > text.len)
+        return 1; /* not a character of this locale */
+    int columns = wcwidth(wide);
+    *is_shown_out = columns >= 0;
+    *columns_out = columns >= 0 ? columns : 1;
+    return len;
+}
+
+int
+zb_columns(struct dz_slice text)
+{
+    int total = 0;
+    while (text.len > 0) {
+        int columns;
+        bool is_shown;
+        size_t len = next_char(text, &columns, &is_shown);
+        total += columns;
+        text = (struct dz_slice){ text.ptr + len, text.len - len };
+    }
+    return total;
+}
+
+/* At most `columns` of it, without dots. */
+static int
+put_text(struct zb *self, struct dz_slice text, int columns)
+{
+    int used = 0;
+    while (text.len > 0) {
+        int wide;
+        bool is_shown;
+        size_t len = next_char(text, &wide, &is_shown);
+        if (used + wide > columns)
+            break;
+        if (text.ptr[0] == '\t')
+            zb_pad(self, TAB);
+        else
+            zb_put(self, is_shown ? (struct dz_slice){ text.ptr, len } : dz_str("?"));
+        used += wide;
+        text = (struct dz_slice){ text.ptr + len, text.len - len };
+    }
+    return used;
+}
+
+int
+zb_text(struct zb *self, struct dz_slice text, int columns)
+{
+    int all = zb_columns(text);
+    if (columns == 0 || all <= columns)
+        return put_text(self, text, all);
+    if (columns <= DOTS_LEN)
+        return put_text(self, text, columns);
+    int used = put_text(self, text, columns - DOTS_LEN);
+    zb_put(self, dz_str(DOTS));
+    return used + DOTS_LEN;
+}
+
+/* The end of a node id tells most. */
+int
+zb_id(struct zb *self, struct dz_slice id, int columns)
+{
+    int all = zb_columns(id);
+    if (columns == 0 || all <= columns)
+        return put_text(self, id, all);
+    if (columns <= DOTS_LEN)
+        return put_text(self, id, columns);
+    for (int over = all - (columns - DOTS_LEN); over > 0 && id.len > 0;) {
+        int wide;
+        bool is_shown;
+        size_t len = next_char(id, &wide, &is_shown);
+        over -= wide;
+        id = (struct dz_slice){ id.ptr + len, id.len - len };
+    }
+    zb_put(self, dz_str(DOTS));
+    return DOTS_LEN + put_text(self, id, columns - DOTS_LEN);
+}
+
+/* ---- time ---- */
+
+const char *
+zb_span(char out[ZB_WORD], int64_t us)
+{
+    double s = (double) us / 1e6;
+    long long whole = us / 1000000;
+    if (us < 0)
+        (void) snprintf(out, ZB_WORD, "?");
+    else if (us < 10000)
+        (void) snprintf(out, ZB_WORD, "%.1f ms", s * 1e3);
+    else if (us < 1000000)
+        (void) snprintf(out, ZB_WORD, "%.0f ms", s * 1e3);
+    else if (us < 10000000)
+        (void) snprintf(out, ZB_WORD, "%.2f s", s);
+    else if (us < 60000000)
+        (void) snprintf(out, ZB_WORD, "%.1f s", s);
+    else if (whole < 3600)
+        (void) snprintf(out, ZB_WORD, "%lld m %02lld s", whole / 60, whole % 60);
+    else
+        (void) snprintf(out, ZB_WORD, "%lld h %02lld m", whole / 3600, whole / 60 % 60);
+    return out;
+}
+
+const char *
+zb_when(char out[ZB_WORD], const struct zone *zone, int64_t us, int64_t now_us)
+{
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const int64_t day_us = INT64_C(86400000000);
+    struct zone_time t = zone_civil(zone, us);
+    uint32_t day = zone_day(zone, us), today = zone_day(zone, now_us);
+    if (day == today)
+        (void) snprintf(out, ZB_WORD, "today %02d:%02d", t.hour, t.minute);
+    else if (day == zone_day(zone, now_us - day_us))
+        (void) snprintf(out, ZB_WORD, "yesterday %02d:%02d", t.hour, t.minute);
+    else if (day <= today && day + 10000 > today)
+        (void) snprintf(out, ZB_WORD, "%d %s %02d:%02d", t.day, months[(t.month + 11) % 12], t.hour,
+                        t.minute);
+    else
+        (void) snprintf(out, ZB_WORD, "%04d-%02d-%02d", t.year, t.month, t.day);
+    return out;
+}
+
+const char *
+zb_clock(char out[ZB_WORD], const struct zone *zone, int64_t us)
+{
+    struct zone_time t = zone_civil(zone, us);
+    (void) snprintf(out, ZB_WORD, "%02d:%02d:%02d.%03d", t.hour, t.minute, t.second,
+                    (int) (us % 1000000 / 1000));
+    return out;
+}
+
+const char *
+zb_iso(char out[ZB_WORD], int64_t us)
+{
+    DZ_AUTO(zone_destroy) struct zone *utc = zone_new("UTC");
+    struct zone_time t = zone_civil(utc, us);
+    (void) snprintf(out, ZB_WORD, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day,
+                    t.hour, t.minute, t.second, (int) (us % 1000000));
+    return out;
+}
+
+/* ---- results ---- */
+
+enum zb_tint
+zb_result_tint(enum dz_result result)
+{
+    switch (result) {
+    case DZ_RESULT_OK: return ZB_GREEN;
+    case DZ_RESULT_FAILED:
+    case DZ_RESULT_CRASHED:
+    case DZ_RESULT_TIMEOUT: return ZB_RED;
+    case DZ_RESULT_OK_FLAKY:
+    case DZ_RESULT_SKIPPED:
+    case DZ_RESULT_XFAIL:
+    case DZ_RESULT_XPASS: return ZB_YELLOW;
+    case DZ_RESULT_NONE:
+    case DZ_RESULT_REDUNDANT:
+    case DZ_RESULTS: break;
+    }
+    return ZB_DIM;
+}
+
+const char *
+zb_result_word(enum dz_result result)
+{
+    return result == DZ_RESULT_NONE ? "not run" : dz_result_name(result);
+}
+
+const char *
+zb_worker(char out[ZB_WORD], uint32_t nodes, uint32_t node, uint32_t worker)
+{
+    if (worker == STORE_NO_WORKER)
+        (void) snprintf(out, ZB_WORD, "agent");
+    else if (nodes > 1)
+        (void) snprintf(out, ZB_WORD, "n%u.jw%u", node, worker);
+    else
+        (void) snprintf(out, ZB_WORD, "jw%u", worker);
+    return out;
+}
+
+struct dz_slice
+zb_first_line(struct dz_slice text)
+{
+    while (text.len > 0 && (text.ptr[0] == '\n' || text.ptr[0] == '\r' || text.ptr[0] == ' '))
+        text = (struct dz_slice){ text.ptr + 1, text.len - 1 };
+    const uint8_t *end = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
+    if (end)
+        text.len = (size_t) (end - text.ptr);
+    while (text.len > 0 && text.ptr[text.len - 1] == '\r')
+        text.len--;
+    return text;
+}

@@ -1,0 +1,159 @@
+/* zb.h - what the commands of zb share.
+ *
+ * main.c holds the one table of commands; help, usage and the list of schemas are printed from
+ * it.  A command is a function that gets its arguments and returns an exit code; what goes wrong
+ * is one line on stderr. */
+#ifndef DZ_ZB_ZB_H
+#define DZ_ZB_ZB_H
+
+#include <argp.h>
+
+#include "shared/base/base.h"
+#include "shared/base/buf.h"
+#include "store/project.h"
+#include "store/store.h"
+#include "store/zone.h"
+
+enum zb_exit {
+    ZB_DONE = 0,
+    ZB_FAILED = 1, /* what was asked about failed */
+    ZB_USAGE = 2,
+    ZB_NO_STORE = 3, /* not reachable, not readable */
+    ZB_DENIED = 4,
+    ZB_ABSENT = 5,
+    ZB_VERSION = 6,
+    ZB_TIMEOUT = 7,
+};
+
+struct zb;
+
+struct zb_command {
+    const char *name, *args, *summary;
+    const char *doc;                   /* a paragraph or two */
+    const char *examples;              /* lines: command, two spaces or more, what it does */
+    const char *schema;                /* of --json; NULL: none */
+    bool is_stream;                    /* --json gives one document a line */
+    const struct argp_option *options; /* ended by { 0 }; NULL: none of its own */
+    int (*run)(struct zb *zb, int argc, char **argv);
+};
+
+/* ---- out.c: the terminal ---- */
+
+enum zb_tint { ZB_PLAIN, ZB_DIM, ZB_BOLD, ZB_RED, ZB_GREEN, ZB_YELLOW, ZB_BLUE, ZB_CYAN };
+
+struct zb {
+    const struct zb_command *commands; /* static */
+    size_t command_count;
+    const struct zb_command *command; /* the one that runs */
+
+    /* options that every command has */
+    bool is_json, is_help;
+    const char *color; /* "auto", "always", "never" */
+    const char *dir;   /* -C, or NULL */
+
+    bool has_color, is_tty;
+    int width;         /* columns of the terminal, 0: not one, do not cut */
+    struct dz_buf out; /* what will be written to stdout */
+    int64_t now_us;
+
+    struct store *store;    /* owned; after zb_open() */
+    struct project project; /* likewise */
+};
+
+void zb_tint(struct zb *self, enum zb_tint tint); /* ZB_PLAIN ends a colour */
+void zb_say(struct zb *self, const char *fmt, ...) DZ_PRINTF(2, 3);
+void zb_put(struct zb *self, struct dz_slice bytes); /* as they are */
+void zb_pad(struct zb *self, int columns);
+void zb_flush(struct zb *self);
+void zb_out_init(struct zb *self); /* once the options are known */
+/* Where an error goes: "zb jobs: ..." on stderr; gives `code` back. */
+int zb_fail(struct zb *self, int code, const char *fmt, ...) DZ_PRINTF(3, 4);
+
+/* ---- text.c: making things readable ---- */
+
+enum { ZB_WORD = 64 };
+
+/* Text for one line of a terminal: no control characters, at most `columns` wide (0: any), the
+ * middle or the end cut with "...".  Returns the columns used. */
+int zb_text(struct zb *self, struct dz_slice text, int columns);
+int zb_id(struct zb *self, struct dz_slice node_id, int columns); /* loses its beginning */
+int zb_columns(struct dz_slice text);
+
+const char *zb_span(char out[ZB_WORD], int64_t us); /* "3.1 ms", "2 m 05 s" */
+const char *zb_when(char out[ZB_WORD], const struct zone *zone, int64_t us, int64_t now_us);
+const char *zb_clock(char out[ZB_WORD], const struct zone *zone, int64_t us); /* 14:03:02.123 */
+const char *zb_iso(char out[ZB_WORD], int64_t us); /* 2026-11-21T14:03:02.123456Z */
+enum zb_tint zb_result_tint(enum dz_result result);
+/* "FAILED", and "not run" for none. */
+const char *zb_result_word(enum dz_result result);
+/* "jw0", on several nodes "n2.jw0"; "agent". */
+const char *zb_worker(char out[ZB_WORD], uint32_t nodes, uint32_t node, uint32_t worker);
+/* The first line of a failure's text that says something. */
+struct dz_slice zb_first_line(struct dz_slice text);
+
+/* ---- json.c: writing JSON ---- */
+
+void zb_json_open(struct zb *self, char bracket);  /* '{' or '[' */
+void zb_json_close(struct zb *self, char bracket); /* '}' or ']' */
+void zb_json_key(struct zb *self, const char *key);
+void zb_json_text(struct zb *self, const char *key, const char *text); /* key NULL: in a list */
+void zb_json_slice(struct zb *self, const char *key, struct dz_slice text);
+void zb_json_int(struct zb *self, const char *key, int64_t number);
+void zb_json_bool(struct zb *self, const char *key, bool flag);
+void zb_json_time(struct zb *self, const char *key, int64_t us); /* null for 0 */
+void zb_json_end(struct zb *self);                               /* newline after a document */
+
+/* ---- open.c: which project, which job ---- */
+
+/* Find the project and open the store for reading.  ZB_DONE, or the error is told. */
+DZ_MUST_USE int zb_open(struct zb *self);
+/* The same, but a store that nobody wrote yet leaves self->store NULL. */
+DZ_MUST_USE int zb_open_if_there(struct zb *self);
+DZ_MUST_USE int zb_find_job(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN + 1]);
+void zb_close(struct zb *self);
+int zb_exit_of(enum dz_rc rc);
+/* Print the hint for somebody who has no job yet. */
+void zb_say_first_steps(struct zb *self);
+
+/* ---- args.c ---- */
+
+/* Parse with the command's own options (handled by `parse`, whose state->input is `input`) and
+ * those of every command.  ZB_DONE to go on; otherwise *done_out says whether it was an error. */
+DZ_MUST_USE int zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *input,
+                         bool *is_over_out);
+/* A parser for commands that take nothing. */
+error_t zb_parse_nothing(int key, char *arg, struct argp_state *state);
+extern const struct argp_option zb_common_options[];
+
+/* ---- query.c ---- */
+
+struct zb_query;
+
+/* "outcome:failed", "duration:>1s", text...: all must hold.  NULL: *err says why. */
+struct zb_query *zb_query_new(char *const *terms, size_t count, struct dz_err *err);
+void zb_query_destroy(struct zb_query **self_p);
+bool zb_query_fits(const struct zb_query *self, const struct store_test *test);
+bool zb_is_query_term(const char *word); /* begins with a key that queries know */
+
+/* ---- commands ---- */
+
+int cmd_init(struct zb *zb, int argc, char **argv);
+int cmd_jobs(struct zb *zb, int argc, char **argv);
+int cmd_job(struct zb *zb, int argc, char **argv);
+int cmd_tests(struct zb *zb, int argc, char **argv);
+int cmd_logs(struct zb *zb, int argc, char **argv);
+int cmd_help(struct zb *zb, int argc, char **argv);
+int cmd_version(struct zb *zb, int argc, char **argv);
+void zb_help_of(struct zb *self, const struct zb_command *command);
+void zb_help_all(struct zb *self);
+
+extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_options[],
+    cmd_tests_options[], cmd_logs_options[];
+
+/* A job's verdict in one word. */
+const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);
+/* "3 failed, 2137 ok, 12 skipped" */
+void zb_job_counts(const struct store_job_info *job, struct dz_buf *out);
+void zb_job_json(struct zb *self, const struct store_job_info *job);
+
+#endif

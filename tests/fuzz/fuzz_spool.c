@@ -4,29 +4,29 @@
 #include "shared/base/buf.h"
 #include "shared/wire/wire.h"
 #include "tests/fuzz/target.h"
-#include "vassal/io/outbox.h"
+#include "vassal/io/cargo.h"
 
 static void
 check_record(struct dz_slice value)
 {
-    struct outbox_item item = { 0 };
+    struct cargo_item item = { 0 };
     struct dz_slice blob = { 0 }, text = { 0 };
-    if (outbox_decode(value, &item, &blob, &text) != DZ_OK)
+    if (cargo_decode(value, &item, &blob, &text) != DZ_OK)
         return;
     dz_assert(blob.len <= value.len && text.len <= value.len - blob.len);
 
-    DZ_AUTO(outbox_fini) struct outbox box = { 0 };
+    DZ_AUTO(cargo_fini) struct cargo box = { 0 };
     DZ_AUTO(dz_buf_fini) struct dz_buf written = { 0 };
-    struct outbox_item *kept = outbox_add(&box, item.record ? item.record : 1, blob, text);
+    struct cargo_item *kept = cargo_add(&box, item.record ? item.record : 1, blob, text);
     kept->outcome = item.outcome;
     kept->cause = item.cause;
     kept->signal = item.signal;
     kept->elapsed_us = item.elapsed_us;
-    outbox_encode(kept, &written);
+    cargo_encode(kept, &written);
 
-    struct outbox_item again = { 0 };
+    struct cargo_item again = { 0 };
     struct dz_slice blob_again = { 0 }, text_again = { 0 };
-    dz_assert(outbox_decode(dz_buf_slice(&written), &again, &blob_again, &text_again) == DZ_OK);
+    dz_assert(cargo_decode(dz_buf_slice(&written), &again, &blob_again, &text_again) == DZ_OK);
     dz_assert(dz_slice_eq(blob, blob_again) && dz_slice_eq(text, text_again));
     dz_assert(again.cause == item.cause && again.elapsed_us == item.elapsed_us);
 }

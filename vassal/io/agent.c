@@ -438,6 +438,8 @@ on_gone(void *arg, const char *why)
 {
     struct agent *self = arg;
     log_debug("controller.gone", "why=%s", why);
+    if (self->state == AGENT_OVER)
+        return;
     if (self->state == AGENT_DONE)
         finish(self, (int) self->done.exit_code);
     else

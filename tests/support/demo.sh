@@ -36,7 +36,7 @@ That was $suite's own suite, run by forked workers; every result is in the store
     cd $demo/$suite-$release
     zb jobs                 # what ran
     zb job j1               # that run
-    zb tests --job j1       # its tests
+    zb tests j1             # its tests
     pytest --dagz           # again; it knows now how long each test takes
 
 In a project of yours:   pip install $root   and then   pytest --dagz

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DEPTH = 64, SKIPPED_FRAMES = 1 };
+enum { DEPTH = 32, SKIPPED_FRAMES = 1 };
 
 /* A signal handler has no other way to know. */
 static int crash_fd = -1;

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.reports import TestReport
 
-from dagz import _dagz, reports, settings, start, xdist
+from dagz import _dagz, junit, reports, settings, start, xdist
 from dagz.agent import Agent, AgentLost
 from dagz.hooks import drop, quicken
 from dagz.terminal import Ui
@@ -71,6 +71,8 @@ class Controller:
         self.lender: Lender | None = None
         self.held: list[tuple] = []  # messages that wait while a worker has the terminal
         self.is_lost = False
+        self.is_running = False
+        self.first_shouldfail = ""
         self.started = time.monotonic()
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
         config.pluginmanager.register(self, "dagz_controller")
@@ -156,7 +158,7 @@ class Controller:
             self.signal_time = time.monotonic()
 
     def obey_signals(self) -> None:
-        if self.interrupts == 1 and self.stop_said < 0:
+        if self.interrupts == 1 and self.stop_said < 0 and self.is_running:
             self.ui.note(0, "finishing the running tests; Ctrl-C again stops them now")
             self.stop(0, "Ctrl-C")
         elif self.interrupts > 1:
@@ -219,6 +221,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         quicken(self.config.pluginmanager)
+        self.is_running = True
         while self.done is None:
             self.turn()
             if session.shouldfail or session.shouldstop:
@@ -227,6 +230,8 @@ class Controller:
                 self.stop(0, self.end["text"] or "pytest.exit")
         self.ui.finished()
         self.raise_end()
+        if self.first_shouldfail:  # tests that were running failed too; the first reason stands
+            session.shouldfail = self.first_shouldfail
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
@@ -344,12 +349,17 @@ class Controller:
 
     def replay(self, nodeid: str, location: Any, done: list[Any], extra: dict[str, Any]) -> None:
         hook = self.config.hook
+        if "junit" in extra and done:
+            junit.apply(self.config, done[0], extra["junit"])
         for data in extra.get("warnings", ()):
             self.replay_warning(data)
         self.ui.before_test(nodeid, location, extra)
         self.ui.logstart(nodeid=nodeid, location=location)
+        assert self.session is not None
         for report in done:
             hook.pytest_runtest_logreport(report=report)
+            if self.session.shouldfail and not self.first_shouldfail:
+                self.first_shouldfail = str(self.session.shouldfail)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
     def on_verdict(
@@ -375,7 +385,8 @@ class Controller:
             return
         self.seen.add((test, attempt, -1, -1))
         location = location_of(nodeid)
-        text = f"{word} on gw{worker} after {elapsed_ms / 1000:.2f} s\n{detail}"
+        first, _, rest = detail.partition("\n")
+        text = f"{word}: {first} (gw{worker}, after {elapsed_ms / 1000:.2f} s)\n{tidy_stacks(rest)}"
         common = {"nodeid": nodeid, "location": location, "keywords": {}}
         done = [
             TestReport(outcome="passed", longrepr=None, when="setup", **common),
@@ -521,6 +532,21 @@ def end_fast(config: pytest.Config) -> None:
 def location_of(nodeid: str) -> tuple[str, None, str]:
     path, _, rest = nodeid.partition("::")
     return path, None, rest.replace("::", ".")
+
+
+def tidy_stacks(text: str) -> str:
+    """The stacks of a dead worker without the frames by which pytest came to the test."""
+    lines: list[str] = []
+    is_cutting = False
+    for line in text.split("\n"):
+        if not line.startswith('  File "'):
+            is_cutting = False
+        elif not is_cutting and ("/_pytest/python.py" in line or "/_pytest/unittest.py" in line):
+            is_cutting = True
+            lines.append("  ... called by pytest")
+        if not is_cutting:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def raise_there(filename: str, line: int, text: str) -> None:

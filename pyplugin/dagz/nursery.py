@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import io
 import os
 import select
 import signal
@@ -325,6 +326,30 @@ def freeze_heap() -> None:
     """Keep what was collected out of every later collection: pages stay shared with the parent."""
     gc.collect()
     gc.freeze()
+
+
+def has_files_open_for_writing() -> bool:
+    """Whether this process holds a named regular file that it may still write to."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            path = os.readlink(f"/proc/self/fd/{name}")
+            if int(name) < 3 or not path.startswith("/") or path.endswith(" (deleted)"):
+                continue
+            flags = int(Path(f"/proc/self/fdinfo/{name}").read_text().split("flags:")[1].split()[0], 8)
+            if flags & os.O_ACCMODE != os.O_RDONLY and os.path.isfile(path):
+                return True
+    return False
+
+
+def flush_open_files() -> None:
+    """What Python buffered for files that stay open is written, as the interpreter's own end would."""
+    if not has_files_open_for_writing():
+        return
+    gc.unfreeze()
+    for thing in gc.get_objects():
+        if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter)):
+            with contextlib.suppress(Exception):
+                thing.flush()
 
 
 def leave(code: int) -> None:

@@ -139,8 +139,20 @@ def unpack(blob: bytes, config: pytest.Config) -> tuple[str, tuple[Any, ...], li
     return nodeid, location, reports, extra or {}
 
 
+class Shown(str):
+    """A text whose repr is itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def unpack_full(data: dict[str, Any], config: pytest.Config) -> Any:
     """A report that went through pytest's serialisation; tuples are still tuples here."""
+    context = data.get("_subtest.context")
+    if context is not None:  # pytest shows the values' texts, and makes texts of them twice
+        context["kwargs"] = {name: Shown(text) for name, text in context["kwargs"].items()}
     return config.hook.pytest_report_from_serializable(config=config, data=data)
 
 
@@ -176,12 +188,6 @@ def warning_class(module: str, name: str) -> type[Warning]:
     if isinstance(found, type) and issubclass(found, Warning):
         return found
     return type(name.rpartition(".")[2], (Warning,), {"__module__": module})
-
-
-class Text(str):
-    """A warning's text that came as it is."""
-
-    __slots__ = ()
 
 
 def unpack_warning(data: dict[str, Any]) -> dict[str, Any]:

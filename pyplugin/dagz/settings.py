@@ -45,7 +45,7 @@ def parse_workers(text: str, origin: str) -> int:
     if text == "auto":
         return auto_workers()
     if not re.fullmatch(r"\d+", text):
-        raise usage(f"{origin}={text}: a number or 'auto' is expected")
+        raise usage(f"{origin}={text}: a number of workers or 'auto' is expected")
     number = int(text)
     if number > WORKERS_MAX:
         raise usage(f"{origin}={text}: at most {WORKERS_MAX} workers")
@@ -187,9 +187,9 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
     memory, _ = given(config, "--dagz-worker-memory", None)
     summary, _ = given(config, "--dagz-summary", None)
     return Settings(
-        workers=parse_workers(text or "auto", origin),
-        test_timeout_ms=parse_seconds(timeout, "--dagz-test-timeout") if timeout else 0,
-        worker_memory=parse_bytes(memory, "--dagz-worker-memory") if memory else 0,
+        workers=parse_workers("auto" if text is None else text, origin),
+        test_timeout_ms=0 if timeout is None else parse_seconds(timeout, "--dagz-test-timeout"),
+        worker_memory=0 if memory is None else parse_bytes(memory, "--dagz-worker-memory"),
         ui=given(config, "--dagz-ui", None)[0] or "auto",
         fork=one_of(config, "dagz_fork", FORKS),
         capture=one_of(config, "dagz_capture", ("pty", "pytest")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -16,7 +17,7 @@ import pytest
 from _pytest import runner
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 
-from dagz import _dagz, capture, identity, nursery, reports, tty
+from dagz import _dagz, capture, identity, junit, nursery, reports, tty
 from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Worker:
         self.reports: list[Any] = []
         self.extra: dict[str, Any] = {}
         self.next: int | None = None  # what resolve_next() said during the running test
+        self.notes: junit.Notes | None = None
+        self.is_registered = False  # until then pluggy repeats the warnings of the collection
         self.is_eager = False  # plugins' own protocols want to know what comes next at once
         self.is_lean = False  # nobody but pytest listens to reports here: only failures matter
         self.reraise: tuple[type[BaseException], ...] = ()
@@ -81,13 +84,17 @@ class Worker:
         worker_input = dict(self.inputs["nodes"][f"gw{num}"])
         identity.set_environment(num, worker_input["workercount"], worker_input["testrunuid"])
         config.workerinput = worker_input
-        config.workeroutput = {}
+        config.workeroutput = dict(getattr(config, "workeroutput", {}))
+        atexit._clear()  # what the parents registered is theirs to run
         self.catch_crashes()
         terminal = tty.Borrower(self.inputs["terminal"], self.ask_terminal)
         capture.install(config, self.link, self.settings.capture, self.settings.tty, terminal)
         self.set_basetemp(Path(self.inputs["basetemp"]) / f"popen-gw{num}")
         reseed()
+        if getattr(config.option, "xmlpath", None):
+            self.notes = junit.Notes(config)
         config.pluginmanager.register(self, "dagz_worker")
+        self.is_registered = True
         self.take_over_protocol()
         quicken(config.pluginmanager)
         others = [plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of]
@@ -208,6 +215,8 @@ class Worker:
             extra["writer"] = text
         if passed := self.link.passed():
             extra["passed"] = passed
+        if self.notes is not None and self.notes.calls:
+            extra["junit"] = self.notes.take()
         times = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
         for report in done:
             if report.when in times:
@@ -272,10 +281,16 @@ class Worker:
         self.reports.append(report)
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
+        if not self.is_registered:
+            return
         packed = reports.pack_warning(warning_message, when, nodeid, location)
         self.extra.setdefault("warnings", []).append(packed)
 
     # ------------------------------------------------------------ the end
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        junit.Notes.remove(self.config)
 
     def tell_end(self, error: BaseException) -> None:
         """A test ended the run: say how, so that the controller ends as plain pytest would."""
@@ -307,6 +322,7 @@ class Worker:
         output.setdefault("exitstatus", exit_code)
         output.setdefault("shouldfail", self.session.shouldfail)
         output.setdefault("shouldstop", self.session.shouldstop)
+        atexit._run_exitfuncs()  # what tests registered
         with contextlib.suppress(EOFError):
             capture.flush_originals()
             body: dict[str, Any] = {"kind": "output", "output": output}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dagz import fixtures
 from dagz.hooks import drop
 
 if TYPE_CHECKING:
@@ -68,26 +69,6 @@ class HookSpecs:
         """Handle a crash item; called once per counted crash."""
 
 
-class Shim:
-    """Registered as plugin ``xdist`` where pytest-xdist is not installed."""
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        line = "xdist_group(name): runs in the same worker as the other tests of the group"
-        config.addinivalue_line("markers", line)
-
-    @pytest.fixture(scope="session")
-    def worker_id(self, request: pytest.FixtureRequest) -> str:
-        """The id of the current worker ('gw0', 'gw1', ...) or 'master'."""
-        worker_input = getattr(request.config, "workerinput", None)
-        return worker_input["workerid"] if worker_input else "master"
-
-    @pytest.fixture(scope="session")
-    def testrun_uid(self, request: pytest.FixtureRequest) -> str:
-        """A unique id of the current run, the same in all workers."""
-        worker_input = getattr(request.config, "workerinput", None)
-        return worker_input["testrunuid"] if worker_input else request.config.dagz_testrun_uid
-
-
 def add_options(parser: pytest.Parser) -> None:
     """-n and --dist, as a project's addopts may have them for xdist."""
     group = parser.getgroup("dagz")
@@ -111,7 +92,7 @@ def provide(config: pytest.Config, parser: pytest.Parser, args: Sequence[str]) -
         return
     add_options(parser)
     manager.add_hookspecs(HookSpecs)
-    manager.register(Shim(), "xdist")
+    manager.register(fixtures, "xdist")
     namespace = parser.parse_known_args(list(args), namespace=copy.copy(config.option))
     for name in ("inifilename", "rootdir", "confcutdir"):
         if hasattr(config.known_args_namespace, name):

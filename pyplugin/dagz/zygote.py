@@ -16,6 +16,7 @@ for the header) travels to the controller as relayed dictionaries with a ``kind`
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import io
@@ -71,6 +72,7 @@ class Zygote:
         self.old_threshold = gc.get_threshold()
         if self.is_solo:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
         xdist.pretend_worker(config)
         config.pluginmanager.register(self, "dagz_zygote")
@@ -150,6 +152,8 @@ class Zygote:
                 self.fail(outcome.excinfo[1])
             self.ready(0, go=False)
         self.relay("output", output=config.workeroutput)
+        atexit._run_exitfuncs()
+        nursery.flush_open_files()
         nursery.leave(code)
 
     def await_inputs(self) -> None:

@@ -5,7 +5,8 @@ cd "$(dirname "$0")/../.."
 root=$PWD
 demo=$root/build/demo
 suite=click
-release=8.1.8
+release=8.3.1
+pytest='pytest==8.4.*' # this release's tests are older than newer pytests' deprecations
 
 say() { printf '%s\n' "$*"; }
 
@@ -17,7 +18,7 @@ python=$demo/venv/bin/python
 say "demo: building and installing dagz ..."
 "$python" -m pip install -q --disable-pip-version-check "$root" </dev/null
 say "demo: fetching $suite $release with its tests ..."
-"$python" -m pip install -q --disable-pip-version-check "$suite==$release" </dev/null
+"$python" -m pip install -q --disable-pip-version-check "$suite==$release" "$pytest" </dev/null
 if [ ! -d "$demo/$suite-$release" ]; then
     "$python" -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: \
         -d "$demo" "$suite==$release" </dev/null
@@ -28,6 +29,7 @@ cd "$demo/$suite-$release"
 say "demo: pytest --dagz, in $PWD"
 "$demo/venv/bin/pytest" --dagz -q </dev/null
 
+job=$("$demo/venv/bin/zb" jobs | awk 'NR == 2 { print $1 }')
 cat <<END
 
 That was $suite's own suite, run by forked workers; every result is in the store.  Now type:
@@ -35,8 +37,8 @@ That was $suite's own suite, run by forked workers; every result is in the store
     . $demo/venv/bin/activate
     cd $demo/$suite-$release
     zb jobs                 # what ran
-    zb job j1               # that run
-    zb tests j1             # its tests
+    zb job $job               # that run
+    zb tests $job             # its tests
     pytest --dagz           # again; it knows now how long each test takes
 
 In a project of yours:   pip install $root   and then   pytest --dagz

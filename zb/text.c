@@ -30,10 +30,22 @@ next_char(struct dz_slice text, int *columns_out, bool *is_shown_out)
     return len;
 }
 
+/* Nearly every node id is: then bytes are columns. */
+static bool
+is_plain_ascii(struct dz_slice text)
+{
+    unsigned odd = 0;
+    for (size_t i = 0; i < text.len; i++)
+        odd |= text.ptr[i] < ' ' || text.ptr[i] >= 0x7f;
+    return !odd;
+}
+
 int
 zb_columns(struct dz_slice text)
 {
     int total = 0;
+    if (is_plain_ascii(text))
+        return (int) text.len;
     while (text.len > 0) {
         int columns;
         bool is_shown;
@@ -49,6 +61,10 @@ static int
 put_text(struct zb *self, struct dz_slice text, int columns)
 {
     int used = 0;
+    if (text.len <= (size_t) columns && is_plain_ascii(text)) {
+        zb_put(self, text);
+        return (int) text.len;
+    }
     while (text.len > 0) {
         int wide;
         bool is_shown;

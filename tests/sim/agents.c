@@ -168,7 +168,7 @@ apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct ans
     switch (fx->kind) {
     case VASSAL_FX_SEND:
         oracle_vassal_sends(self, n, fx->as.send);
-        net_send(self, n, 0, true, fx->as.send);
+        net_send(self, n, true, fx->as.send);
         break;
     case VASSAL_FX_FORK: on_fork(self, n, fx->as.slot.slot); break;
     case VASSAL_FX_FEED: on_feed(self, n, fx, answers); break;
@@ -244,6 +244,7 @@ attach(struct world *self, uint32_t n, uint32_t s)
         worker->life++;
     }
     if (worker->state == WORKER_NONE) {
+        self->lost_results += worker->ring_len;
         worker->ring_len = 0;
         return;
     }
@@ -343,12 +344,15 @@ agent_crash(struct world *self, uint32_t n, bool with_disk)
     world_trace(self, "agent %u dies%s", n, with_disk ? ", with its node" : "");
     vassal_destroy(&node->vassal);
     node->life++;
+    for (size_t i = 0; i < node->spool_len; i++)
+        self->lost_results += !node->spool[i].is_durable; /* unless their worker still lives */
     if (n == 0)
         coord_crash(self);
     if (!with_disk)
         return;
     for (uint32_t s = 0; s < self->opt.slots; s++) {
         worker_kill(self, n, s, DZ_CAUSE_AGENT);
+        self->lost_results += node->workers[s].ring_len;
         node->workers[s].ring_len = 0;
     }
     node->spool_len = 0;
@@ -360,6 +364,8 @@ static void
 on_worker_died(struct world *self, const struct happening *it)
 {
     struct vassal_event event;
+    if (!self->nodes[it->node].vassal)
+        return; /* nobody hears of it; the next agent finds no such worker */
     memcpy(&event, it->frame, sizeof(event));
     read_ring(self, it->node, it->slot);
     self->nodes[it->node].workers[it->slot].ring_len = 0;

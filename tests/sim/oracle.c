@@ -1,5 +1,6 @@
 /* oracle.c - what must be true, judged from outside of the cores. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,17 @@ open_frame(struct dz_slice frame, struct dz_msg_mesh *from, struct dz_msg *body)
 
 /* ------------------------------------------------------------------ at every message */
 
+static void
+show(const struct world *self, const char *who, const struct dz_msg_mesh *from,
+     const struct dz_msg *body)
+{
+    if (self->is_loud)
+        printf("%10.3f    %s: %s, epoch %" PRIu64 " session %" PRIu64 " seq %" PRIu64
+               " ack %" PRIu64 "\n",
+               (double) self->now / 1000, who, dz_msg_name(body->id), from->epoch_n, from->session,
+               from->seq, from->ack);
+}
+
 /* A scheduler speaks only under a number that is on its disk, and calls nothing counted that the
  * ledger does not have. */
 void
@@ -27,6 +39,9 @@ oracle_coord_sends(struct world *self, struct dz_slice frame)
         world_break(self, "the scheduler sends what nobody can read");
         return;
     }
+    char who[48];
+    (void) snprintf(who, sizeof(who), "scheduler to inc %" PRIu64, from.to_inc);
+    show(self, who, &from, &body);
     if (from.epoch_n > self->nodes[0].disk_n)
         world_break(self, "epoch %" PRIu64 " is used before it is on disk", from.epoch_n);
     if (body.id != DZ_MSG_mesh_rack)
@@ -49,6 +64,9 @@ oracle_vassal_sends(struct world *self, uint32_t n, struct dz_slice frame)
         world_break(self, "node %u sends what nobody can read", n);
         return;
     }
+    char who[48];
+    (void) snprintf(who, sizeof(who), "node %u", n);
+    show(self, who, &from, &body);
     if (body.id != DZ_MSG_mesh_result)
         return;
     const struct node *node = &self->nodes[n];
@@ -187,8 +205,10 @@ check_waste(struct world *self)
     for (size_t i = 0; i < self->exec_count; i++)
         finished += self->execs[i].end == EXEC_FINISHED;
     uint64_t needed = ledger_count(&self->ledger);
-    uint64_t bound = needed + (uint64_t) self->kills_agent * self->opt.slots * 2;
-    bool has_silence = self->kills_node + self->freezes + self->leaves > 0 || self->opt.loss > 0 ||
+    uint64_t bound =
+        needed + self->lost_results + (uint64_t) self->kills_agent * self->opt.slots * 2;
+    bool has_silence = (self->opt.nodes > 1 && self->kills_agent > 1) ||
+                       self->kills_node + self->freezes + self->leaves > 0 || self->opt.loss > 0 ||
                        self->opt.delay_us > 40000;
     if (has_silence)
         bound += (uint64_t) (2 + self->kills_node + self->freezes + self->leaves) * 4 *

@@ -9,30 +9,40 @@ enum { PERSIST_US = 3000, LEDGER_US = 3000, LOCAL_US = 100 };
 
 /* ------------------------------------------------------------------ network */
 
+struct link {
+    uint32_t node; /* at its far end */
+    bool is_up;    /* towards the scheduler */
+    bool is_bad;
+};
+
 static void
-deliver(struct world *self, uint32_t to, bool is_to_coord, struct dz_slice frame, dz_us delay)
+deliver(struct world *self, struct link link, struct dz_slice frame, dz_us most)
 {
-    struct happening *it = world_at(self, self->now + delay, is_to_coord ? TO_COORD : TO_VASSAL);
-    it->node = to;
+    dz_us *last = link.is_up ? &self->last_up[link.node] : &self->last_down[link.node];
+    dz_us at = self->now + 1 + (dz_us) rng_below(&self->rng, (uint64_t) most);
+    bool is_in_order = !link.is_bad || !self->opt.reorders;
+    if (is_in_order && at <= *last)
+        at = *last + 1;
+    *last = at > *last ? at : *last;
+    struct happening *it = world_at(self, at, link.is_up ? TO_COORD : TO_VASSAL);
+    it->node = link.node;
     it->frame = dz_realloc(NULL, frame.len + 1, 1);
     memcpy(it->frame, frame.ptr, frame.len);
     it->frame_len = frame.len;
 }
 
 void
-net_send(struct world *self, uint32_t from, uint32_t to, bool is_to_coord, struct dz_slice frame)
+net_send(struct world *self, uint32_t node, bool is_up, struct dz_slice frame)
 {
-    uint32_t other = is_to_coord ? from : to;
     /* A node talks to itself through a pipe that loses nothing, or (every other history) not. */
-    bool is_bad = !self->is_healed && (other != 0 || self->opt.tests % 2);
+    bool is_bad = !self->is_healed && (node != 0 || self->opt.tests % 2);
+    struct link link = { node, is_up, is_bad };
     self->messages++;
     if (is_bad && rng_chance(&self->rng, self->opt.loss))
         return;
-    dz_us most = is_bad ? self->opt.delay_us : LOCAL_US;
-    deliver(self, to, is_to_coord, frame, 1 + (dz_us) rng_below(&self->rng, (uint64_t) most));
+    deliver(self, link, frame, is_bad ? self->opt.delay_us : LOCAL_US);
     if (is_bad && rng_chance(&self->rng, self->opt.twice))
-        deliver(self, to, is_to_coord, frame,
-                1 + (dz_us) rng_below(&self->rng, 3 * (uint64_t) most));
+        deliver(self, link, frame, 3 * self->opt.delay_us);
 }
 
 /* ------------------------------------------------------------------ ledger */
@@ -119,7 +129,7 @@ apply(struct world *self, const struct coord_effect *fx)
     switch (fx->kind) {
     case COORD_FX_SEND:
         oracle_coord_sends(self, fx->as.send.frame);
-        net_send(self, 0, (uint32_t) fx->as.send.node - 1, false, fx->as.send.frame);
+        net_send(self, (uint32_t) fx->as.send.node - 1, false, fx->as.send.frame);
         break;
     case COORD_FX_PERSIST: {
         struct happening *it =

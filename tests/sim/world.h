@@ -43,7 +43,8 @@ struct options {
     unsigned hangs;       /* per mille that never end */
     unsigned absent;      /* per mille of (test, slot) pairs that do not exist (solo workers) */
     unsigned loss, twice; /* per mille of messages */
-    dz_us delay_us;       /* greatest delay of a message: reorders */
+    dz_us delay_us;       /* greatest delay of a message */
+    bool reorders;        /* a later message may arrive earlier */
     unsigned worker_kills, zygote_kills, agent_kills, node_losses, freezes, leaves, stops;
     dz_us faults_us; /* length of the fault phase */
     bool is_fault_free;
@@ -131,7 +132,8 @@ struct world {
     bool is_loud;
 
     struct node nodes[NODES_MAX];
-    struct coord *coord; /* owned; runs on node 0 */
+    dz_us last_up[NODES_MAX], last_down[NODES_MAX]; /* latest delivery on each link */
+    struct coord *coord;                            /* owned; runs on node 0 */
     uint64_t coord_life;
     dz_us coord_tick_at, answer_at;
     struct ledger ledger;
@@ -145,6 +147,7 @@ struct world {
     dz_us heal_at;
     struct coord_account account;
     unsigned kills_worker, kills_agent, kills_node, freezes, leaves;
+    uint64_t lost_results; /* of workers that died while no agent could read their rings */
     uint64_t messages, steps;
     const char *violation; /* NULL: none */
     char violation_text[256];
@@ -206,8 +209,7 @@ void worker_kill(struct world *self, uint32_t node, uint32_t slot, enum dz_cause
 void worker_poke(struct world *self, uint32_t node,
                  uint32_t slot); /* its queue or `more` changed */
 
-void net_send(struct world *self, uint32_t from, uint32_t to, bool is_to_coord,
-              struct dz_slice frame);
+void net_send(struct world *self, uint32_t node, bool is_up, struct dz_slice frame);
 
 bool ledger_write(struct world *self, const struct coord_record *record, struct coord_answer *out);
 uint64_t ledger_count(const struct ledger *self);

@@ -27,7 +27,7 @@ struct host_memory {
 
 struct host {
     struct dz_loop *loop; /* borrowed */
-    struct agent *agent;    /* borrowed */
+    struct agent *agent;  /* borrowed */
     struct store *store;  /* owned, as are all below */
     struct store_job *job;
     struct store_durations *durations;

@@ -103,9 +103,9 @@ run(struct dz_loop *loop, const struct options *options, struct dz_err *err)
     struct host host;
     host_init(&host, loop);
     struct agent_cfg cfg = { .loop = loop,
-                            .controller_fd = options->controller_fd,
-                            .seed_fd = options->seed_fd,
-                            .uplink = host_uplink(&host) };
+                             .controller_fd = options->controller_fd,
+                             .seed_fd = options->seed_fd,
+                             .uplink = host_uplink(&host) };
     struct agent *agent = NULL;
     enum dz_rc rc = agent_new(&cfg, &agent, err);
     host.agent = agent;

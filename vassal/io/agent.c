@@ -80,15 +80,22 @@ gather_rolls(struct agent *self, struct roll **rolls)
     return count;
 }
 
-/* Rolls of an earlier agent that came when its manifest was made. */
+static void
+map_late(struct agent *self, struct roll *roll)
+{
+    if (roll && roll->is_complete && !roll->to_node)
+        (void) catalog_map(&self->manifest, roll); /* of strangers was told when they came */
+}
+
+/* What is no part of the manifest, which an earlier agent made. */
 static void
 map_late_rolls(struct agent *self)
 {
-    for (size_t i = 0; i < self->legacy_count; i++) {
-        struct roll *roll = self->legacies[i].roll;
-        if (self->legacies[i].is_ready && !roll->to_node)
-            (void) catalog_map(&self->manifest, roll); /* strangers were told of then */
-    }
+    for (size_t i = 0; i < self->legacy_count; i++)
+        map_late(self, self->legacies[i].roll);
+    map_late(self, self->kin.roll);
+    for (unsigned i = 0; i < self->seat_count; i++)
+        map_late(self, self->seats[i].roll);
 }
 
 static void
@@ -129,7 +136,7 @@ agent_begin_run(struct agent *self)
     self->state = AGENT_RUNNING;
     self->is_dirty = true;
     agent_log(self, "%u tests, digest %016llx", self->manifest.count,
-             (unsigned long long) self->manifest.digest);
+              (unsigned long long) self->manifest.digest);
     present_seats(self);
     struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
                                   .as.manifest = { .total = self->manifest.count,
@@ -244,7 +251,7 @@ void
 agent_stop(struct agent *self, int how, struct dz_slice reason)
 {
     agent_log(self, "stop, how=%d: %.*s", how, (int) (reason.len < 200 ? reason.len : 200),
-             (const char *) reason.ptr);
+              (const char *) reason.ptr);
     if (!self->stop_reason)
         self->stop_reason = dz_slice_dup(reason);
     if (self->state == AGENT_RUNNING) {
@@ -411,6 +418,10 @@ start(struct agent *self, const struct dz_msg_start *msg)
     if (self->is_heir)
         revive_inherit(self);
     open_spool(self);
+    if (kin_listen(self, &err) != DZ_OK) {
+        refuse_start(self, err.text);
+        return;
+    }
     begin_collecting(self, msg->flags);
     chan_flush(&self->controller);
 }
@@ -459,10 +470,9 @@ agent_new(const struct agent_cfg *cfg, struct agent **self_out, struct dz_err *e
     dz_oom_init(&self->oom);
     chan_init(&self->controller);
     self->rebirth = (struct dz_timer){ .fn = on_rebirth, .arg = self };
-    enum dz_rc rc = kin_init(self, cfg->seed_fd, err);
-    enum dz_rc opened =
+    kin_init(self, cfg->seed_fd);
+    enum dz_rc rc =
         chan_open(&self->controller, self->loop, cfg->controller_fd, &controller_ops, self, err);
-    rc = rc == DZ_OK ? opened : rc;
     if (rc != DZ_OK)
         return rc;
     dz_loop_on_turn(self->loop, agent_turn, self);

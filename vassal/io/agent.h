@@ -23,7 +23,7 @@ struct agent_cfg {
 };
 
 DZ_MUST_USE enum dz_rc agent_new(const struct agent_cfg *cfg, struct agent **self_out,
-                                struct dz_err *err);
+                                 struct dz_err *err);
 void agent_destroy(struct agent **self_p);
 
 /* SIGTERM: end in good order when the controller is gone; else let a successor take over. */

@@ -21,10 +21,10 @@
 #include "shared/proc/proc.h"
 #include "shared/shm/shm.h"
 #include "vassal/core/vassal.h"
+#include "vassal/io/agent.h"
 #include "vassal/io/cargo.h"
 #include "vassal/io/catalog.h"
 #include "vassal/io/chan.h"
-#include "vassal/io/agent.h"
 #include "vassal/io/spool.h"
 
 enum {
@@ -121,6 +121,7 @@ struct seat {
 struct kin {
     /* seed */
     struct chan seed;
+    int seed_fd; /* owned, until it is the channel's */
     pid_t seed_pid;
     int seed_pidfd;
     struct dz_watch seed_watch;
@@ -234,7 +235,10 @@ void agent_kin_ended(struct agent *self); /* zygote or seed went while winding d
 void agent_stop(struct agent *self, int how, struct dz_slice reason);
 
 /* ---- kin.c ---- */
-DZ_MUST_USE enum dz_rc kin_init(struct agent *agent, int seed_fd, struct dz_err *err);
+void kin_init(struct agent *agent, int seed_fd); /* owns it */
+/* Hear the seed: when an earlier agent's spool is read, because a seed names its living children
+ * as soon as it has a channel. */
+DZ_MUST_USE enum dz_rc kin_listen(struct agent *agent, struct dz_err *err);
 void kin_fini(struct agent *agent);
 void kin_ask_zygote(struct agent *agent);
 void kin_ask_worker(struct agent *agent, struct seat *seat);

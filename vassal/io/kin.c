@@ -45,8 +45,8 @@ kin_ask_zygote(struct agent *agent)
     struct kin *kin = &agent->kin;
     if (kin->is_seed_gone || kin->zygotes >= ZYGOTES_MAX) {
         agent_give_up(agent, kin->is_seed_gone
-                               ? "the seed process died: nothing can be forked any more"
-                               : "the zygote died again and again: the run stops here");
+                                 ? "the seed process died: nothing can be forked any more"
+                                 : "the zygote died again and again: the run stops here");
         return;
     }
     kin->zygotes++;
@@ -273,6 +273,8 @@ static bool
 adopt_roll(struct agent *agent, uint64_t life)
 {
     struct legacy *legacy = revive_find(agent, life);
+    log_debug("zygote.reborn", "life=%llu known=%d ready=%d", (unsigned long long) life,
+              legacy != NULL, legacy && legacy->is_ready);
     if (!agent->is_waiting_births || !legacy || !legacy->is_ready)
         return false;
     agent->kin.zygote_life = life;
@@ -586,15 +588,23 @@ kin_check(struct agent *agent, dz_us now)
 
 /* ------------------------------------------------------------------ life */
 
-enum dz_rc
-kin_init(struct agent *agent, int seed_fd, struct dz_err *err)
+void
+kin_init(struct agent *agent, int seed_fd)
 {
     struct kin *kin = &agent->kin;
     chan_init(&kin->seed);
     chan_init(&kin->zygote);
     kin->seed_pidfd = kin->zygote_pidfd = kin->zygote_watch.fd = kin->seed_watch.fd = -1;
+    kin->seed_fd = seed_fd;
     kin->oom = dz_oom_count(&agent->oom);
-    return chan_open(&kin->seed, agent->loop, seed_fd, &seed_ops, agent, err);
+}
+
+enum dz_rc
+kin_listen(struct agent *agent, struct dz_err *err)
+{
+    int fd = agent->kin.seed_fd;
+    agent->kin.seed_fd = -1;
+    return chan_open(&agent->kin.seed, agent->loop, fd, &seed_ops, agent, err);
 }
 
 void
@@ -604,6 +614,7 @@ kin_fini(struct agent *agent)
     forget_zygote(agent);
     chan_close(&kin->zygote);
     chan_close(&kin->seed);
+    dz_fd_close(&kin->seed_fd);
     dz_fd_close(&kin->seed_pidfd);
 }
 

@@ -27,7 +27,8 @@ legacy_of(struct agent *agent, uint64_t life)
     struct legacy *found = revive_find(agent, life);
     if (found || agent->legacy_count == LEGACIES_MAX)
         return found;
-    agent->legacies = dz_realloc(agent->legacies, agent->legacy_count + 1, sizeof(*agent->legacies));
+    agent->legacies =
+        dz_realloc(agent->legacies, agent->legacy_count + 1, sizeof(*agent->legacies));
     struct legacy *legacy = &agent->legacies[agent->legacy_count++];
     *legacy = (struct legacy){ .life = life };
     return legacy;
@@ -111,7 +112,7 @@ revive_inherit(struct agent *agent)
                   "tests whose results were only there run again");
     agent->journaled = agent->to_journal = agent->restored;
     agent_log(agent, "this agent replaces one that died: %llu results taken over",
-             (unsigned long long) agent->restored);
+              (unsigned long long) agent->restored);
 }
 
 void

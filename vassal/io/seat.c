@@ -75,7 +75,7 @@ on_wake(struct seat *self)
         return;
     }
     agent_event(self->agent,
-               &(struct vassal_event){ .kind = VASSAL_EV_SLOT_ASKS, .as.slot.slot = self->num });
+                &(struct vassal_event){ .kind = VASSAL_EV_SLOT_ASKS, .as.slot.slot = self->num });
 }
 
 static void
@@ -211,7 +211,7 @@ seat_up(struct seat *self)
     self->is_up = true;
     tell_worker_up(self);
     agent_event(self->agent,
-               &(struct vassal_event){ .kind = VASSAL_EV_SLOT_UP, .as.slot.slot = self->num });
+                &(struct vassal_event){ .kind = VASSAL_EV_SLOT_UP, .as.slot.slot = self->num });
     watch_arm_tick(self->agent);
 }
 
@@ -299,7 +299,7 @@ static bool
 put(struct seat *self, struct dz_grant grant)
 {
     uint32_t local = grant.test < self->agent->manifest.count ? self->roll->to_local[grant.test]
-                                                             : CATALOG_NO_TEST;
+                                                              : CATALOG_NO_TEST;
     if (local == CATALOG_NO_TEST)
         return false;
     dz_assert(self->given_len < VASSAL_QUEUE_MAX);
@@ -498,7 +498,7 @@ report_down(struct seat *self, enum dz_cause cause, int64_t status, struct dz_sl
     event.as.down.is_lost =
         (!is_end && !event.as.down.has_ran && is_too_barren(self)) || !kin_can_fork(agent);
     agent_log(agent, "worker gw%u (process %d) ended: %s%s%s", self->num, (int) self->pid, headline,
-             leftovers.len > 0 ? "; left behind: " : "", leftovers.len > 0 ? "processes" : "");
+              leftovers.len > 0 ? "; left behind: " : "", leftovers.len > 0 ? "processes" : "");
     self->is_wanted = false;
     agent_event(agent, &event);
     tell_worker_down(self, (uint32_t) (status < 0 ? 0 : status), cause, !self->is_wanted,

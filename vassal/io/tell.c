@@ -35,38 +35,38 @@ void
 tell_job(struct agent *agent, const struct uplink_job *job)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_job,
-                                .as.job = { .id = dz_str(job->ulid),
-                                            .short_id = dz_str(job->short_id),
-                                            .store = dz_str(job->store),
-                                            .workers = agent->seat_count } });
+                                 .as.job = { .id = dz_str(job->ulid),
+                                             .short_id = dz_str(job->short_id),
+                                             .store = dz_str(job->store),
+                                             .workers = agent->seat_count } });
 }
 
 void
 tell_report(struct agent *agent, const struct cargo_item *item)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_report,
-                                .as.report = { .test = item->outcome.what.test,
-                                               .attempt = item->outcome.what.attempt,
-                                               .exec = item->outcome.exec,
-                                               .worker = item->outcome.slot,
-                                               .result = item->outcome.result,
-                                               .blob = cargo_blob(item) } });
+                                 .as.report = { .test = item->outcome.what.test,
+                                                .attempt = item->outcome.what.attempt,
+                                                .exec = item->outcome.exec,
+                                                .worker = item->outcome.slot,
+                                                .result = item->outcome.result,
+                                                .blob = cargo_blob(item) } });
 }
 
 void
 tell_verdict(struct agent *agent, const struct cargo_item *item, bool is_counted)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_verdict,
-                                .as.verdict = { .test = item->outcome.what.test,
-                                                .attempt = item->outcome.what.attempt,
-                                                .worker = item->outcome.slot,
-                                                .result = item->outcome.result,
-                                                .cause = item->cause,
-                                                .signal = item->signal,
-                                                .elapsed_ms = (uint64_t) item->elapsed_us / 1000,
-                                                .detail = cargo_text(item),
-                                                .counted = is_counted,
-                                                .id = id_of(agent, item->outcome.what.test) } });
+                                 .as.verdict = { .test = item->outcome.what.test,
+                                                 .attempt = item->outcome.what.attempt,
+                                                 .worker = item->outcome.slot,
+                                                 .result = item->outcome.result,
+                                                 .cause = item->cause,
+                                                 .signal = item->signal,
+                                                 .elapsed_ms = (uint64_t) item->elapsed_us / 1000,
+                                                 .detail = cargo_text(item),
+                                                 .counted = is_counted,
+                                                 .id = id_of(agent, item->outcome.what.test) } });
 }
 
 void
@@ -74,9 +74,9 @@ tell_worker_up(struct seat *seat)
 {
     struct agent *agent = seat->agent;
     say(agent, &(struct dz_msg){ .id = DZ_MSG_worker_up,
-                                .as.worker_up = { .num = seat->num,
-                                                  .pid = (uint64_t) seat->pid,
-                                                  .replaced = seat->was_up } });
+                                 .as.worker_up = { .num = seat->num,
+                                                   .pid = (uint64_t) seat->pid,
+                                                   .replaced = seat->was_up } });
     seat->was_up = true;
 }
 
@@ -128,11 +128,11 @@ tell_progress(struct agent *agent)
     }
     list.items = dz_buf_slice(&bytes);
     say(agent, &(struct dz_msg){ .id = DZ_MSG_progress,
-                                .as.progress = { .done = progress.done,
-                                                 .total = progress.total,
-                                                 .failed = progress.failed,
-                                                 .eta_ms = (uint64_t) progress.eta_us / 1000,
-                                                 .running = list } });
+                                 .as.progress = { .done = progress.done,
+                                                  .total = progress.total,
+                                                  .failed = progress.failed,
+                                                  .eta_ms = (uint64_t) progress.eta_us / 1000,
+                                                  .running = list } });
     agent->is_dirty = false;
 }
 

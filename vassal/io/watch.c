@@ -50,7 +50,8 @@ static void
 enforce_limit(struct seat *seat, dz_us now)
 {
     struct agent *agent = seat->agent;
-    if (agent->timeout_us == 0 || seat->seen_running == 0 || now - seat->seen_us < agent->timeout_us)
+    if (agent->timeout_us == 0 || seat->seen_running == 0 ||
+        now - seat->seen_us < agent->timeout_us)
         return;
     if (seat->stacks_at == 0) {
         ask_for_stacks(seat, now);
@@ -188,8 +189,8 @@ on_sched_log(void *arg)
     struct uplink_progress progress = { 0 };
     agent->up.progress(agent->up.arg, &progress);
     agent_log(agent, "progress: %llu of %llu done, unfinished=%llu; granted%s",
-             (unsigned long long) progress.done, (unsigned long long) progress.total,
-             (unsigned long long) (progress.total - progress.done), line);
+              (unsigned long long) progress.done, (unsigned long long) progress.total,
+              (unsigned long long) (progress.total - progress.done), line);
 }
 
 static void

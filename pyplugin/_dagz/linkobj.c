@@ -223,16 +223,17 @@ push_frame(struct linkobj *self)
 }
 
 PyDoc_STRVAR(result_doc,
-             "result(result, setup_us, call_us, teardown_us, blob)\n--\n\n"
-             "Report the running test; it runs no longer.\n\nEOFError when the parent is gone.");
+             "result(result, setup_us, call_us, teardown_us, blob, text)\n--\n\n"
+             "Report the running test; it runs no longer.  text: why it did not pass, or empty.\n\n"
+             "EOFError when the parent is gone.");
 
 static PyObject *
 link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
     struct linkobj *self = (struct linkobj *) op;
     struct dz_shm *shm = shm_of(self);
-    if (nargs != 5 || !PyBytes_Check(args[4])) {
-        PyErr_SetString(PyExc_TypeError, "result() takes four numbers and bytes");
+    if (nargs != 6 || !PyBytes_Check(args[4]) || !PyBytes_Check(args[5])) {
+        PyErr_SetString(PyExc_TypeError, "result() takes four numbers, and bytes twice");
         return NULL;
     }
     uint64_t numbers[4];
@@ -253,7 +254,9 @@ link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
                        .log_first = (uint64_t) atomic_load(&shm->log_first),
                        .log_end = atomic_load(&shm->log_len),
                        .blob = { (const uint8_t *) PyBytes_AS_STRING(args[4]),
-                                 (size_t) PyBytes_GET_SIZE(args[4]) } },
+                                 (size_t) PyBytes_GET_SIZE(args[4]) },
+                       .text = { (const uint8_t *) PyBytes_AS_STRING(args[5]),
+                                 (size_t) PyBytes_GET_SIZE(args[5]) } },
     };
     dz_msg_encode_framed(&msg, &self->frame);
     if (push_frame(self) < 0)

@@ -17,7 +17,7 @@ import pytest
 from _pytest import runner
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 
-from dagz import _dagz, capture, identity, junit, nursery, reports, tty
+from dagz import _dagz, capture, identity, junit, nursery, reports, tty, why
 from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
@@ -221,10 +221,12 @@ class Worker:
         for report in done:
             if report.when in times:
                 times[report.when] += report.duration
+        result = reports.worst(done)
         self.link.result(
-            reports.worst(done),
+            result,
             *(max(0, int(seconds * 1e6)) for seconds in times.values()),
             reports.pack(item, done, extra, self.config),
+            b"" if result == _dagz.RESULT_OK else why.text_of(done, str(self.config.rootpath)),
         )
         self.extra = {}
 

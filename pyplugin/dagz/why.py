@@ -1,0 +1,46 @@
+"""What a test that did not pass said, as text: for the store and ``zb``.
+
+The first line says where and why; the rest is what pytest would print of it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIMIT = 256 * 1024  # characters: the store keeps no more
+
+
+def below(path: str, root: str) -> str:
+    """The path relative to the root directory, where it lies below it."""
+    prefix = os.path.join(root, "")
+    return path[len(prefix) :] if path.startswith(prefix) else path
+
+
+def first_line(report: Any, root: str) -> str:
+    longrepr = report.longrepr
+    if type(longrepr) is tuple:  # a skip: path, line, reason
+        path, line, reason = longrepr
+        return f"{below(path, root)}:{line}: {reason}"
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is None:
+        return str(longrepr or "").strip().partition("\n")[0]
+    message = crash.message.strip().partition("\n")[0]
+    return f"{below(crash.path, root)}:{crash.lineno}: {message}"
+
+
+def text_of(reports: Iterable[Any], root: str) -> bytes:
+    """Of all phases that failed, else of the one that was skipped; empty when the test passed."""
+    texts: list[str] = []
+    for report in reports:
+        if report.outcome == "passed":
+            continue
+        reason = getattr(report, "wasxfail", None)
+        line = first_line(report, root) if reason is None else f"{reason or 'expected to fail'}"
+        line = line if report.when == "call" else f"{line} ({report.when})"
+        whole = report.longreprtext if report.outcome == "failed" else ""
+        texts.append(f"{line}\n{whole}".rstrip())
+    return "\n\n".join(texts)[:LIMIT].encode("utf-8", "backslashreplace")

@@ -15,8 +15,15 @@ zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out)
         return "broken off";
     if (job->is_ledger_wrong)
         return "wrong count";
+    bool has_bad = job->verdicts[DZ_RESULT_FAILED] + job->verdicts[DZ_RESULT_CRASHED] +
+                       job->verdicts[DZ_RESULT_TIMEOUT] >
+                   0;
     switch (job->exit_code) {
-    case 0: *tint_out = ZB_GREEN; return "passed";
+    case 0:
+        if (has_bad)
+            return "failed";
+        *tint_out = ZB_GREEN;
+        return "passed";
     case 2: return "stopped";
     case 5: *tint_out = ZB_YELLOW; return "no tests";
     default: return "failed";

@@ -89,6 +89,8 @@ static error_t
 parse_any(int key, char *arg, struct argp_state *state)
 {
     struct inputs *inputs = state->input;
+    if (key == ARGP_KEY_INIT)
+        state->err_stream = NULL; /* getopt and we say enough */
     state->input = inputs->zb;
     error_t code = parse_common(key, arg, state);
     if (code == ARGP_ERR_UNKNOWN) {

@@ -76,13 +76,13 @@ print(struct zb *zb, const struct store_job_list *list, bool is_all)
 {
     static const struct zb_column columns[] = {
         { "job", 0, 0, false, false },     { "when", 4, 0, false, false },
-        { "verdict", 0, 0, false, false }, { "tests", 0, 8, false, false },
+        { "verdict", 0, 0, false, false }, { "tests", 0, 22, false, false },
         { "time", 3, 0, true, false },     { "commit", 2, 0, false, false },
         { "next", 1, 0, false, false },
     };
     static const struct zb_column all_columns[] = {
         { "job", 0, 0, false, false },     { "when", 3, 0, false, false },
-        { "verdict", 0, 0, false, false }, { "tests", 4, 8, false, false },
+        { "verdict", 0, 0, false, false }, { "tests", 4, 22, false, false },
         { "time", 2, 0, true, false },     { "commit", 1, 0, false, false },
         { "project", 5, 16, false, true },
     };

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GAP = 2 };
+enum { GAP = 2, CUT_MOST = 6 };
 
 struct layout {
     int widths[ZB_COLUMNS]; /* 0: left out */
@@ -75,10 +75,10 @@ fit(const struct zb_table *self, struct layout *layout, int indent, int width)
             break;
         layout->widths[weakest] = 0;
     }
-    for (int c = 0; c < self->column_count; c++) {
-        int over = total(self, layout, indent) - width, least = self->columns[c].least;
-        if (over > 0 && least && layout->widths[c] > least)
-            layout->widths[c] = layout->widths[c] - over > least ? layout->widths[c] - over : least;
+    for (int c = 0; c < self->column_count; c++) { /* nothing is left to drop: cut deeper */
+        int over = total(self, layout, indent) - width, *wide = &layout->widths[c];
+        if (over > 0 && self->columns[c].least && *wide > CUT_MOST)
+            *wide = *wide - over > CUT_MOST ? *wide - over : CUT_MOST;
     }
 }
 

@@ -51,6 +51,8 @@ kv_fail(struct dz_err *err, const char *dir, int code, const char *what)
     enum dz_rc rc = code_to_rc(dir, code);
     if (rc == DZ_FULL)
         return dz_fail(err, rc, "%s '%s': no space left", what, dir);
+    if (rc == DZ_CORRUPT)
+        return dz_fail(err, rc, "'%s' is damaged: %s", dir, mdb_strerror(code));
     return dz_fail(err, rc, "%s '%s': %s", what, dir, mdb_strerror(code));
 }
 

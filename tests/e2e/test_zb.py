@@ -1,0 +1,674 @@
+"""zb as a person uses it: the real binary on stores that were filled as an agent fills them.
+
+``DAGZ_ZB`` names the binary; ``fill_store`` lies beside it.  What differs from run to run is masked:
+clock times, long ids, the host, folders.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ZB = Path(os.environ.get("DAGZ_ZB", ROOT / "build/dev/bin/zb"))
+FILL = ZB.parent / "fill_store"
+TIMEOUT_S = 30
+
+
+class Place:
+    """A project with a history of its own and a home of its own."""
+
+    def __init__(self, tmp: Path) -> None:
+        self.dir = tmp / "shop"
+        self.home = tmp / "home"
+        self.dir.mkdir()
+        self.env = {
+            "PATH": os.defpath,
+            "HOME": str(tmp),
+            "DAGZ_HOME": str(self.home),
+            "TZ": "UTC",
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_SYSTEM": "/dev/null",
+            "GIT_AUTHOR_NAME": "a",
+            "GIT_AUTHOR_EMAIL": "a@example.org",
+            "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+            "GIT_COMMITTER_NAME": "a",
+            "GIT_COMMITTER_EMAIL": "a@example.org",
+            "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+        }
+        self.git("init", "-q", ".")
+        self.git("remote", "add", "origin", "git@example.org:acme/shop.git")
+        self.git("commit", "-q", "--allow-empty", "-m", "one")
+
+    def git(self, *args: str) -> None:
+        subprocess.run(["git", *args], cwd=self.dir, env=self.env, check=True)
+
+    def fill(self, *scenarios: str) -> None:
+        for scenario in scenarios:
+            argv = [FILL, self.home, self.dir, *scenario.split()]
+            subprocess.run(argv, env=self.env, check=True, capture_output=True, timeout=TIMEOUT_S)
+
+    def zb(self, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ZB, *args],
+            cwd=cwd or self.dir,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+
+    def out(self, *args: str, **env: str) -> str:
+        """Masked stdout of a command that succeeds and says nothing on stderr."""
+        done = self.zb(*args, **env)
+        assert (done.returncode, done.stderr) == (0, "")
+        return self.mask(done.stdout)
+
+    def refused(self, code: int, *args: str, **env: str) -> str:
+        """The masked one line of a command that fails with this exit code and prints nothing else."""
+        done = self.zb(*args, **env)
+        assert done.stdout == ""
+        assert done.returncode == code, done.stderr
+        return self.mask(done.stderr).removesuffix("\n")
+
+    def mask(self, text: str) -> str:
+        text = text.replace(str(self.dir), "DIR").replace(str(self.home), "HOME")
+        text = text.replace(os.uname().nodename, "HOST")
+        text = re.sub(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "ULID", text)
+        text = re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "HH:MM:SS.mmm", text)
+        text = re.sub(r"(today|yesterday) \d\d:\d\d", r"today HH:MM", text)
+        return re.sub(r"\b[0-9a-f]{12}\b", "COMMIT", re.sub(r"\b[0-9a-f]{8}\b", "COMMIT", text))
+
+    def on_terminal(self, columns: int, *args: str, **env: str) -> str:
+        """What the command writes to a terminal of that width."""
+        main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [ZB, *args], cwd=self.dir, env=self.env | env, stdin=side, stdout=side, stderr=side
+        )
+        os.close(side)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(main, 65536)
+            except OSError:  # EIO: the last one closed it
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(main)
+        assert process.wait(TIMEOUT_S) == 0
+        return seen.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    if not FILL.exists():
+        pytest.fail(f"{FILL} is not there: build it, or name another zb with DAGZ_ZB")
+    return Place(tmp_path)
+
+
+# ---- the first minutes
+
+
+def test_zb_alone_says_what_there_is(place):
+    text = place.out()
+    for command in ("init", "jobs", "job", "tests", "logs", "help", "version"):
+        assert re.search(rf"^  {command} +\w", text, re.M)
+    assert place.out("--help") == text
+
+
+def test_before_the_first_job_the_next_steps_are_told(place):
+    assert place.out("jobs").splitlines() == [
+        "No job has run here yet.",
+        "",
+        "  zb init           name the project in .dagz/config.yaml (once, and commit it)",
+        "  pytest --dagz     run the tests",
+        "  zb job            then look at what happened",
+    ]
+    none = "no job has run yet: there is no store in HOME; 'pytest --dagz' makes the first"
+    for command in ("job", "tests", "logs"):
+        assert place.refused(5, command) == f"zb {command}: {none}"
+
+
+def test_jobs_of_other_projects_are_mentioned(place):
+    place.fill("passed")
+    place.git("remote", "set-url", "origin", "other")
+    assert place.out("jobs").splitlines()[-1] == (
+        "This project is other; the store has jobs of others:  zb jobs --all"
+    )
+    assert "git@example.org:acme/shop.git" in place.out("jobs", "--all")
+    assert place.refused(5, "job") == ("zb job: there is no job latest: this project (other) has none yet")
+
+
+def test_init_writes_what_it_derived_and_nothing_twice(place):
+    assert place.out("init").splitlines() == [
+        "wrote     DIR/.dagz/config.yaml",
+        "uri       git@example.org:acme/shop.git",
+        "          from git's origin and the path in the worktree",
+        "timezone  UTC",
+        "          of this machine; it says when a day's first job is j1",
+        "",
+        "Commit the file, then:  pytest --dagz",
+    ]
+    config = place.dir / ".dagz/config.yaml"
+    settings = [line.strip() for line in config.read_text().splitlines() if "#" not in line]
+    assert settings == ["project:", "uri: git@example.org:acme/shop.git", "timezone: UTC"]
+    config.write_text("project: {uri: mine}\n")
+    assert place.refused(1, "init") == (
+        "zb init: DIR/.dagz/config.yaml is there already; --force writes it anew"
+    )
+    assert config.read_text() == "project: {uri: mine}\n"
+    place.out("init", "--force", "--uri=a name", "--timezone=Europe/Berlin")
+    assert 'uri: "a name"' in config.read_text()
+    assert "timezone: Europe/Berlin" in config.read_text()
+
+
+def test_init_below_the_top_names_the_folder(place):
+    below = place.dir / "services/api"
+    below.mkdir(parents=True)
+    assert "uri       git@example.org:acme/shop.git//services/api" in place.out("init", "-C", str(below))
+
+
+def test_init_refuses_what_makes_no_sense(place):
+    assert place.refused(2, "init", "--timezone=Mars") == (
+        "zb init: there is no time zone 'Mars' (try Europe/Berlin or UTC)"
+    )
+    assert place.refused(2, "init", "--uri=") == "zb init: a project's name is one line of text"
+
+
+# ---- what is printed
+
+
+def test_jobs_are_lines_with_what_to_type_next(place):
+    place.fill("passed", "mixed", "empty", "broken")
+    assert place.out("jobs").splitlines() == [
+        "job  when         verdict     tests                                     "
+        "                                          time  commit    next",
+        "j4   today HH:MM  broken off  2 not run                                 "
+        "                                        0.0 ms  COMMIT  zb job j4",
+        "j3   today HH:MM  no tests    nothing collected                         "
+        "                                        300 ms  COMMIT  zb job j3",
+        "j2   today HH:MM  failed      1 failed, 1 crashed, 1 timed out, 3 ok, 1 flaky, "
+        "1 skipped, 1 xfailed, 1 not run  6.20 s  COMMIT  zb tests j2 outcome:failed",
+        "j1   today HH:MM  passed      3 ok                                      "
+        "                                        1.50 s  COMMIT  zb job j1",
+    ]
+    assert len(place.out("jobs", "-n", "2").splitlines()) == 3
+
+
+JOB = """\
+j1  failed  in 6.20 s
+  tests     1 failed, 1 crashed, 1 timed out, 3 ok, 1 flaky, 1 skipped, 1 xfailed, 1 not run
+  started   today HH:MM (UTC)
+  command   pytest --dagz --dagz-workers=2 tests
+  commit    COMMIT
+  versions  CPython 3.11.2, pytest 9.0.0, dagz 0.1.0
+  where     DIR on HOST
+  project   git@example.org:acme/shop.git
+  id        ULID
+  account   10 collected = 9 run + 0 redundant + 1 not run; counted 10, duplicates 0, lost 0
+
+Failures
+  FAILED  tests/test_api.py::TestGet::test_missing
+          tests/test_api.py:12: AssertionError: assert 404 == 200
+          5.5 ms on jw0
+  CRASHED tests/test_core.py::test_crash
+          killed by a signal: SIGSEGV
+          12 ms on jw1
+  TIMEOUT tests/test_core.py::test_hang
+          above its time limit of 5 s
+          5.00 s on jw0
+
+Slowest
+  5.00 s  jw0  tests/test_core.py::test_hang
+   22 ms  jw0  tests/test_core.py::test_skipped
+   18 ms  jw1  tests/test_core.py::test_known_bug
+   14 ms  jw1  tests/test_core.py::test_flaky
+   12 ms  jw1  tests/test_core.py::test_crash
+
+Workers
+  jw0  5 runs  busy 5.05 s  81 % of the job
+  jw1  5 runs   busy 54 ms   1 % of the job
+
+zb tests j1 outcome:failed --text   tracebacks
+zb logs j1 --failed                 what those tests printed
+"""
+
+
+def test_a_job_is_told_on_one_screen(place):
+    place.fill("mixed")
+    assert place.out("job") == JOB
+    assert place.out("job", "j1") == JOB
+
+
+def test_exit_status_is_only_told_when_asked_for(place):
+    place.fill("passed", "mixed")
+    assert place.zb("job", "j2").returncode == 0
+    assert place.zb("job", "j2", "--exit-status").returncode == 1
+    assert place.zb("job", "j1", "--exit-status").returncode == 0
+
+
+TESTS = """\
+OK           3.5 ms  jw1   tests/test_api.py::TestGet::test_found
+FAILED       5.5 ms  jw0   tests/test_api.py::TestGet::test_missing
+         tests/test_api.py:12: AssertionError: assert 404 == 200
+OK           7.5 ms  jw1   tests/test_api.py::test_status[200-ok]
+OK           9.5 ms  jw0   tests/test_api.py::test_status[404-café]
+CRASHED       12 ms  jw1   tests/test_core.py::test_crash
+         killed by a signal: SIGSEGV
+OK_FLAKY      14 ms  jw1   tests/test_core.py::test_flaky
+TIMEOUT      5.00 s  jw0   tests/test_core.py::test_hang
+         above its time limit of 5 s
+XFAIL         18 ms  jw1   tests/test_core.py::test_known_bug
+not run                    tests/test_core.py::test_never_ran
+SKIPPED       22 ms  jw0   tests/test_core.py::test_skipped
+"""
+
+
+def test_tests_are_listed_with_the_first_line_of_failures(place):
+    place.fill("mixed")
+    assert place.out("tests") == TESTS
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (["outcome:failed"], ["TestGet::test_missing", "test_crash", "test_hang"]),
+        (["outcome:crashed,timeout"], ["test_crash", "test_hang"]),
+        (["outcome:flaky"], ["test_flaky"]),
+        (["outcome:notrun"], ["test_never_ran"]),
+        (["duration:>=1s"], ["test_hang"]),
+        (["duration:<5ms"], ["TestGet::test_found"]),
+        (["runs:>1"], ["test_flaky"]),
+        (["module:api", "outcome:failed"], ["TestGet::test_missing"]),
+        (["worker:jw0", "outcome:ok"], ["test_status[404-café]"]),
+        (["STATUS"], ["test_status[200-ok]", "test_status[404-café]"]),
+        (["test_api", "-TestGet", "-outcome:failed"], ["test_status[200-ok]", "test_status[404-café]"]),
+    ],
+)
+def test_queries_choose_tests(place, query, found):
+    place.fill("mixed")
+    lines = [json.loads(line) for line in place.out("tests", "latest", "--json", "--", *query).splitlines()]
+    assert [line["id"].split("::", 1)[1] for line in lines] == found
+
+
+def test_queries_work_without_naming_a_job(place):
+    place.fill("mixed")
+    assert len(place.out("tests", "outcome:ok").splitlines()) == 4
+
+
+def test_tests_can_be_sorted_and_limited(place):
+    place.fill("mixed")
+    assert "test_hang" in place.out("tests", "--sort=duration", "-n", "1").splitlines()[0]
+
+
+def test_text_shows_the_whole_of_a_failure(place):
+    place.fill("mixed")
+    assert place.out("tests", "latest", "test_missing", "--text").splitlines() == [
+        "FAILED       5.5 ms  jw0   tests/test_api.py::TestGet::test_missing",
+        "         tests/test_api.py:12: AssertionError: assert 404 == 200",
+        "         ",
+        "             def test_missing(self):",
+        "         >       assert get('/x') == 200",
+        "         E       assert 404 == 200",
+    ]
+
+
+LOGS = """\
+HH:MM:SS.mmm agent worker jw0 forked, pid 4242
+HH:MM:SS.mmm jw1   > tests/test_api.py::TestGet::test_found
+HH:MM:SS.mmm jw1   hello from stdout
+HH:MM:SS.mmm jw1   hello from stderr
+HH:MM:SS.mmm jw0   > tests/test_api.py::TestGet::test_missing
+HH:MM:SS.mmm jw0   GET /x
+HH:MM:SS.mmm jw0   half a line
+HH:MM:SS.mmm jw0   progress 100%
+HH:MM:SS.mmm jw1   > tests/test_core.py::test_crash
+HH:MM:SS.mmm jw1   about to crash
+HH:MM:SS.mmm agent worker jw1 killed by SIGSEGV
+"""
+
+
+def without_clock(text: str) -> list[str]:
+    return [line.split(" ", 1)[1] for line in text.splitlines()]
+
+
+def test_logs_are_merged_in_time_order(place):
+    place.fill("mixed")
+    assert place.out("logs") == LOGS
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (["--worker=agent"], ["agent worker jw0 forked, pid 4242", "agent worker jw1 killed by SIGSEGV"]),
+        (["--tail=2"], ["jw1   about to crash", "agent worker jw1 killed by SIGSEGV"]),
+        (["--failed", "--worker=jw1"], ["jw1   > tests/test_core.py::test_crash", "jw1   about to crash"]),
+        (
+            ["--test=tests/test_api.py::TestGet", "--worker=jw1"],
+            [
+                "jw1   > tests/test_api.py::TestGet::test_found",
+                "jw1   hello from stdout",
+                "jw1   hello from stderr",
+            ],
+        ),
+    ],
+)
+def test_logs_can_be_narrowed(place, options, lines):
+    place.fill("mixed")
+    assert without_clock(place.out("logs", *options)) == lines
+
+
+def test_raw_logs_are_the_bytes_that_were_written(place):
+    place.fill("mixed")
+    argv = [ZB, "logs", "--raw", "--test=tests/test_api.py::TestGet::test_missing"]
+    raw = subprocess.run(argv, cwd=place.dir, env=place.env, check=True, stdout=subprocess.PIPE).stdout
+    assert raw == b"GET \x1b[31m/x\x1b[0m\nhalf a line\nprogress 1%\rprogress 100%\n"
+
+
+def test_colours_of_tests_are_kept_where_colour_is_wanted(place):
+    place.fill("mixed")
+    assert "GET \x1b[31m/x\x1b[0m" in place.zb("logs", "--color=always").stdout
+    assert "\x1b" not in place.zb("logs").stdout
+
+
+def test_a_log_without_lines_says_so(place):
+    place.fill("passed")
+    assert place.refused(0, "logs") == "job j1 has no log"
+    assert place.refused(0, "logs", "--worker=jw7") == "job j1 has no log that fits"
+
+
+def test_following_shows_new_lines_and_ends_with_the_job(place):
+    writer = subprocess.Popen(
+        [FILL, place.home, place.dir, "running"],
+        env=place.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    assert len(writer.stdout.readline().strip()) == 26
+    writer.stdin.write("first\n")
+    assert writer.stdout.readline() == "stored\n"
+    assert "running" in place.out("jobs")
+    reader = subprocess.Popen(
+        [ZB, "logs", "-f"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout.readline().endswith("> t.py::test_a\n")
+    assert reader.stdout.readline().endswith("first\n")
+    started = time.monotonic()
+    writer.stdin.write("second\n")
+    ready, _, _ = select.select([reader.stdout], [], [], TIMEOUT_S)
+    assert ready and reader.stdout.readline().endswith("second\n")
+    assert time.monotonic() - started < 5
+    writer.stdin.close()
+    assert writer.wait(TIMEOUT_S) == 0
+    assert reader.wait(TIMEOUT_S) == 0
+    assert reader.stdout.read() == ""
+
+
+# ---- JSON
+
+
+def test_every_command_has_json_with_its_schema(place):
+    place.fill("mixed")
+    for command, options in (
+        ("jobs", []), ("job", []), ("tests", []), ("logs", []), ("version", []), ("help", []),
+        ("init", []),
+    ):  # fmt: skip
+        lines = place.out(command, "--json", *options).splitlines()
+        assert lines
+        for line in lines:
+            assert json.loads(line)["schema"] == f"zb.{command}/1"
+    (help_line,) = place.out("help", "--json").splitlines()
+    commands = {c["name"]: c for c in json.loads(help_line)["commands"]}
+    assert {c for c in commands if commands[c]["json_stream"]} == {"tests", "logs"}
+    assert all(f"zb.{name}/1" == command["json_schema"] for name, command in commands.items())
+
+
+def test_json_of_a_job_holds_what_the_text_says(place):
+    place.fill("mixed")
+    job = json.loads(place.zb("job", "--json").stdout)
+    assert (job["short_id"], job["verdict"], job["exit_code"]) == ("j1", "failed", 1)
+    assert job["tests"] == {
+        "OK": 3, "OK_FLAKY": 1, "FAILED": 1, "CRASHED": 1, "TIMEOUT": 1, "SKIPPED": 1, "XFAIL": 1,
+        "XPASS": 0, "REDUNDANT": 0,
+    }  # fmt: skip
+    assert job["duration_us"] == 6200000
+    assert [f["message"] for f in job["failures"]] == [
+        "tests/test_api.py:12: AssertionError: assert 404 == 200",
+        "killed by a signal: SIGSEGV",
+        "above its time limit of 5 s",
+    ]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", job["start"])
+
+
+def test_json_of_nothing_is_an_empty_list(place):
+    assert json.loads(place.zb("jobs", "--json").stdout) == {"schema": "zb.jobs/1", "jobs": []}
+
+
+# ---- names of jobs
+
+
+def test_a_job_answers_to_all_its_names(place):
+    place.fill("passed", "mixed")
+    place.git("commit", "-q", "--allow-empty", "-m", "two")
+    place.fill("passed")
+    today = time.strftime("%Y-%m%d", time.gmtime())
+    jobs = json.loads(place.zb("jobs", "--json").stdout)["jobs"]
+    ids = [job["id"] for job in reversed(jobs)]
+    names = {
+        "j1": 0, "j2": 1, "J3": 2, "latest": 2, "@{-1}": 1, "@{-2}": 0, "HEAD": 2, "HEAD~1": 1,
+        f"j{today}.2": 1, f"j{today[5:]}.3": 2, ids[0]: 0, ids[1].lower(): 1, ids[2][:24]: 2,
+    }  # fmt: skip
+    for name, index in names.items():
+        assert json.loads(place.zb("job", name, "--json").stdout)["id"] == ids[index], name
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("j9", "there is no job j9: the last one today was number 1"),
+        ("j1345.1", "there is no job j1345.1: no such date"),
+        ("@{-4}", "there is no job @{-4}: this project has 1"),
+        ("lates", "'lates' is not the name of a job; did you mean 'latest'?"),
+        (
+            "feature",
+            "'feature' is not the name of a job and git knows no such revision (see 'zb help names')",
+        ),
+        (
+            "01ZZZZ",
+            "no job's long id begins with '01ZZZZ' and git knows no such revision (see 'zb help names')",
+        ),
+    ],
+)
+def test_a_wrong_job_is_one_clear_line(place, name, complaint):
+    place.fill("passed")
+    assert place.refused(5, "job", name) == f"zb job: {complaint}"
+
+
+def test_a_commit_without_a_job_is_said(place):
+    place.fill("passed")
+    place.git("commit", "-q", "--allow-empty", "-m", "two")
+    assert place.refused(5, "job", "HEAD") == "zb job: no job ran at commit COMMIT"
+
+
+def test_a_folder_below_the_project_finds_its_jobs(place):
+    place.fill("passed")
+    below = place.dir / "tests/unit"
+    below.mkdir(parents=True)
+    done = place.zb("job", cwd=below)
+    assert done.stdout.startswith("j1  passed")
+    assert place.out("job", "-C", str(below)).startswith("j1  passed")
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["jbos"], "zb: there is no command 'jbos'; did you mean 'jobs'?"),
+        (["coverage"], "zb: there is no command 'coverage'; 'zb help' lists them"),
+        (["help", "quary"], "zb help: there is no help on 'quary'; did you mean 'query'?"),
+        (["jobs", "extra"], "zb jobs: takes no 'extra'\nzb jobs: see 'zb help jobs'"),
+        (
+            ["jobs", "-n", "none"],
+            "zb jobs: --number is a whole number from 1, not 'none'\nzb jobs: see 'zb help jobs'",
+        ),
+        (
+            ["jobs", "--colour"],
+            "zb jobs: unrecognized option '--colour'\nzb jobs: did you mean --color?\nzb jobs: see 'zb help jobs'",
+        ),
+        (
+            ["jobs", "--color=red"],
+            "zb jobs: --color is auto, always or never, not 'red'\nzb jobs: see 'zb help jobs'",
+        ),
+        (["tests", "latest", "outcom:ok"], "zb tests: queries know no 'outcom:'; did you mean 'outcome:'?"),
+        (["tests", "outcome:fialed"], "zb tests: no outcome is called 'fialed'; did you mean 'failed'?"),
+        (
+            ["tests", "duration:long"],
+            "zb tests: 'long' is not a comparison such as >1s, <=20ms or 3",
+        ),
+        (["tests", "duration:>3x"], "zb tests: '>3x' has an unknown unit: us, ms, s, m, h"),
+        (["logs", "--worker=w0"], "zb logs: 'w0' is not a worker such as jw0 (or 'agent')"),
+        (["logs", "--thread=jw0"], "zb logs: 'jw0' is not a thread such as jw0.t12"),
+        (["logs", "--since=noon"], "zb logs: 'noon' is not a time such as 10m, 14:03 or 2026-11-21T14:03"),
+        (
+            ["logs", "--tail=0"],
+            "zb logs: --tail is a whole number from 1 to 1000000, not '0'\nzb logs: see 'zb help logs'",
+        ),
+    ],
+)
+def test_usage_errors_name_what_is_wrong(place, args, complaint):
+    place.fill("mixed")
+    assert place.refused(2, *args) == complaint
+
+
+def test_a_mistyped_test_is_answered_with_near_ones(place):
+    place.fill("mixed")
+    assert place.refused(5, "logs", "--test=test_status") == (
+        "zb logs: job j1 has no test 'test_status'; did you mean "
+        "tests/test_api.py::test_status[200-ok], tests/test_api.py::test_status[404-café]?"
+    )
+    assert place.refused(5, "logs", "--test=nowhere") == "zb logs: job j1 has no test 'nowhere'"
+
+
+def test_a_broken_config_file_is_named_with_its_line(place):
+    place.fill("passed")
+    (place.dir / ".dagz").mkdir()
+    (place.dir / ".dagz/config.yaml").write_text("project:\n  ulr: x\n")
+    assert place.refused(2, "jobs") == (
+        "zb jobs: DIR/.dagz/config.yaml:2:3: unknown key 'project.ulr'; did you mean 'project.uri'?"
+    )
+
+
+def test_a_folder_that_is_not_there_is_named(place):
+    assert place.refused(5, "jobs", "-C", "/no/such") == "zb jobs: there is no folder '/no/such'"
+
+
+def test_a_damaged_store_is_one_line_and_left_alone(place):
+    place.fill("passed")
+    data = place.home / "local.env/store/data.mdb"
+    size = data.stat().st_size
+    with data.open("r+b") as file:
+        file.write(b"#" * 8192)
+    assert "is damaged" in place.refused(3, "jobs")
+    assert data.stat().st_size == size
+    with data.open("r+b") as file:
+        file.truncate(5000)
+    assert place.zb("jobs").returncode == 3
+
+
+def test_damage_where_no_check_looks_is_no_crash(place):
+    """Any bytes of the file may be wrong: one line and a code, never a signal."""
+    place.fill("mixed")
+    data = place.home / "local.env/store/data.mdb"
+    good = data.read_bytes()
+    codes = set()
+    for at in range(0, len(good), 4096 * 3 + 17):
+        bad = bytearray(good)
+        bad[at : at + 24] = bytes((at * 7 + i * 31) % 256 for i in range(24))
+        data.write_bytes(bad)
+        for command in ("jobs", "job", "tests", "logs"):
+            code = place.zb(command).returncode
+            assert code >= 0, (command, at)
+            codes.add(code)
+    assert codes <= {0, 3, 5, 6}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_store_is_not_allowed(place):
+    place.fill("passed")
+    store = place.home / "local.env/store"
+    store.chmod(0)
+    try:
+        assert "Permission denied" in place.refused(4, "jobs")
+    finally:
+        store.chmod(0o700)
+
+
+# ---- terminals
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("command", ["jobs", "job", "tests"])
+def test_nothing_is_wider_than_the_terminal(place, columns, command):
+    place.fill("passed", "mixed", "empty", "broken")
+    text = place.on_terminal(columns, command, *(["j2"] if command != "jobs" else []), NO_COLOR="1")
+    commands_to_copy = [line for line in text.splitlines() if line.startswith("zb ")]
+    for line in text.splitlines():
+        if line not in commands_to_copy:
+            assert len(line) <= columns, line
+
+
+def test_a_narrow_terminal_keeps_what_matters(place):
+    place.fill("passed", "mixed")
+    assert place.on_terminal(40, "jobs", NO_COLOR="1").splitlines() == [
+        "job  verdict  tests",
+        "j2   failed   1 failed, 1 crashed, 1 ...",
+        "j1   passed   3 ok",
+    ]
+    assert place.on_terminal(40, "tests", "j2", "outcome:failed", NO_COLOR="1").splitlines() == [
+        "FAILED   ...pi.py::TestGet::test_missing",
+        "         tests/test_api.py:12: Assert...",
+        "CRASHED  tests/test_core.py::test_crash",
+        "         killed by a signal: SIGSEGV",
+        "TIMEOUT  tests/test_core.py::test_hang",
+        "         above its time limit of 5 s",
+        "3 of 10 tests",
+    ]
+
+
+def test_colour_follows_option_environment_and_terminal(place):
+    place.fill("mixed")
+    assert "\x1b[31mfailed\x1b[0m" in place.on_terminal(80, "jobs")
+    assert "\x1b" not in place.on_terminal(80, "jobs", NO_COLOR="1")
+    assert "\x1b" not in place.on_terminal(80, "jobs", TERM="dumb")
+    assert "\x1b" not in place.on_terminal(80, "jobs", "--color=never")
+    assert "\x1b" in place.on_terminal(80, "jobs", "--color=always", NO_COLOR="1")
+    assert "\x1b" in place.zb("jobs", "--color=always").stdout
+    assert "\x1b" in place.zb("jobs", FORCE_COLOR="1").stdout
+    assert "\x1b" not in place.zb("jobs").stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(place):
+    place.fill("big 20000 4096")
+    shell = f"'{ZB}' tests | head -n 1; echo \"${{PIPESTATUS[0]}}\""
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=place.dir, env=place.env, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1] in ("0", "141")

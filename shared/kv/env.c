@@ -72,12 +72,10 @@ refuse_truncated(MDB_env *env, const char *dir, struct dz_err *err)
     return DZ_OK;
 }
 
-enum dz_rc
-kv_env_open(const char *dir, size_t map_size, bool is_readonly, MDB_env **env_out,
-            struct dz_err *err)
+static int
+try_open(const char *dir, size_t map_size, unsigned flags, MDB_env **env_out)
 {
     MDB_env *env = NULL;
-    unsigned flags = MDB_NOTLS | (is_readonly ? MDB_RDONLY : 0);
     int code = mdb_env_create(&env);
     if (code == 0)
         code = mdb_env_set_maxdbs(env, DZ_KV_TABLES);
@@ -87,10 +85,24 @@ kv_env_open(const char *dir, size_t map_size, bool is_readonly, MDB_env **env_ou
         code = mdb_env_set_mapsize(env, map_size);
     if (code == 0)
         code = mdb_env_open(env, dir, flags, 0600);
-    if (code != 0) {
+    if (code == 0)
+        *env_out = env;
+    else
         mdb_env_close(env);
+    return code;
+}
+
+enum dz_rc
+kv_env_open(const char *dir, size_t map_size, bool is_readonly, MDB_env **env_out,
+            struct dz_err *err)
+{
+    MDB_env *env = NULL;
+    unsigned flags = MDB_NOTLS | (is_readonly ? MDB_RDONLY : 0);
+    int code = try_open(dir, map_size, flags, &env);
+    if (code == EACCES && is_readonly) /* we may not enter ourselves as a reader: read without */
+        code = try_open(dir, map_size, flags | MDB_NOLOCK, &env);
+    if (code != 0)
         return kv_fail(err, dir, code, "open");
-    }
     enum dz_rc rc = refuse_truncated(env, dir, err);
     if (rc != DZ_OK) {
         mdb_env_close(env);

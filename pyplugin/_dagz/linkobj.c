@@ -266,6 +266,31 @@ link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(partial_doc, "partial(blob)\n--\n\n"
+                          "What is known of the running test so far, should this process die in its teardown.");
+
+static PyObject *
+link_partial(PyObject *op, PyObject *blob)
+{
+    struct linkobj *self = (struct linkobj *) op;
+    if (!PyBytes_Check(blob)) {
+        PyErr_SetString(PyExc_TypeError, "partial() takes bytes");
+        return NULL;
+    }
+    struct dz_msg msg = {
+        .id = DZ_MSG_partial,
+        .as.partial = { .test = self->test,
+                        .attempt = self->attempt,
+                        .exec = atomic_load(&shm_of(self)->exec),
+                        .blob = { (const uint8_t *) PyBytes_AS_STRING(blob),
+                                  (size_t) PyBytes_GET_SIZE(blob) } },
+    };
+    dz_msg_encode_framed(&msg, &self->frame);
+    if (push_frame(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(push_doc, "push(name, *fields)\n--\n\nPut any message into the ring.\n\n"
                        "EOFError when the parent is gone.");
 
@@ -426,6 +451,7 @@ static PyMethodDef link_methods[] = {
     METHOD("begin", link_begin, METH_O, begin_doc),
     METHOD("phase", link_phase, METH_O, "phase(number)\n--\n\nSay which phase of the test runs."),
     METHOD("result", link_result, METH_FASTCALL, result_doc),
+    METHOD("partial", link_partial, METH_O, partial_doc),
     METHOD("push", link_push_message, METH_FASTCALL, push_doc),
     METHOD("write", link_write, METH_FASTCALL, write_doc),
     METHOD("text", link_text, METH_O, text_doc),

@@ -160,6 +160,7 @@ add_names(PyObject *module)
         { "FORK_WORKER", DZ_FORK_WORKER },       { "FORK_SOLO", DZ_FORK_SOLO },
         { "START_IN_ORDER", DZ_START_IN_ORDER }, { "START_KEEP_ORDER", DZ_START_KEEP_ORDER },
         { "START_SOLO", DZ_START_SOLO },         { "READY_READS_ID", DZ_READY_READS_ID },
+        { "READY_FORK_SOLO", DZ_READY_FORK_SOLO },
     };
     for (size_t i = 0; i < DZ_LEN(others); i++) {
         if (PyModule_AddIntConstant(module, others[i].name, others[i].value) < 0)

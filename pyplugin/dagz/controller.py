@@ -340,12 +340,7 @@ class Controller:
             return  # an agent that took over says again what it is not sure of
         self.seen.add(key)
         nodeid, location, done, extra = reports.unpack(blob, self.config)
-        node = self.nodes[worker]
-        for report in done:
-            report.node = node
-            report.worker_id = node.gateway.id
-            report.testrun_uid = self.testrun_uid
-        self.replay(nodeid, location, done, extra)
+        self.replay(nodeid, location, self.sign(done, worker), extra)
 
     def replay(self, nodeid: str, location: Any, done: list[Any], extra: dict[str, Any]) -> None:
         hook = self.config.hook
@@ -374,6 +369,7 @@ class Controller:
         detail: str,
         counted: int,
         nodeid: str,
+        blob: bytes,
     ) -> None:
         """A test that its worker could not report: it crashed, or ran too long."""
         word = _dagz.RESULTS[result]
@@ -384,28 +380,38 @@ class Controller:
             self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
             return
         self.seen.add((test, attempt, -1, -1))
-        location = location_of(nodeid)
         first, _, rest = detail.partition("\n")
         text = f"{word}: {first} (gw{worker}, after {elapsed_ms / 1000:.2f} s)\n{tidy_stacks(rest)}"
-        common = {"nodeid": nodeid, "location": location, "keywords": {}}
-        done = [
-            TestReport(outcome="passed", longrepr=None, when="setup", **common),
-            TestReport(
-                outcome="failed",
-                longrepr=text,
-                when="call",
-                duration=elapsed_ms / 1000,
-                user_properties=[("dagz_result", word)],
-                **common,
-            ),
-            TestReport(outcome="passed", longrepr=None, when="teardown", **common),
-        ]
+        if blob:
+            name, location, done, extra = reports.unpack(blob, self.config)
+        else:
+            name, location, done, extra = nodeid, location_of(nodeid), [], {}
+        phases = ("teardown",) if done else ("setup", "call", "teardown")
+        dead = "teardown" if done else "call"
+        for when in phases:
+            report = TestReport(
+                nodeid=name,
+                location=location,
+                keywords={},
+                outcome="failed" if when == dead else "passed",
+                longrepr=text if when == dead else None,
+                when=when,
+                duration=elapsed_ms / 1000 if when == "call" else 0,
+                user_properties=[("dagz_result", word)] if when == dead else None,
+            )
+            if when == dead:
+                self.config.hook.pytest_handlecrashitem(crashitem=name, report=report, sched=None)
+            done.append(report)
+        self.replay(name, location, self.sign(done, worker), extra)
+
+    def sign(self, done: list[Any], worker: int) -> list[Any]:
+        """Reports with what xdist's have: the worker that they come from."""
+        node = self.nodes[worker]
         for report in done:
-            report.node = self.nodes[worker]
-            report.worker_id = f"gw{worker}"
+            report.node = node
+            report.worker_id = node.gateway.id
             report.testrun_uid = self.testrun_uid
-        self.config.hook.pytest_handlecrashitem(crashitem=nodeid, report=done[1], sched=None)
-        self.replay(nodeid, location, done, {})
+        return done
 
     # ------------------------------------------------------------ messages of zygote and workers
 
@@ -433,6 +439,7 @@ class Controller:
 
     def relayed_reads_id(self, num: int, role: int, data: dict[str, Any]) -> None:
         if data["fallback"]:
+            self.agent.fields["flags"] |= _dagz.START_SOLO  # for an agent that takes over
             after = "each worker now loads and collects for itself, as under xdist"
         else:
             after = "all workers see gw0 there"
@@ -463,6 +470,10 @@ class Controller:
     def relayed_output(self, num: int, role: int, data: dict[str, Any]) -> None:
         node = self.nodes[num]
         node.workeroutput = data["output"]
+        assert self.session is not None
+        reason = data["output"].get("shouldstop")
+        if reason and not (self.session.shouldstop or self.session.shouldfail):
+            self.session.shouldstop = str(reason)  # a plugin in a worker stopped the run
         for warning in data.get("extra", {}).get("warnings", ()):
             self.replay_warning(warning)
         if data.get("passed"):

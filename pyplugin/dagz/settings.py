@@ -14,7 +14,7 @@ MIB = 1 << 20
 MEMORY_PER_WORKER = 256 * MIB  # what `auto` wants to have free for each worker
 WORKERS_MAX = 1024
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-FORKS = ("auto", "after-collection", "before-conftests")
+FORKS = ("auto", "after-collection", "after-conftests", "before-conftests")
 
 
 @dataclasses.dataclass(frozen=True)

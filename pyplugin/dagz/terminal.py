@@ -155,7 +155,7 @@ class Ui:
             if severity:
                 sys.stderr.write(f"dagz: {text}\n")
             return
-        if severity or self.reporter.verbosity >= 0:
+        if self.reporter.verbosity >= (0 if severity == 0 else -1):
             self.line(f"dagz: {text}", **SEVERITY[severity])
 
     def internal_error(self, text: str) -> None:
@@ -179,9 +179,10 @@ class Ui:
         if reporter.verbosity >= 0 and body["total"]:
             workers = self.settings.workers
             plural = "" if workers == 1 else "s"
+            tests = "1 test" if body["total"] == 1 else f"{body['total']} tests"
             job = f", job {self.job['short']}" if self.job else ""
             where = f", results in {self.job['store']}" if self.job.get("store") else ""
-            self.line(f"dagz: {body['total']} tests on {workers} worker{plural}{job}{where}")
+            self.line(f"dagz: {tests} on {workers} worker{plural}{job}{where}")
         self.last_beat = time.monotonic()
 
     def failed(self, report: Any, category: str) -> None:

@@ -126,11 +126,8 @@ class Worker:
             for implementation in manager.hook.pytest_runtest_protocol.get_hookimpls()
             if implementation.plugin is not self
         )
-        has_live_log = bool(self.config.getini("log_cli")) or (
-            self.config.getoption("log_cli_level", None) is not None
-        )
         names = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
-        self.is_lean = not has_live_log and all(
+        self.is_lean = not has_live_log(self.config) and all(
             implementation.plugin is self or is_pytests(implementation.plugin)
             for name in names
             for implementation in getattr(manager.hook, name).get_hookimpls()
@@ -335,6 +332,15 @@ class Worker:
             self.relay(body)
             self.link.push("leaving", self.why, self.why_text)
         nursery.leave(0)
+
+
+def has_live_log(config: pytest.Config) -> bool:
+    if config.getoption("log_cli_level", None) is not None:
+        return True
+    try:
+        return bool(config.getini("log_cli"))
+    except ValueError:  # -p no:logging
+        return False
 
 
 def show_item(item: pytest.Item, setup_only: bool) -> None:

@@ -59,7 +59,6 @@ class Zygote:
         self.watch = identity.Watch(config.rootpath)
         self.inputs: dict[str, Any] = {}
         self.worker: Worker | None = None
-        self.nursery: nursery.Nursery | None = None
         self.warnings: list[dict[str, Any]] = []
         self.collect_reports: list[Any] = []
         self.deselected = 0
@@ -207,6 +206,8 @@ class Zygote:
             self.tell_reads_id()
             self.ready(0, go=True, flags=_dagz.READY_READS_ID)
             nursery.leave(0)
+        if self.settings.fork == "after-conftests" and not self.is_solo:
+            self.fork_collectors()
         self.relay("configured")
         gc.set_threshold(COLLECT_THRESHOLD, *self.old_threshold[1:])
         outcome = yield
@@ -221,6 +222,25 @@ class Zygote:
             self.tell_collected(session)
         elif (end := describe_end(error)) is not None:
             self.relay(end.pop("kind"), **end)
+
+    def fork_collectors(self) -> None:
+        """dagz_fork = after-conftests: stay here and fork workers that collect for themselves.
+
+        Returns in those; the zygote itself leaves when the agent says so.
+        """
+        self.watch.stop()
+        self.ready(0, go=True, flags=_dagz.READY_FORK_SOLO)
+        nursery.freeze_heap()
+        birth = self.serve_forks()
+        if birth is None:
+            nursery.leave(0)
+        self.birth = birth
+        self.is_solo = True
+        self.num = birth.num
+        self.said = []
+        worker_input = self.inputs["nodes"][f"gw{self.num}"]
+        identity.set_environment(self.num, worker_input["workercount"], worker_input["testrunuid"])
+        self.config.workerinput = worker_input
 
     def must_fall_back(self) -> bool:
         return self.watch.found is not None and self.settings.fork == "auto" and not self.is_solo
@@ -325,23 +345,28 @@ class Zygote:
         """Fork workers until the agent says that it was enough; in a worker: run tests."""
         self.tell_threads()
         nursery.freeze_heap()
+        birth = self.serve_forks()
+        if birth is not None:
+            assert birth.link is not None
+            return self.become_worker(session, birth.link)
+        conftests = [p for p in self.config.pluginmanager.get_plugins() if self.is_conftest(p)]
+        without(self.config, "pytest_sessionfinish", conftests)
+        return True
+
+    def serve_forks(self) -> nursery.Birth | None:
+        """A forked child's birth; None in this process once the last child has ended."""
         assert self.birth.channel is not None
-        self.nursery = nursery.Nursery(self.birth.channel, self.birth.life, self.tell_again)
+        yard = nursery.Nursery(self.birth.channel, self.birth.life, self.tell_again)
         try:
-            birth = self.nursery.serve()
+            birth = yard.serve()
         except EOFError:
-            for kid in self.nursery.kids.values():
+            for kid in yard.kids.values():
                 nursery.kill_group(kid.pid)
             nursery.leave(1)
         if birth is None:
-            self.nursery.close()
-            self.birth.channel = self.nursery.channel or self.birth.channel
-            conftests = [p for p in self.config.pluginmanager.get_plugins() if self.is_conftest(p)]
-            without(self.config, "pytest_sessionfinish", conftests)
-            return True
-        self.nursery = None
-        assert birth.link is not None
-        return self.become_worker(session, birth.link)
+            yard.close()
+            self.birth.channel = yard.channel or self.birth.channel
+        return birth
 
     def become_worker(self, session: pytest.Session, link: _dagz.Link) -> bool:
         self.worker = Worker(session, link, self.inputs, self.settings, self.take_written)

@@ -65,7 +65,8 @@ enum dz_start_flag {
 
 /* ready.flags */
 enum dz_ready_flag {
-    DZ_READY_READS_ID = 1, /* worker id was read before the fork: fork from the seed instead */
+    DZ_READY_READS_ID = 1,  /* worker id was read before the fork: fork from the seed instead */
+    DZ_READY_FORK_SOLO = 2, /* not collected: fork workers that collect for themselves from here */
 };
 
 #endif

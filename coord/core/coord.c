@@ -14,10 +14,6 @@ enum {
     FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
 };
 
-#ifdef DZ_MUTANTS
-int dz_mutant;
-#endif
-
 enum coord_placement
 coord_placement_of(struct dz_slice name)
 {
@@ -110,6 +106,8 @@ on_start(struct coord *self, const struct coord_event *event, dz_us now)
     self->epoch = (struct dz_epoch){ event->as.start.seen_n + 1, self->cfg.node, self->cfg.inc };
     bool is_first = coord_turn(self, TURN_START, now);
     dz_assert(is_first);
+    if (DZ_BROKEN(PERSIST_FIRST))
+        (void) coord_turn(self, TURN_PERSISTED, now);
 }
 
 static void

@@ -41,7 +41,7 @@ add_strike(struct coord *self, uint32_t test, const struct strike *strike)
     GROW(self->strikes, self->strike_count, self->strike_cap);
     self->strikes[self->strike_count++] = *strike;
     it->strikes++;
-    return it->strikes >= self->cfg.strikes;
+    return it->strikes >= self->cfg.strikes || DZ_BROKEN(STRIKES);
 }
 
 /* ------------------------------------------------------------------ asking the ledger */
@@ -94,10 +94,11 @@ is_strike(struct coord *self, struct node *node, const struct dz_item_outcome *i
     uint32_t test = (uint32_t) item->test;
     struct test *it = &self->tests[test];
     struct strike strike = { test, node->id, item->inc, item->exec };
-    bool is_last = !strike_is_known(self, test, &strike) && add_strike(self, test, &strike);
+    bool is_last = (DZ_BROKEN(STRIKE_ONCE) || !strike_is_known(self, test, &strike)) &&
+                   add_strike(self, test, &strike);
     if (is_last && it->state == TEST_OPEN)
         return false;
-    if (it->state == TEST_OPEN && it->holders == 0) {
+    if (it->state == TEST_OPEN && it->holders == 0 && !DZ_BROKEN(STRIKE_AGAIN)) {
         plan_return_avoiding(self->plan, test,
                              item->slot < node->slot_count ? node->slots[item->slot]->number
                                                            : PLAN_NO_SLOT);
@@ -144,6 +145,8 @@ take_one(struct coord *self, struct node *node, const struct dz_item_outcome *it
         test->state = TEST_PENDING;
         plan_skip(self->plan, (uint32_t) item->test);
     }
+    if (DZ_BROKEN(COUNT_FIRST))
+        node_rack(self, node, item->record, DZ_WORD_COUNTED);
     *ask(self) = (struct asked){ .teller = node,
                                  .teller_inc = node->inc,
                                  .record = item->record,
@@ -184,7 +187,7 @@ static void
 count_test(struct coord *self, uint32_t test, uint32_t result)
 {
     struct test *it = &self->tests[test];
-    if (it->state == TEST_COUNTED)
+    if (it->state == TEST_COUNTED && !DZ_BROKEN(COUNT_ONCE))
         return;
     it->state = TEST_COUNTED;
     plan_skip(self->plan, test);

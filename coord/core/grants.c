@@ -91,7 +91,7 @@ slot_drop_all(struct coord *self, struct slot *slot)
     while (slot->held_count > 0) {
         uint32_t test = slot->held[slot->held_count - 1];
         remove_at(self, slot, slot->held_count - 1, slot->moved_at);
-        if (is_nobodys(self, test))
+        if (is_nobodys(self, test) && !DZ_BROKEN(DEAD_RETURN))
             plan_return(self->plan, slot->number, &test, 1, true);
     }
     slot->is_revoking = false;
@@ -197,7 +197,7 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
 void
 slots_unpark(struct coord *self)
 {
-    if (self->parked_count == 0 || plan_free(self->plan) == 0)
+    if (self->parked_count == 0 || plan_free(self->plan) == 0 || DZ_BROKEN(UNPARK))
         return;
     for (size_t i = 0; i < self->slot_count; i++)
         if (self->slots[i]->is_parked)
@@ -250,7 +250,7 @@ give(struct coord *self, struct slot *slot, dz_us now)
     size_t count = plan_take(self->plan, slot->number, target - queued_us, max, tests);
     for (size_t i = 0; i < count; i++)
         hold(self, slot, tests[i], now);
-    if (count > 0 || slot->wants)
+    if (count > 0 || (slot->wants && !DZ_BROKEN(ANSWER_WANT)))
         say_assign(self, slot, tests, count, now);
     set_parked(self, slot, count == 0 && (slot->wants || slot->held_count == 0 || slot->is_parked));
     slot->wants = false;

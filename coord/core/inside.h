@@ -10,17 +10,10 @@
 #include "coord/core/coord.h"
 #include "coord/core/plan.h"
 #include "shared/base/arena.h"
+#include "shared/base/mutant.h"
 #include "shared/wire/flow.h"
 #include "shared/wire/model.h"
 #include "shared/wire/wire.h"
-
-/* Tests of the tests: a build of the simulator may break one rule at a time. */
-#ifdef DZ_MUTANTS
-extern int dz_mutant; /* the broken rule, 0 none */
-#define DZ_RULE(number, holds) (dz_mutant == (number) || (holds))
-#else
-#define DZ_RULE(number, holds) (holds)
-#endif
 
 /* ------------------------------------------------------------------ tables */
 

@@ -415,7 +415,8 @@ node_hear(struct coord *self, struct dz_slice frame, dz_us now)
         on_hello(self, &from, &msg.as.mesh_hello, now);
     else if (self->phase < PHASE_LEADING)
         return;
-    else if (node && node->state != NODE_SILENT && dz_flow_fits(&node->flow, &from))
+    else if (node && (node->state != NODE_SILENT || DZ_BROKEN(GREET_ANEW)) &&
+             dz_flow_fits(&node->flow, &from))
         take_in(self, node, &from, &msg, now);
     else
         on_misfit(self, node, &from, now);

@@ -10,6 +10,7 @@
 
 #include "coord/core/units.h"
 #include "coord/core/victims.h"
+#include "shared/base/mutant.h"
 
 enum {
     STEAL_MIN_US = 2000,    /* a shorter rest is not worth setting fixtures up a second time */
@@ -148,7 +149,7 @@ plan_observe(struct plan *self, uint32_t slot, dz_us took_us)
 static bool
 take(struct plan *self, uint32_t test)
 {
-    if (bit_is_set(self->is_taken, test))
+    if (bit_is_set(self->is_taken, test) && !DZ_BROKEN(TAKE_ONCE))
         return false;
     bit_set(self->is_taken, test);
     self->free_count--;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "shared/base/mutant.h"
 #include "shared/wire/frame.h"
 
 static void
@@ -101,7 +102,7 @@ dz_flow_hear(struct dz_flow *self, const struct dz_msg_mesh *envelope, dz_us now
     take_ack(self, envelope->ack, now);
     if (envelope->seq == 0)
         return envelope->body.len > 0;
-    bool is_next = envelope->seq == self->heard + 1;
+    bool is_next = envelope->seq == self->heard + 1 || DZ_BROKEN(SEQUENCE);
     if (is_next)
         self->heard++;
     /* What was heard before is said again because our ack was lost: repeat the ack soon. */
@@ -121,7 +122,7 @@ dz_flow_resend(struct dz_flow *self, dz_us now, unsigned *nth, struct dz_buf *ou
 {
     if (*nth == 0 && now < self->resend_at)
         return false;
-    if (self->acked + *nth >= self->said) {
+    if (self->acked + *nth >= self->said || DZ_BROKEN(RESEND)) {
         self->patience *= 2;
         if (self->patience > DZ_FLOW_PATIENCE_US)
             self->patience = DZ_FLOW_PATIENCE_US;

@@ -207,7 +207,7 @@ check_waste(struct world *self)
     uint64_t needed = ledger_count(&self->ledger);
     uint64_t bound =
         needed + self->lost_results + (uint64_t) self->kills_agent * self->opt.slots * 2;
-    bool has_silence = (self->opt.nodes > 1 && self->kills_agent > 1) ||
+    bool has_silence = (self->opt.nodes > 1 && self->kills_agent > 0) ||
                        self->kills_node + self->freezes + self->leaves > 0 || self->opt.loss > 0 ||
                        self->opt.delay_us > 40000;
     if (has_silence)

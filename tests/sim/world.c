@@ -182,6 +182,7 @@ make_tests(struct world *self)
         bool is_slow = rng_chance(&self->rng, self->opt.slow);
         self->duration[t] = 1 + (dz_us) rng_below(&self->rng, (uint64_t) self->opt.mean_us * 2);
         self->duration[t] *= is_slow ? 100 : 1;
+        self->work_us += self->duration[t] + self->opt.hangs * TIMEOUT_US / 1000;
         if (self->opt.has_history && !rng_chance(&self->rng, 100))
             self->tests[t].est_us = (uint32_t) (self->duration[t] / 2 + 1);
         if (rng_chance(&self->rng, self->opt.killers))
@@ -265,7 +266,7 @@ history_run(uint64_t seed, bool is_loud, struct outcome *out)
         self->now = it.at;
         dispatch(self, &it);
         free(it.frame);
-        if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US)
+        if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US + 3 * self->work_us)
             world_break(self, "the job did not end after healing (%s)",
                         self->coord ? coord_state_text(self->coord) : "no coordinator");
     }

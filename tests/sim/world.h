@@ -5,7 +5,7 @@
  * same seed gives the same trace, whose hash is compared.
  *
  * Phases   faults until `heal_at`; then everything works again and the job must end within
- *          HEAL_MAX_US; then the ledger is compared with what really happened (oracle.c). */
+ *          a bound; then the ledger is compared with what really happened (oracle.c). */
 #ifndef DZ_TESTS_SIM_WORLD_H
 #define DZ_TESTS_SIM_WORLD_H
 
@@ -17,8 +17,8 @@ enum {
     NODES_MAX = 8,
     SLOTS_MAX = 8,
     QUEUE_MAX = 256,
-    HEAL_MAX_US = 90 * 1000 * 1000,
-    TIMEOUT_US = 300 * 1000, /* of one test */
+    HEAL_MAX_US = 30 * 1000 * 1000, /* and three times the work of one worker */
+    TIMEOUT_US = 300 * 1000,        /* of one test */
 };
 
 /* ------------------------------------------------------------------ randomness */
@@ -145,6 +145,7 @@ struct world {
 
     bool is_healed, is_stopped, is_done;
     dz_us heal_at;
+    dz_us work_us; /* of all tests */
     struct coord_account account;
     unsigned kills_worker, kills_agent, kills_node, freezes, leaves;
     uint64_t lost_results; /* of workers that died while no agent could read their rings */

@@ -7,6 +7,7 @@
 #define DZ_VASSAL_CORE_INSIDE_H
 
 #include "shared/base/arena.h"
+#include "shared/base/mutant.h"
 #include "shared/wire/flow.h"
 #include "shared/wire/wire.h"
 #include "vassal/core/vassal.h"
@@ -120,14 +121,6 @@ struct vassal {
             (array) = dz_realloc((array), (cap), sizeof(*(array))); \
         } \
     } while (0)
-
-/* Tests of the tests: a build of the simulator may break one rule at a time. */
-#ifdef DZ_MUTANTS
-extern int dz_mutant; /* the broken rule, 0 none */
-#define DZ_RULE(number, holds) (dz_mutant == (number) || (holds))
-#else
-#define DZ_RULE(number, holds) (holds)
-#endif
 
 /* ------------------------------------------------------------------ vassal.c */
 

@@ -32,7 +32,7 @@ outbox_add(struct vassal *self, const struct vassal_outcome *outcome, enum dz_ca
 {
     struct record *record = push(self);
     *record = (struct record){ .number = ++self->last_record, .outcome = *outcome };
-    record->state = DZ_RULE(1, false) ? RECORD_HELD : RECORD_WRITING;
+    record->state = DZ_BROKEN(JOURNAL_FIRST) ? RECORD_HELD : RECORD_WRITING;
     record->outcome.inc = self->cfg.inc;
     struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_JOURNAL);
     fx->as.journal.record = record->number;
@@ -153,6 +153,9 @@ outbox_tell(struct vassal *self, dz_us now)
         if (list->count == 0)
             return;
         session_say(self, &msg, now);
+        for (size_t i = 0; DZ_BROKEN(KEEP_TILL_RACK) && i < self->told; i++)
+            nth(self, i)->state = RECORD_DONE;
+        drop_done(self);
     }
 }
 

@@ -78,7 +78,8 @@ session_hello(struct vassal *self, dz_us now)
 static void
 forget_session(struct vassal *self)
 {
-    self->told = 0;
+    if (!DZ_BROKEN(TELL_AGAIN))
+        self->told = 0;
     self->old = self->record_count;
     self->is_state_due = true;
     self->is_stop_due = self->stop_how >= 0;
@@ -97,12 +98,19 @@ is_newer(const struct vassal *self, const struct dz_epoch *epoch, uint64_t sessi
     return order > 0 || (order == 0 && session > self->flow.session);
 }
 
+static bool
+is_led(struct vassal *self)
+{
+    bool is_draining = self->state == MEMBER_DRAINING || self->state == MEMBER_DRAINED;
+    return (DZ_BROKEN(LED_ANEW) && is_draining) || member_turn(self, MEMBER_TURN_LED);
+}
+
 static void
 on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
         const struct dz_msg_mesh_lead *lead, dz_us now)
 {
-    if (from->to_inc != self->cfg.inc || epoch->n < self->seen_n ||
-        !is_newer(self, epoch, from->session) || !member_turn(self, MEMBER_TURN_LED))
+    if ((from->to_inc != self->cfg.inc && !DZ_BROKEN(MY_LIFE)) || epoch->n < self->seen_n ||
+        !is_newer(self, epoch, from->session) || !is_led(self))
         return;
     self->scheduler = from->node;
     self->seen_n = epoch->n;
@@ -129,7 +137,7 @@ struct state_part {
 static void
 say_part(struct vassal *self, struct state_part *part, bool is_last, dz_us now)
 {
-    part->msg.as.mesh_state.results = self->record_count;
+    part->msg.as.mesh_state.results = DZ_BROKEN(STATE_RESULTS) ? 0 : self->record_count;
     part->msg.as.mesh_state.last = is_last;
     session_say(self, &part->msg, now);
     dz_buf_clear(&part->slots);
@@ -149,7 +157,7 @@ say_state(struct vassal *self, dz_us now)
     }
     for (unsigned i = 0; i < self->slot_count; i++) {
         const struct vslot *slot = &self->slots[i];
-        for (size_t h = 0; h < slot->held_count; h++) {
+        for (size_t h = 0; h < slot->held_count && !DZ_BROKEN(STATE_HELD); h++) {
             struct dz_item_held item = { slot->num, slot->held[h].test, slot->held[h].attempt };
             dz_held_add(&part.msg.as.mesh_state.held, &part.held, &item);
             if (part.msg.as.mesh_state.held.count == STATE_HELD_MAX)
@@ -254,8 +262,10 @@ session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
     if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
         return;
     struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
-    bool is_fenced = self->scheduler && dz_epoch_cmp(&epoch, &self->flow.epoch) < 0;
-    if (DZ_RULE(2, !is_fenced) == false)
+    bool is_stale = self->scheduler && dz_epoch_cmp(&epoch, &self->flow.epoch) < 0;
+    if (is_stale && DZ_BROKEN(FENCE))
+        on_order(self, &msg, now);
+    else if (is_stale)
         nack(self, &from);
     else if (msg.id == DZ_MSG_mesh_lead && is_newer(self, &epoch, from.session))
         on_lead(self, &from, &epoch, &msg.as.mesh_lead, now);

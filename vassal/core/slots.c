@@ -274,7 +274,7 @@ slot_went_down(struct vassal *self, const struct vassal_event *event)
     count_failure(self, slot, event->as.down.cause);
     bool is_lost = event->as.down.is_lost || slot->fails >= FAILS_MAX;
     size_t gone = is_lost || !is_open(self) ? slot->held_count : slot->fed;
-    if (gone > 0)
+    if (gone > 0 && !DZ_BROKEN(GIVE_BACK))
         back_add(self, slot->num, DZ_BACK_GIVEN, slot->held, gone);
     slot->held_count -= gone;
     memmove(slot->held, slot->held + gone, slot->held_count * sizeof(*slot->held));
@@ -301,7 +301,7 @@ slot_grant(struct vassal *self, struct vslot *slot, const struct dz_grant *grant
                          slot->held_count < VASSAL_QUEUE_MAX && grants[i].test < self->total;
         if (!is_usable || outbox_has(self, grants[i].test))
             refused[refused_count++] = grants[i];
-        else if (find_held(slot, grants[i]) == slot->held_count)
+        else if (find_held(slot, grants[i]) == slot->held_count || DZ_BROKEN(HELD_ONCE))
             add_held(slot, grants[i]);
     }
     if (refused_count > 0)
@@ -354,7 +354,8 @@ slot_unput(struct vassal *self, struct vslot *slot, const struct dz_grant *grant
     for (size_t i = count; i-- > 0;) /* given last first; told in queue order */
         if (take_held(slot, grants[i]))
             back[back_count++] = grants[i];
-    back_add(self, slot->num, DZ_BACK_REVOKED, back, back_count);
+    if (!DZ_BROKEN(ANSWER_REVOKE))
+        back_add(self, slot->num, DZ_BACK_REVOKED, back, back_count);
 }
 
 void

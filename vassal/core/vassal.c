@@ -232,7 +232,7 @@ handle(struct vassal *self, const struct vassal_event *event, dz_us now)
 static void
 settle(struct vassal *self)
 {
-    if (self->living > 0 || self->record_count > 0)
+    if (self->living > 0 || (self->record_count > 0 && !DZ_BROKEN(DRAIN_EMPTY)))
         return;
     if (self->state == MEMBER_DRAINING && member_turn(self, MEMBER_TURN_EMPTY))
         self->is_drained_due = true;

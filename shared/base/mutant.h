@@ -1,0 +1,53 @@
+/* mutant.h - tests of the tests: each rule of the cores can be broken on purpose.
+ *
+ * Only a build with DZ_MUTANTS has mutants (tests/sim/mutants.c runs them); in every other build
+ * DZ_BROKEN() is the constant false and leaves no trace. */
+#ifndef DZ_SHARED_BASE_MUTANT_H
+#define DZ_SHARED_BASE_MUTANT_H
+
+/* X(name, the rule that holds while it is not broken) */
+#define DZ_RULE_LIST(X) \
+    X(NONE, "") \
+    X(JOURNAL_FIRST, "a result is told only when it is journaled") \
+    X(FENCE, "commands of a lower epoch are refused") \
+    X(MY_LIFE, "a LEAD to an earlier life of this node is ignored") \
+    X(TELL_AGAIN, "a new session tells every result again that was not acknowledged") \
+    X(STATE_HELD, "STATE says what the slots hold") \
+    X(STATE_RESULTS, "STATE announces results, and the scheduler waits for them") \
+    X(KEEP_TILL_RACK, "a record is kept until the scheduler's word on it") \
+    X(GIVE_BACK, "a dead worker's unstarted tests go back") \
+    X(ANSWER_REVOKE, "a REVOKE is answered") \
+    X(HELD_ONCE, "a slot holds a test once") \
+    X(DRAIN_EMPTY, "a node is drained only when nothing of it is unacknowledged") \
+    X(LED_ANEW, "a new scheduler clears the old one's DRAIN") \
+    X(PERSIST_FIRST, "an epoch is used only when it is on disk") \
+    X(COUNT_FIRST, "a result is acknowledged only when it is in the ledger") \
+    X(COUNT_ONCE, "a test is counted once in the account") \
+    X(DEAD_RETURN, "what a lost node held is free again") \
+    X(STRIKES, "a worker's death counts only at the last strike") \
+    X(STRIKE_ONCE, "the same death is one strike") \
+    X(STRIKE_AGAIN, "a test whose worker died is granted again") \
+    X(ANSWER_WANT, "a slot that waits is answered even if there is nothing") \
+    X(DRAIN_ALL, "DRAIN waits until all is counted") \
+    X(SEAL_DRAINED, "SEAL waits until every member is drained") \
+    X(GREET_ANEW, "a node that was given up begins a new session") \
+    X(UNPARK, "an idle slot hears of tests that came back") \
+    X(TAKE_ONCE, "the plan gives a test once") \
+    X(SEQUENCE, "a body is handled once and in order") \
+    X(RESEND, "a body is said until it is acknowledged")
+
+enum dz_rule {
+#define X(name, text) DZ_RULE_##name,
+    DZ_RULE_LIST(X)
+#undef X
+        DZ_RULES
+};
+
+#ifdef DZ_MUTANTS
+extern enum dz_rule dz_broken_rule;
+#define DZ_BROKEN(name) (dz_broken_rule == DZ_RULE_##name)
+#else
+#define DZ_BROKEN(name) false
+#endif
+
+#endif

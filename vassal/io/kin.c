@@ -175,6 +175,10 @@ kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
     keep_ready(agent, kin->zygote_life, ready);
     kin->roll->is_complete = true;
     kin->is_ready = true;
+    if (agent->is_waiting_births) { /* its workers are named next */
+        dz_loop_set(agent->loop, &agent->rebirth, dz_clock_us() + REBIRTH_US / 4);
+        return;
+    }
     if (!agent->has_manifest) {
         agent_begin_run(agent);
         return;
@@ -205,7 +209,7 @@ kin_solo_ready(struct agent *agent, struct seat *seat, const struct dz_msg_ready
     seat->roll->is_complete = true;
     if (agent->has_manifest) {
         map_and_go_on(agent, seat->roll);
-        seat_up(seat);
+        seat_present(seat);
     } else if (!kin_is_collecting(agent)) {
         agent_begin_run(agent);
     }
@@ -268,21 +272,24 @@ learn_seed(struct agent *agent, pid_t child)
         kin->seed_pid = parent;
 }
 
-/* A zygote of an earlier agent whose collection is not known is of no use. */
+/* A zygote that an earlier agent asked for.  Where the spool does not know its collection it says
+ * that again, or, if it was in the midst of it, ends for want of a channel. */
 static bool
-adopt_roll(struct agent *agent, uint64_t life)
+adopt_zygote(struct agent *agent, uint64_t life)
 {
+    struct kin *kin = &agent->kin;
     struct legacy *legacy = revive_find(agent, life);
-    log_debug("zygote.reborn", "life=%llu known=%d ready=%d", (unsigned long long) life,
-              legacy != NULL, legacy && legacy->is_ready);
-    if (!agent->is_waiting_births || !legacy || !legacy->is_ready)
+    bool is_known = legacy && legacy->is_ready;
+    if (!agent->is_waiting_births)
         return false;
-    agent->kin.zygote_life = life;
-    agent->kin.roll = roll_share(legacy->roll);
-    agent->kin.is_ready = true;
-    agent->kin.zygotes++;
-    agent->deselected = legacy->deselected;
-    dz_loop_set(agent->loop, &agent->rebirth, dz_clock_us() + REBIRTH_US / 4);
+    kin->zygote_life = life;
+    kin->roll = is_known ? roll_share(legacy->roll) : roll_new();
+    kin->is_ready = is_known;
+    kin->zygotes++;
+    if (is_known) {
+        agent->deselected = legacy->deselected;
+        dz_loop_set(agent->loop, &agent->rebirth, dz_clock_us() + REBIRTH_US / 4);
+    }
     return true;
 }
 
@@ -310,7 +317,7 @@ zygote_born(struct agent *agent, const struct dz_msg_born *born)
                   dz_pidfd_open((pid_t) born->pid, &pidfd, NULL) == DZ_OK;
     bool is_asked = is_fit && kin->zygote_asked_at != 0 && born->token == kin->zygote_life;
     kin->roll = is_asked ? roll_new() : kin->roll;
-    if (is_fit && !is_asked && !adopt_roll(agent, born->token)) {
+    if (is_fit && !is_asked && !adopt_zygote(agent, born->token)) {
         (void) dz_pidfd_signal(pidfd, SIGKILL);
         is_fit = false;
     }
@@ -499,8 +506,8 @@ end_children(struct agent *agent)
 {
     for (unsigned i = 0; i < agent->seat_count; i++) {
         struct seat *seat = &agent->seats[i];
-        if (seat->is_solo)
-            continue;
+        if (seat->is_solo || (agent->is_solo && seat->state == SEAT_ASKED))
+            continue; /* the seed's children, asked for while the zygote was on its way out */
         if (seat->state == SEAT_ASKED)
             seat->state = SEAT_NONE; /* still wanted: the next zygote is asked */
         else if (seat->state == SEAT_DEAD)

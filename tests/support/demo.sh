@@ -4,9 +4,9 @@ set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
 demo=$root/build/demo
-suite=click
-release=8.3.1
-pytest='pytest==8.4.*' # this release's tests are older than newer pytests' deprecations
+suite=jinja2
+release=3.1.6
+also=trio # that suite's own requirement
 
 say() { printf '%s\n' "$*"; }
 
@@ -18,7 +18,7 @@ python=$demo/venv/bin/python
 say "demo: building and installing dagz ..."
 "$python" -m pip install -q --disable-pip-version-check "$root" </dev/null
 say "demo: fetching $suite $release with its tests ..."
-"$python" -m pip install -q --disable-pip-version-check "$suite==$release" "$pytest" </dev/null
+"$python" -m pip install -q --disable-pip-version-check "$suite==$release" "$also" </dev/null
 if [ ! -d "$demo/$suite-$release" ]; then
     "$python" -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: \
         -d "$demo" "$suite==$release" </dev/null

@@ -87,14 +87,17 @@ class Controller:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
+        code = int(pytest.ExitCode.USAGE_ERROR)
         try:
-            yield
+            outcome = yield
+            if outcome.excinfo is None:
+                code = int(outcome.get_result() or 0)
         finally:
             self.ui.close()
             if self.lender is not None:
                 self.lender.close()
             self.restore_signals()
-            self.agent.close()
+            self.agent.close(code)
             end_fast(config)
 
     def pytest_report_header(self) -> list[str]:
@@ -190,6 +193,9 @@ class Controller:
 
     def show_collected(self, session: pytest.Session, body: dict[str, Any]) -> None:
         hook = self.config.hook
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        if capture is not None and capture.is_globally_capturing():
+            capture.read_global_capture()  # what conftests said at import: dropped, as pytest does
         for data in body["reports"]:
             report = hook.pytest_report_from_serializable(config=self.config, data=data)
             hook.pytest_collectreport(report=report)
@@ -259,7 +265,8 @@ class Controller:
                 self.hold_back()
                 break
         self.obey_signals()
-        self.ui.tick()
+        if self.lender is None or not self.lender.borrowers:
+            self.ui.tick()
 
     def handle(self, message: tuple) -> None:
         getattr(self, f"on_{message[0]}", self.on_other)(*message[1:])
@@ -285,11 +292,12 @@ class Controller:
             if end["kind"] == "exit":
                 pytest.exit(end["text"], returncode=end["code"])
             if end["kind"] == "usage":
+                self.ui.collected_nothing()
                 raise pytest.UsageError(*end["text"].split("\n"))
             if end["kind"] == "interrupt":
                 raise_there(*end["place"], end["text"])
         if self.interrupts:
-            raise KeyboardInterrupt
+            raise_there("Ctrl-C", 1, "")  # no line of ours: it would tell the user nothing
 
     # ------------------------------------------------------------ messages of the agent
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 FRAME_S = 0.2
 RUNNING_SHOWN = 8
+SHOWN_FROM_MS = 200  # shorter tests would only flicker
+BAR_WIDTH = 20
 AGENT_VARIABLES = ("AI_AGENT", "CLAUDECODE", "CURSOR_AGENT", "GEMINI_CLI", "CODEX_SANDBOX")
 CI_VARIABLES = ("CI", "BUILD_NUMBER")
 SEVERITY = ({}, {"yellow": True}, {"red": True})
@@ -185,6 +187,10 @@ class Ui:
             self.line(f"dagz: {tests} on {workers} worker{plural}{job}{where}")
         self.last_beat = time.monotonic()
 
+    def collected_nothing(self) -> None:
+        if self.reporter is not None and hasattr(self.reporter, "report_collect"):
+            self.reporter.report_collect(True)
+
     def failed(self, report: Any, category: str) -> None:
         """A failure as it happens; its traceback comes at the end."""
         word = "ERROR" if category == "error" else "FAILED"
@@ -235,9 +241,14 @@ class Ui:
         if failed:
             parts.append(f"{failed} failed")
         parts.append(clock(time.monotonic() - self.started))
-        if eta_ms:
+        if eta_ms >= 1000:
             parts.append(f"about {clock(eta_ms / 1000)} left")
         return "  ".join(part for part in parts if part)
+
+    def bar(self) -> str:
+        done, total = self.state[:2]
+        filled = BAR_WIDTH * done // total if total else 0
+        return "[" + "#" * filled + " " * (BAR_WIDTH - filled) + "]  "
 
     def beat(self) -> None:
         if self.reporter is None or self.reporter.verbosity < 0 or not self.state[1]:
@@ -256,7 +267,8 @@ class Ui:
             return
         columns, rows = shutil.get_terminal_size()
         running = sorted(self.state[4], key=lambda entry: -entry[2])
-        lines = [shorten_end(f"  {self.counts()}", columns - 1)]
+        running = [entry for entry in running if entry[2] >= SHOWN_FROM_MS]
+        lines = [shorten_end(f"  {self.bar()}{self.counts()}", columns - 1)]
         for entry in running[: max(0, min(RUNNING_SHOWN, rows // 3 - 1))]:
             lines.append(running_line(entry, columns - 1))
         text = self.erasure() + "\n" + "\n".join(lines)
@@ -319,11 +331,11 @@ def running_line(entry: tuple, width: int) -> str:
     """One running test: worker, elapsed against expected, name."""
     worker, _, elapsed_ms, expected_ms, nodeid = entry
     times = clock(elapsed_ms / 1000)
-    if expected_ms:
+    if expected_ms >= 100:
         times += f" of {clock(expected_ms / 1000)}"
         if elapsed_ms > 2 * expected_ms + 1000:
             times += " ▲"
-    head = f"  gw{worker} {times:>12}  "
+    head = f"  gw{worker:<3} {times:<16} "
     return head + shorten(nodeid, max(1, width - len(head)))
 
 

@@ -107,6 +107,9 @@ class Controller:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self.session = session
         self.ui.attach()
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        if capture is not None and capture.is_globally_capturing():
+            capture.read_global_capture()  # what conftests said at import: dropped, as pytest does
         hook = self.config.hook
         count = self.settings.workers
         self.manager.specs = [xdist.Spec(f"gw{num}") for num in range(count)]
@@ -193,9 +196,6 @@ class Controller:
 
     def show_collected(self, session: pytest.Session, body: dict[str, Any]) -> None:
         hook = self.config.hook
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        if capture is not None and capture.is_globally_capturing():
-            capture.read_global_capture()  # what conftests said at import: dropped, as pytest does
         for data in body["reports"]:
             report = hook.pytest_report_from_serializable(config=self.config, data=data)
             hook.pytest_collectreport(report=report)

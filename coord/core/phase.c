@@ -10,7 +10,7 @@ static const int8_t phases[PHASE_COUNT][TURN_COUNT] = {
     /*                START            PERSISTED      READY             DRAIN           EMPTY          SEALED         ALONE       OUTRANKED */
     [PHASE_NEW]        = { PHASE_PERSISTING, NO,            NO,               NO,             NO,            NO,            NO,         PHASE_DEPOSED },
     [PHASE_PERSISTING] = { NO,               PHASE_LEADING, NO,               NO,             NO,            NO,            NO,         PHASE_DEPOSED },
-    [PHASE_LEADING]    = { NO,               NO,            PHASE_SCHEDULING, PHASE_DRAINING, NO,            NO,            NO,         PHASE_DEPOSED },
+    [PHASE_LEADING]    = { NO,               NO,            PHASE_SCHEDULING, NO,             NO,            NO,            NO,         PHASE_DEPOSED },
     [PHASE_SCHEDULING] = { NO,               NO,            NO,               PHASE_DRAINING, NO,            NO,            NO,         PHASE_DEPOSED },
     [PHASE_DRAINING]   = { NO,               NO,            NO,               NO,             PHASE_SEALING, NO,            NO,         PHASE_DEPOSED },
     [PHASE_SEALING]    = { NO,               NO,            NO,               NO,             NO,            PHASE_PARTING, NO,         PHASE_DEPOSED },
@@ -180,13 +180,14 @@ is_ready(const struct coord *self, dz_us now)
         return false;
     if (now - self->phase_since >= self->cfg.state_us)
         return true;
+    /* This node's own vassal is on its way: an empty or stopped job shall not end without it. */
+    const struct node *own = node_find(self, self->cfg.node);
+    if (!own || own->state != NODE_MEMBER)
+        return false;
     for (size_t i = 0; i < self->node_count; i++)
         if (self->nodes[i]->state == NODE_MEMBER && self->nodes[i]->results_due > 0)
             return false;
-    /* This node's own vassal is on its way: an empty or tiny job shall not end without it. */
-    const struct node *own = node_find(self, self->cfg.node);
-    return own && own->state == NODE_MEMBER &&
-           self->in_state[NODE_MEMBER] >= self->cfg.nodes_expected;
+    return self->stop_how >= 0 || self->in_state[NODE_MEMBER] >= self->cfg.nodes_expected;
 }
 
 static bool
@@ -223,10 +224,7 @@ static bool
 settle_once(struct coord *self, dz_us now)
 {
     switch (self->phase) {
-    case PHASE_LEADING:
-        if (self->stop_how >= 0 && self->has_manifest)
-            return coord_turn(self, TURN_DRAIN, now);
-        return is_ready(self, now) && coord_turn(self, TURN_READY, now);
+    case PHASE_LEADING: return is_ready(self, now) && coord_turn(self, TURN_READY, now);
     case PHASE_SCHEDULING:
         if (is_crippled(self) && !is_all_counted(self))
             coord_note(self, 2, "no worker is left that could run tests");

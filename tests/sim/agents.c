@@ -187,7 +187,7 @@ apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct ans
     case VASSAL_FX_DONE:
         node->has_left = true;
         world_trace(self, "node %u done, sealed %d", n, fx->as.done.is_sealed);
-        oracle_vassal_leaves(self, n);
+        oracle_vassal_leaves(self, n, fx->as.done.is_sealed);
         break;
     case VASSAL_FX_NOTE:
         world_trace(self, "node %u notes: %.*s", n, (int) fx->as.note.text.len,
@@ -312,6 +312,7 @@ agent_start(struct world *self, uint32_t n)
     node->life++;
     node->inc = node->life;
     node->obeyed_n = 0;
+    node->started_at = self->now;
     node->tick_at = 0;
     node->is_draining = node->is_flushing = false;
     struct vassal_cfg cfg = {

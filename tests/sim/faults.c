@@ -1,5 +1,6 @@
 /* faults.c - what goes wrong, when, and the moment from which everything works again. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/sim/world.h"
 
@@ -11,6 +12,7 @@ enum fault {
     FAULT_FREEZE,
     FAULT_LEAVE,
     FAULT_STOP,
+    FAULT_SCHEDULER,
     FAULTS,
 };
 
@@ -18,9 +20,12 @@ void
 faults_plan(struct world *self)
 {
     const struct options *opt = &self->opt;
-    const unsigned counts[FAULTS] = { opt->worker_kills, opt->zygote_kills, opt->agent_kills,
-                                      opt->node_losses,  opt->freezes,      opt->leaves,
-                                      opt->stops };
+    const unsigned counts[FAULTS] = {
+        [FAULT_WORKER] = opt->worker_kills, [FAULT_ZYGOTE] = opt->zygote_kills,
+        [FAULT_AGENT] = opt->agent_kills,   [FAULT_NODE] = opt->node_losses,
+        [FAULT_FREEZE] = opt->freezes,      [FAULT_LEAVE] = opt->leaves,
+        [FAULT_STOP] = opt->stops,
+    };
     for (unsigned f = 0; f < FAULTS; f++)
         for (unsigned i = 0; i < counts[f]; i++)
             world_at(self, (dz_us) rng_below(&self->rng, 1 + (uint64_t) opt->faults_us), FAULT)->a =
@@ -93,6 +98,26 @@ heal(struct world *self)
     }
 }
 
+/* The moments in which a scheduler's death hurts most are short: aim at them. */
+void
+fault_at_phase(struct world *self)
+{
+    if (self->is_healed || !self->opt.victim_phase ||
+        strcmp(self->opt.victim_phase, coord_state_text(self->coord)) != 0)
+        return;
+    self->opt.victim_phase = NULL;
+    struct happening *it = world_at(self, self->now + between(self, 1, 20000), FAULT);
+    it->a = FAULT_SCHEDULER;
+}
+
+static void
+kill_agent(struct world *self, uint32_t node)
+{
+    self->kills_agent++;
+    agent_crash(self, node, false);
+    start_again(self, node, between(self, 20000, 600000));
+}
+
 void
 fault_on(struct world *self, struct happening *it)
 {
@@ -108,11 +133,8 @@ fault_on(struct world *self, struct happening *it)
         worker_kill(self, node, slot, DZ_CAUSE_SIGNAL);
         break;
     case FAULT_ZYGOTE: kill_workers(self, node); break;
-    case FAULT_AGENT:
-        self->kills_agent++;
-        agent_crash(self, node, false);
-        start_again(self, node, between(self, 20000, 600000));
-        break;
+    case FAULT_AGENT: kill_agent(self, node); break;
+    case FAULT_SCHEDULER: kill_agent(self, 0); break;
     case FAULT_NODE:
         if (node != 0)
             lose_node(self, node);

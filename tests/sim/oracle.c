@@ -7,6 +7,11 @@
 #include "shared/wire/frame.h"
 #include "tests/sim/world.h"
 
+enum {
+    WAIT_MAX_US = 50 * 1000,
+    SETTLED_US = 3 * 1000 * 1000,
+};
+
 static bool
 open_frame(struct dz_slice frame, struct dz_msg_mesh *from, struct dz_msg *body)
 {
@@ -112,11 +117,24 @@ row_of(const struct world *self, uint64_t exec)
     return NULL;
 }
 
-/* What was executed here and read by the agent is in its spool or in the ledger. */
+/* Where nothing goes wrong, a worker is told in time what comes next. */
 void
-oracle_vassal_leaves(struct world *self, uint32_t n)
+oracle_worker_waited(struct world *self, uint32_t n, dz_us waited)
+{
+    if (self->opt.is_fault_free && waited > WAIT_MAX_US)
+        world_break(self, "a worker of node %u waited %" PRId64 " us for an answer", n, waited);
+}
+
+/* What was executed here and read by the agent is in its spool or in the ledger; at the regular
+ * end, the scheduler's word on each of them was heard. */
+void
+oracle_vassal_leaves(struct world *self, uint32_t n, bool is_sealed)
 {
     const struct node *node = &self->nodes[n];
+    for (size_t r = 0; r < node->spool_len; r++)
+        if (is_sealed && !node->spool[r].is_known)
+            world_break(self, "node %u leaves, and record %" PRIu64 " was never acknowledged", n,
+                        node->spool[r].record);
     for (uint32_t s = 0; s < self->opt.slots; s++) {
         const struct worker *worker = &node->workers[s];
         for (size_t i = 0; i < worker->ring_len; i++) {
@@ -205,8 +223,8 @@ check_waste(struct world *self)
     for (size_t i = 0; i < self->exec_count; i++)
         finished += self->execs[i].end == EXEC_FINISHED;
     uint64_t needed = ledger_count(&self->ledger);
-    uint64_t bound =
-        needed + self->lost_results + (uint64_t) self->kills_agent * self->opt.slots * 2;
+    uint64_t bound = needed + self->lost_results +
+                     (self->opt.nodes > 1 ? self->kills_agent * self->opt.slots * 2 : 0);
     bool has_silence = (self->opt.nodes > 1 && self->kills_agent > 0) ||
                        self->kills_node + self->freezes + self->leaves > 0 || self->opt.loss > 0 ||
                        self->opt.delay_us > 40000;
@@ -221,9 +239,24 @@ check_waste(struct world *self)
                     self->opt.tests);
 }
 
+/* Who was there, and well, for a while has ended with the job. */
+static void
+check_left_behind(struct world *self)
+{
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        const struct node *node = &self->nodes[n];
+        dz_us since = node->started_at > self->heal_at ? node->started_at : self->heal_at;
+        since = node->frozen_until > since ? node->frozen_until : since;
+        bool is_well = node->vassal && self->is_healed && self->now - since > SETTLED_US;
+        if (is_well && !node->has_left)
+            world_break(self, "node %u (%s) is left behind", n, vassal_state_text(node->vassal));
+    }
+}
+
 void
 oracle_end(struct world *self)
 {
+    check_left_behind(self);
     check_ledger(self);
     check_account(self);
     check_waste(self);

@@ -169,6 +169,7 @@ coord_give(struct world *self, const struct coord_event *event)
     self->steps++;
     for (size_t i = 0; i < fx.count; i++)
         apply(self, &fx.items[i]);
+    fault_at_phase(self);
     dz_us at = coord_next(self->coord);
     if (at == INT64_MAX || (self->coord_tick_at > self->now && self->coord_tick_at <= at))
         return;

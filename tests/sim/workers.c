@@ -155,6 +155,8 @@ static void
 end_test(struct world *self, uint32_t n, uint32_t s)
 {
     struct worker *worker = &self->nodes[n].workers[s];
+    if (worker->state != WORKER_NEXT)
+        worker->call_ended = self->now;
     worker->state = WORKER_NEXT;
     switch (look(worker, &worker->next)) {
     case FOUND_UNKNOWN: wait_for_answer(self, n, s); return;
@@ -162,6 +164,7 @@ end_test(struct world *self, uint32_t n, uint32_t s)
     case FOUND_NOTHING:
     case FOUND_END: worker->has_next = false; break;
     }
+    oracle_worker_waited(self, n, self->now - worker->call_ended);
     report(self, n, s);
     bool has_next = worker->has_next;
     worker->has_next = false;

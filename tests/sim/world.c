@@ -54,6 +54,8 @@ draw_faults(struct options *self, struct rng *rng)
     self->agent_kills = maybe(rng, 400, 4);
     self->node_losses = maybe(rng, 200, 3);
     self->freezes = maybe(rng, 250, 4);
+    static const char *const phases[] = { "LEADING", "DRAINING", "SEALING", "PARTING" };
+    self->victim_phase = rng_chance(rng, 150) ? phases[rng_below(rng, DZ_LEN(phases))] : NULL;
     self->leaves = maybe(rng, 100, 1);
     self->stops = maybe(rng, 100, 2);
     self->faults_us = (dz_us) (200 + rng_below(rng, 2500)) * 1000;

@@ -46,7 +46,8 @@ struct options {
     dz_us delay_us;       /* greatest delay of a message */
     bool reorders;        /* a later message may arrive earlier */
     unsigned worker_kills, zygote_kills, agent_kills, node_losses, freezes, leaves, stops;
-    dz_us faults_us; /* length of the fault phase */
+    const char *victim_phase; /* agent 0 is killed when its scheduler gets there; may be NULL */
+    dz_us faults_us;          /* length of the fault phase */
     bool is_fault_free;
 };
 void options_draw(struct options *self, struct rng *rng);
@@ -79,7 +80,7 @@ struct worker {
     bool is_waiting, has_next;
     uint32_t running, next;
     uint64_t exec;
-    dz_us began;
+    dz_us began, call_ended;
     struct vassal_outcome
         *ring; /* owned: results; the first `read` were read in this agent's life */
     size_t ring_len, ring_read, ring_cap;
@@ -98,7 +99,7 @@ struct node {
     struct spooled *spool; /* owned */
     size_t spool_len, spool_cap;
     uint64_t disk_n;
-    dz_us frozen_until, tick_at;
+    dz_us frozen_until, tick_at, started_at;
     bool is_draining, is_flushing, has_left, is_gone, is_forgetful;
     uint64_t obeyed_n; /* greatest epoch number that led this life */
     struct worker workers[SLOTS_MAX];
@@ -218,13 +219,15 @@ uint64_t ledger_digest(const struct ledger *self);
 
 void faults_plan(struct world *self);
 void fault_on(struct world *self, struct happening *it);
+void fault_at_phase(struct world *self);
 
 /* Oracles. */
 void oracle_coord_sends(struct world *self, struct dz_slice frame);
 void oracle_vassal_sends(struct world *self, uint32_t node, struct dz_slice frame);
 void oracle_vassal_obeys(struct world *self, uint32_t node, struct dz_slice frame,
                          const struct vassal_effects *fx);
-void oracle_vassal_leaves(struct world *self, uint32_t node);
+void oracle_worker_waited(struct world *self, uint32_t node, dz_us waited);
+void oracle_vassal_leaves(struct world *self, uint32_t node, bool is_sealed);
 void oracle_end(struct world *self);
 
 /* One history.  False: an oracle was violated (world.violation). */

@@ -141,6 +141,7 @@ main(int argc, char **argv)
     (void) prctl(PR_SET_PDEATHSIG, SIGTERM); /* EOF is the promise, this is only faster */
     (void) prctl(PR_SET_NAME, "dagz-agent");
     (void) signal(SIGPIPE, SIG_IGN);
+    (void) signal(SIGXFSZ, SIG_IGN); /* a write above the limit is an error like a full disk */
     struct dz_err err;
     const char *log = log_path(&options);
     if (log && dz_log_open(log, DZ_LOG_DEBUG, &err) != DZ_OK)

@@ -103,19 +103,16 @@ present_seats(struct agent *self)
 {
     for (unsigned i = 0; i < self->seat_count; i++) {
         struct seat *seat = &self->seats[i];
-        if (seat->state != SEAT_COLLECTING || !seat->roll->is_complete)
-            continue;
-        if (seat->is_reborn)
-            seat_attach(seat);
-        else
-            seat_up(seat);
+        if (seat->state == SEAT_COLLECTING && seat->roll->is_complete)
+            seat_present(seat);
     }
 }
 
 void
 agent_begin_run(struct agent *self)
 {
-    if (self->has_manifest || self->state != AGENT_COLLECTING || kin_is_collecting(self))
+    if (self->has_manifest || self->state != AGENT_COLLECTING || self->is_waiting_births ||
+        kin_is_collecting(self))
         return;
     DZ_AUTO(dz_free)
     struct roll **rolls = dz_alloc0(self->legacy_count + self->seat_count + 1, sizeof(*rolls));
@@ -158,7 +155,7 @@ on_rebirth(void *arg)
         has_solo = has_solo || (self->seats[i].is_solo && seat_has_process(&self->seats[i]));
     if (self->kin.is_ready || has_solo)
         agent_begin_run(self);
-    else
+    else if (self->kin.zygote_pid == 0)
         kin_ask_zygote(self);
 }
 
@@ -196,20 +193,21 @@ agent_wind_down(struct agent *self, int exit_code)
     agent_kin_ended(self);
 }
 
+/* Somebody lives, or is about to. */
 static bool
 has_process(const struct agent *self)
 {
     for (unsigned i = 0; i < self->seat_count; i++) {
-        if (seat_has_process(&self->seats[i]))
+        if (self->seats[i].state != SEAT_NONE)
             return true;
     }
-    return false;
+    return self->kin.zygote_pid != 0 || self->kin.zygote_asked_at != 0;
 }
 
 void
 agent_kin_ended(struct agent *self)
 {
-    if (self->state != AGENT_ENDING || self->kin.zygote_pid != 0 || has_process(self))
+    if (self->state != AGENT_ENDING || has_process(self))
         return;
     dz_loop_unset(self->loop, &self->wind_down);
     if (self->kin.seed_pid != 0 && !self->kin.is_seed_gone)

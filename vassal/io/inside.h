@@ -110,7 +110,8 @@ struct seat {
     dz_us crash_grew_at;
 
     /* its end */
-    bool has_cause; /* known before the parent tells a status */
+    bool is_refused; /* it said nonsense: its first test is to blame, whatever runs */
+    bool has_cause;  /* known before the parent tells a status */
     enum dz_cause cause;
     char why[128];
     struct dz_buf detail; /* for the verdict that the core makes up */
@@ -134,7 +135,8 @@ struct kin {
     int zygote_pidfd;
     struct dz_watch zygote_watch;
     uint64_t zygote_life;
-    dz_us zygote_asked_at, workers_asked_at;
+    dz_us zygote_asked_at;
+    dz_us resay_at;    /* an adopted zygote says its collection again until then, 0: it need not */
     struct roll *roll; /* of the living zygote; NULL before its birth */
     bool is_ready;
     bool is_leaving;       /* it ends by itself, as it should */
@@ -262,8 +264,8 @@ void seat_init(struct seat *self, struct agent *agent, unsigned num);
 void seat_fini(struct seat *self);
 /* A process for this seat was born; owns the descriptors. */
 void seat_born(struct seat *self, uint64_t life, pid_t pid, bool is_solo, const int *fds);
-void seat_up(struct seat *self);     /* its roll is known: it can run tests */
-void seat_attach(struct seat *self); /* the same for one that an earlier agent fed */
+/* Its roll is known: the core hears of it, with what an earlier agent gave it. */
+void seat_present(struct seat *self);
 void seat_feed(struct seat *self, const struct dz_grant *grants, size_t count, uint32_t more);
 void seat_unput(struct seat *self, size_t count);
 void seat_kill(struct seat *self, enum dz_cause cause, const char *why); /* cause stays the first */

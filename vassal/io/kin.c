@@ -173,6 +173,7 @@ kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
         return;
     }
     keep_ready(agent, kin->zygote_life, ready);
+    kin->resay_at = 0;
     kin->roll->is_complete = true;
     kin->is_ready = true;
     if (agent->is_waiting_births) { /* its workers are named next */
@@ -286,6 +287,7 @@ adopt_zygote(struct agent *agent, uint64_t life)
     kin->roll = is_known ? roll_share(legacy->roll) : roll_new();
     kin->is_ready = is_known;
     kin->zygotes++;
+    kin->resay_at = is_known ? 0 : dz_clock_us() + FORK_PATIENCE_US;
     if (is_known) {
         agent->deselected = legacy->deselected;
         dz_loop_set(agent->loop, &agent->rebirth, dz_clock_us() + REBIRTH_US / 4);
@@ -293,45 +295,46 @@ adopt_zygote(struct agent *agent, uint64_t life)
     return true;
 }
 
+/* It may have ended by now, and what it said is in its channel all the same. */
 static void
-watch_zygote(struct agent *agent, pid_t pid, int pidfd)
+watch_zygote(struct agent *agent, pid_t pid)
 {
     struct kin *kin = &agent->kin;
     kin->zygote_pid = pid;
-    kin->zygote_pidfd = pidfd;
-    kin->is_zygote_ended = false;
     kin->zygote_status = -1;
+    kin->is_zygote_ended = dz_pidfd_open(pid, &kin->zygote_pidfd, NULL) != DZ_OK;
+    if (kin->is_zygote_ended)
+        return;
     kin->zygote_watch = (struct dz_watch){
-        .fd = pidfd, .events = DZ_LOOP_READ, .fn = on_zygote_ended, .arg = agent
+        .fd = kin->zygote_pidfd, .events = DZ_LOOP_READ, .fn = on_zygote_ended, .arg = agent
     };
     if (dz_loop_watch(agent->loop, &kin->zygote_watch, NULL) != DZ_OK)
-        kin->zygote_watch.fd = -1; /* EOF on its channel tells as well */
+        kin->zygote_watch.fd = -1; /* its parent tells as well */
 }
 
 static void
 zygote_born(struct agent *agent, const struct dz_msg_born *born)
 {
     struct kin *kin = &agent->kin;
-    int channel = -1, pidfd = -1;
-    bool is_fit = chan_take_fds(&kin->seed, &channel, 1) && kin->zygote_pid == 0 &&
-                  dz_pidfd_open((pid_t) born->pid, &pidfd, NULL) == DZ_OK;
-    bool is_asked = is_fit && kin->zygote_asked_at != 0 && born->token == kin->zygote_life;
-    kin->roll = is_asked ? roll_new() : kin->roll;
-    if (is_fit && !is_asked && !adopt_zygote(agent, born->token)) {
-        (void) dz_pidfd_signal(pidfd, SIGKILL);
-        is_fit = false;
-    }
-    if (!is_fit) {
-        dz_fd_close(&channel);
-        dz_fd_close(&pidfd);
+    int channel = -1;
+    if (!chan_take_fds(&kin->seed, &channel, 1))
+        return;
+    bool is_free = kin->zygote_pid == 0 && born->pid > 1;
+    bool is_asked = is_free && kin->zygote_asked_at != 0 && born->token == kin->zygote_life;
+    if (is_asked)
+        kin->roll = roll_new();
+    else if (!is_free || !adopt_zygote(agent, born->token)) {
+        dz_fd_close(&channel); /* without one it ends */
         return;
     }
     kin->zygote_asked_at = 0;
     learn_seed(agent, (pid_t) born->pid);
-    watch_zygote(agent, (pid_t) born->pid, pidfd);
+    watch_zygote(agent, (pid_t) born->pid);
     if (chan_open(&kin->zygote, agent->loop, channel, &zygote_ops, agent, NULL) != DZ_OK)
         zygote_hung_up(agent, "its channel cannot be watched");
     chan_put_frames(&kin->zygote, dz_buf_slice(&agent->inputs));
+    if (agent->state >= AGENT_ENDING)
+        kin_kill_zygote(agent); /* it comes too late */
     log_debug("zygote.born", "pid=%d life=%llu", (int) born->pid, (unsigned long long) born->token);
 }
 
@@ -444,6 +447,11 @@ seed_hung_up(void *arg, const char *why)
     log_debug("seed.gone", "pid=%d why=%s", (int) kin->seed_pid, why);
     kin->is_seed_gone = true;
     if (agent->state >= AGENT_ENDING) {
+        kin->zygote_asked_at = 0;
+        for (unsigned i = 0; i < agent->seat_count; i++) {
+            if (agent->seats[i].state == SEAT_ASKED && agent->is_solo)
+                agent->seats[i].state = SEAT_NONE;
+        }
         agent_kin_ended(agent);
         return;
     }
@@ -581,6 +589,8 @@ kin_check(struct agent *agent, dz_us now)
         zygote_over(agent);
     if (kin->zygote_asked_at != 0 && now - kin->zygote_asked_at > FORK_PATIENCE_US)
         kill_seed(agent);
+    if (kin->resay_at != 0 && !kin->is_ready && now > kin->resay_at)
+        kin_kill_zygote(agent);
     for (unsigned i = 0; i < agent->seat_count; i++) {
         struct seat *seat = &agent->seats[i];
         if (seat->state != SEAT_ASKED || now - seat->asked_at <= FORK_PATIENCE_US)

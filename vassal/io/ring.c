@@ -19,6 +19,7 @@ seat_refuse(struct seat *self, const char *what)
     char why[128];
     (void) snprintf(why, sizeof(why), "killed by dagz: %s (a test wrote into memory of dagz?)",
                     what);
+    self->is_refused = true;
     tell_note(agent, 1, "worker gw%u: %s", self->num, what);
     seat_kill(self, DZ_CAUSE_SIGNAL, why);
 }

@@ -40,6 +40,7 @@ clear_process(struct seat *self)
     self->seen_running = self->seen_exec = 0;
     self->asked_at = self->gone_at = self->dead_at = self->stacks_at = 0;
     self->is_ring_dirty = self->has_relay = self->is_up = self->has_cause = false;
+    self->is_refused = false;
     self->is_reborn = false;
     self->state = SEAT_NONE;
 }
@@ -149,10 +150,11 @@ adopt(struct seat *self, const int *fds, struct dz_err *err)
     rc = rc == DZ_OK ? opened : rc;
     if (rc == DZ_OK)
         rc = dz_fd_nonblock(self->pty, true, err);
-    if (rc == DZ_OK)
-        rc = dz_pidfd_open(self->pid, &self->pidfd, err);
     if (rc != DZ_OK)
         return rc;
+    rc = dz_pidfd_open(self->pid, &self->pidfd, err);
+    if (rc != DZ_OK)
+        return rc == DZ_ABSENT ? DZ_OK : rc; /* it has ended by now: its parent tells how */
     self->watch =
         (struct dz_watch){ .fd = self->pidfd, .events = DZ_LOOP_READ, .fn = on_ended, .arg = self };
     rc = dz_loop_watch(agent->loop, &self->watch, err);
@@ -169,6 +171,17 @@ take_roll(struct seat *self, const struct legacy *legacy)
         self->roll = agent->kin.roll ? roll_share(agent->kin.roll) : roll_new();
     else
         self->roll = legacy && legacy->roll ? roll_share(legacy->roll) : roll_new();
+}
+
+static void
+come_up(struct seat *self)
+{
+    self->state = SEAT_LIVE;
+    self->is_up = true;
+    tell_worker_up(self);
+    agent_event(self->agent,
+                &(struct vassal_event){ .kind = VASSAL_EV_SLOT_UP, .as.slot.slot = self->num });
+    watch_arm_tick(self->agent);
 }
 
 void
@@ -192,7 +205,7 @@ seat_born(struct seat *self, uint64_t life, pid_t pid, bool is_solo, const int *
         return;
     }
     agent_log(agent, "worker gw%u is process %d", self->num, (int) pid);
-    if (is_to_die || (!is_ours && is_solo && !self->roll->is_complete)) {
+    if (is_to_die) {
         seat_kill(self, DZ_CAUSE_STOPPED, "the run was stopped");
         return;
     }
@@ -200,19 +213,8 @@ seat_born(struct seat *self, uint64_t life, pid_t pid, bool is_solo, const int *
         chan_put_frames(&self->chan, dz_buf_slice(&agent->inputs));
         chan_put_frames(&self->chan, dz_buf_slice(&agent->seat_inputs[self->num]));
     } else if (is_ours) {
-        seat_up(self);
+        come_up(self);
     }
-}
-
-void
-seat_up(struct seat *self)
-{
-    self->state = SEAT_LIVE;
-    self->is_up = true;
-    tell_worker_up(self);
-    agent_event(self->agent,
-                &(struct vassal_event){ .kind = VASSAL_EV_SLOT_UP, .as.slot.slot = self->num });
-    watch_arm_tick(self->agent);
 }
 
 /* ------------------------------------------------------------------ an earlier agent's worker */
@@ -242,18 +244,35 @@ read_held(struct seat *self, struct dz_grant held[VASSAL_QUEUE_MAX], size_t *cou
     return true;
 }
 
-void
-seat_attach(struct seat *self)
+/* The last execution whose result left the ring, as far as spool or ring tell. */
+static uint64_t
+last_exec_of(struct seat *self, const struct legacy *legacy)
+{
+    if (legacy && legacy->last_exec > 0)
+        return legacy->last_exec;
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    uint64_t pos = self->ring_pos;
+    struct dz_slice frame;
+    struct dz_msg msg;
+    size_t used = 0;
+    if (dz_ring_read(self->shm, &pos, &bytes) == DZ_OK && bytes.len > 0 &&
+        dz_frame_take(dz_buf_slice(&bytes), &frame, &used) == DZ_OK &&
+        dz_msg_decode(frame, &msg) == DZ_OK && msg.id == DZ_MSG_result && msg.as.result.exec > 0)
+        return msg.as.result.exec - 1;
+    uint64_t exec = atomic_load(&self->shm->exec);
+    return atomic_load(&self->shm->running) != 0 && exec > 0 ? exec - 1 : exec;
+}
+
+static void
+attach(struct seat *self)
 {
     struct agent *agent = self->agent;
     const struct legacy *legacy = revive_find(agent, self->life);
-    if (legacy) {
-        self->last_exec = legacy->last_exec;
-        if (legacy->partial_pos == atomic_load(&self->shm->ring_tail))
-            dz_buf_add(&self->in, legacy->partial.data, legacy->partial.len);
-    }
     self->ring_pos = atomic_load(&self->shm->ring_tail);
+    if (legacy && legacy->partial_pos == self->ring_pos)
+        dz_buf_add(&self->in, legacy->partial.data, legacy->partial.len);
     self->ring_done = self->ring_pos - self->in.len;
+    self->last_exec = last_exec_of(self, legacy);
     self->log_at = atomic_load(&self->shm->log_len);
     struct dz_grant held[VASSAL_QUEUE_MAX];
     size_t count = 0;
@@ -272,6 +291,15 @@ seat_attach(struct seat *self)
     agent_log(agent, "worker gw%u goes on with %zu tests", self->num, count);
     on_wake(self); /* it may have waited for us */
     watch_arm_tick(agent);
+}
+
+void
+seat_present(struct seat *self)
+{
+    if (self->is_reborn)
+        attach(self);
+    else
+        come_up(self);
 }
 
 /* ------------------------------------------------------------------ tests in, tests out */
@@ -439,7 +467,10 @@ fill_ran(struct seat *self, struct vassal_event *event)
     struct given *given =
         running != 0 ? seat_find_given(self, (uint32_t) running - 1, (uint32_t) (running >> 32))
                      : NULL;
-    if (!given || exec <= self->last_exec)
+    bool is_blamed = self->is_refused && self->given_len > 0;
+    if (is_blamed)
+        given = &self->given[0];
+    if (!given || (exec <= self->last_exec && !is_blamed))
         return;
     dz_us now = dz_clock_us();
     int64_t started = atomic_load(&self->shm->started_us);

@@ -109,8 +109,9 @@ counted(struct agent *self, const struct vassal_effect *effect)
         self->counted++;
         self->failed += dz_result_is_bad((enum dz_result) item->outcome.result);
     }
-    bool is_new = item->record > self->restored;
-    if (item->cause != DZ_CAUSE_FINISHED && (word == DZ_WORD_COUNTED || is_new))
+    /* strikes of before were told then; of an end of pytest itself its own words tell */
+    bool is_news = item->record > self->restored && item->cause != DZ_CAUSE_FATAL;
+    if (item->cause != DZ_CAUSE_FINISHED && (word == DZ_WORD_COUNTED || is_news))
         tell_verdict(self, item, word == DZ_WORD_COUNTED);
     else if (item->cause == DZ_CAUSE_FINISHED && word == DZ_WORD_COUNTED)
         tell_report(self, item);
@@ -172,7 +173,7 @@ event_name(enum vassal_event_kind kind)
 {
     static const char *const names[] = {
         [VASSAL_EV_TICK] = "tick",           [VASSAL_EV_MANIFEST] = "manifest",
-        [VASSAL_EV_MESSAGE] = "message",     [VASSAL_EV_SLOT_UP] = "seat_up",
+        [VASSAL_EV_MESSAGE] = "message",     [VASSAL_EV_SLOT_UP] = "slot_up",
         [VASSAL_EV_ATTACHED] = "attached",   [VASSAL_EV_SLOT_ASKS] = "slot_asks",
         [VASSAL_EV_SLOT_DOWN] = "slot_down", [VASSAL_EV_RESULT] = "result",
         [VASSAL_EV_JOURNALED] = "journaled", [VASSAL_EV_RESTORED] = "restored",

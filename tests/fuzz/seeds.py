@@ -48,6 +48,10 @@ def main() -> None:
         "mad": (9 | 5 << 32, 2**64 - 1, 7, 2**63, 99, 0),
     }.items():
         put("shm", name, struct.pack("<6Q", *numbers) + b"some bytes for the ring")
+    for record in range(16):  # which record of a store; then a new value, or changes to the real one
+        put("store", f"empty-{record:02}", bytes([record, 0]))
+        put("store", f"same-{record:02}", bytes([record, 1]))
+        put("store", f"first-{record:02}", bytes([record, 1]) + b"\0\0\xff\1\0\x7f\2\0\x10")
     for name, text in CONF.items():
         put("conf", name, text.encode())
 

@@ -11,13 +11,13 @@
     X(JOURNAL_FIRST, "a result is told only when it is journaled") \
     X(FENCE, "commands of a lower epoch are refused") \
     X(MY_LIFE, "a LEAD to an earlier life of this node is ignored") \
+    X(FITS_LIFE, "what was said to an earlier life of this node is ignored") \
     X(TELL_AGAIN, "a new session tells every result again that was not acknowledged") \
     X(STATE_HELD, "STATE says what the slots hold") \
     X(STATE_RESULTS, "STATE announces results, and the scheduler waits for them") \
     X(KEEP_TILL_RACK, "a record is kept until the scheduler's word on it") \
     X(GIVE_BACK, "a dead worker's unstarted tests go back") \
     X(ANSWER_REVOKE, "a REVOKE is answered") \
-    X(HELD_ONCE, "a slot holds a test once") \
     X(DRAIN_EMPTY, "a node is drained only when nothing of it is unacknowledged") \
     X(LED_ANEW, "a new scheduler clears the old one's DRAIN") \
     X(PERSIST_FIRST, "an epoch is used only when it is on disk") \
@@ -31,6 +31,7 @@
     X(DRAIN_ALL, "DRAIN waits until all is counted") \
     X(SEAL_DRAINED, "SEAL waits until every member is drained") \
     X(GREET_ANEW, "a node that was given up begins a new session") \
+    X(HELLO_AGAIN, "a node that hears nothing says HELLO again") \
     X(UNPARK, "an idle slot hears of tests that came back") \
     X(TAKE_ONCE, "the plan gives a test once") \
     X(SEQUENCE, "a body is handled once and in order") \
@@ -44,8 +45,9 @@ enum dz_rule {
 };
 
 #ifdef DZ_MUTANTS
-extern enum dz_rule dz_broken_rule;
-#define DZ_BROKEN(name) (dz_broken_rule == DZ_RULE_##name)
+#include <stdint.h>
+extern uint64_t dz_broken_rules; /* one bit for each */
+#define DZ_BROKEN(name) (dz_broken_rules >> DZ_RULE_##name & 1)
 #else
 #define DZ_BROKEN(name) false
 #endif

@@ -9,7 +9,7 @@
 
 enum {
     WAIT_MAX_US = 50 * 1000,
-    SETTLED_US = 3 * 1000 * 1000,
+    SETTLED_US = 1000 * 1000,
 };
 
 static bool

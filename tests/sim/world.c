@@ -48,7 +48,7 @@ draw_faults(struct options *self, struct rng *rng)
     self->loss = maybe(rng, 400, 250);
     self->twice = maybe(rng, 300, 200);
     self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000 }[rng_below(rng, 5)];
-    self->reorders = rng_chance(rng, 300);
+    self->reorders = rng_chance(rng, 500);
     self->worker_kills = maybe(rng, 400, 4);
     self->zygote_kills = maybe(rng, 200, 2);
     self->agent_kills = maybe(rng, 400, 4);

@@ -301,7 +301,8 @@ session_tick(struct vassal *self, dz_us now)
         return;
     if (self->scheduler)
         talk_or_beat(self, now);
-    bool is_alone = self->scheduler == 0 || now - self->heard_at >= self->dead_us;
+    bool is_cut_off = now - self->heard_at >= self->dead_us && !DZ_BROKEN(HELLO_AGAIN);
+    bool is_alone = self->scheduler == 0 || is_cut_off;
     if (self->state == MEMBER_EXITED || !is_alone)
         return;
     if (now >= self->hello_at)

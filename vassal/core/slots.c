@@ -301,7 +301,7 @@ slot_grant(struct vassal *self, struct vslot *slot, const struct dz_grant *grant
                          slot->held_count < VASSAL_QUEUE_MAX && grants[i].test < self->total;
         if (!is_usable || outbox_has(self, grants[i].test))
             refused[refused_count++] = grants[i];
-        else if (find_held(slot, grants[i]) == slot->held_count || DZ_BROKEN(HELD_ONCE))
+        else if (find_held(slot, grants[i]) == slot->held_count)
             add_held(slot, grants[i]);
     }
     if (refused_count > 0)

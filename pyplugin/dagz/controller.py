@@ -60,7 +60,8 @@ class Controller:
         self.job: dict[str, Any] = {}
         self.collected: dict[str, Any] | None = None
         self.done: dict[str, int | str] | None = None
-        self.seen: set[tuple[int, int, int, int]] = set()
+        self.seen: set[int] = set()  # executions, numbered by the agent over all its lives
+        self.verdicts: set[tuple[int, int]] = set()
         self.heard: set[tuple[str, int]] = set()
         self.end: dict[str, Any] | None = None  # pytest.exit() or Ctrl-C in a test
         self.interrupts = 0
@@ -343,10 +344,9 @@ class Controller:
     def on_report(
         self, test: int, attempt: int, execution: int, worker: int, result: int, blob: bytes
     ) -> None:
-        key = (test, attempt, execution, worker)
-        if key in self.seen:
+        if execution in self.seen:
             return  # an agent that took over says again what it is not sure of
-        self.seen.add(key)
+        self.seen.add(execution)
         nodeid, location, done, extra = reports.unpack(blob, self.config)
         self.replay(nodeid, location, self.sign(done, worker), extra)
 
@@ -381,13 +381,13 @@ class Controller:
     ) -> None:
         """A test that its worker could not report: it crashed, or ran too long."""
         word = _dagz.RESULTS[result]
-        if counted and (test, attempt, -1, -1) in self.seen:
+        if counted and (test, attempt) in self.verdicts:
             return
         if not counted:
             first = detail.splitlines()[0] if detail else _dagz.CAUSES[cause]
             self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
             return
-        self.seen.add((test, attempt, -1, -1))
+        self.verdicts.add((test, attempt))
         first, _, rest = detail.partition("\n")
         text = f"{word}: {first} (gw{worker}, after {elapsed_ms / 1000:.2f} s)\n{tidy_stacks(rest)}"
         if blob:

@@ -51,12 +51,15 @@ log_sent(struct coordinator *self, struct dz_slice frame)
     log_debug("coord.send", "msg=%s seq=%" PRIu64 " epoch=%" PRIu64, dz_msg_name(msg.id), mesh.seq,
               mesh.epoch_n);
     char line[LINE_LEN];
+    bool is_plan = msg.id == DZ_MSG_mesh_assign && msg.as.mesh_assign.grants.count > 0;
+    uint64_t count = is_plan ? msg.as.mesh_assign.grants.count : 0;
     if (msg.id == DZ_MSG_mesh_revoke)
-        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " tests of gw%" PRIu64,
-                        msg.as.mesh_revoke.count, msg.as.mesh_revoke.slot);
-    else if (msg.id == DZ_MSG_mesh_assign)
-        (void) snprintf(line, sizeof(line), "plan: %u tests to gw%" PRIu64,
-                        msg.as.mesh_assign.grants.count, msg.as.mesh_assign.slot);
+        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of gw%" PRIu64,
+                        msg.as.mesh_revoke.count, msg.as.mesh_revoke.count == 1 ? "" : "s",
+                        msg.as.mesh_revoke.slot);
+    else if (is_plan)
+        (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to gw%" PRIu64, count,
+                        count == 1 ? "" : "s", msg.as.mesh_assign.slot);
     else
         return;
     self->host.line(self->host.arg, dz_str(line));

@@ -109,8 +109,12 @@ struct seat {
     int64_t crash_len; /* bytes of stacks at the last look */
     dz_us crash_grew_at;
 
+    /* what was reported before a teardown that may end wider fixtures */
+    uint64_t partial_exec; /* 0: nothing */
+    struct dz_buf partial;
+
     /* its end */
-    bool is_refused; /* it said nonsense: its first test is to blame, whatever runs */
+    bool is_refused; /* nothing it says is believed: its first test is to blame, whatever runs */
     bool has_cause;  /* known before the parent tells a status */
     enum dz_cause cause;
     char why[128];
@@ -199,6 +203,7 @@ struct agent {
     enum spool_state spool_state;
     uint64_t journaled, to_journal; /* records */
     struct dz_slice blob, text;     /* of the result that the core is being told */
+    const struct seat *made_up;     /* whose result the agent makes up, NULL: it is the worker's */
     bool is_stepping;
     struct later *later_first, *later_last; /* events that came while the core was stepping */
 
@@ -297,6 +302,7 @@ void seat_gather_detail(struct seat *self, const char *headline);
 void watch_init(struct agent *agent);
 void watch_arm_tick(struct agent *agent);
 void watch_arm_core(struct agent *agent);
+void watch_overdue(struct seat *seat); /* its test is above the limit: that is final */
 
 /* ---- tell.c ---- */
 void tell_job(struct agent *agent, const struct uplink_job *job);

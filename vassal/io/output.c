@@ -93,6 +93,8 @@ seat_gather_detail(struct seat *self, const char *headline)
     dz_buf_clear(out);
     dz_buf_addf(out, "%s\n", headline);
     int64_t stacks = size_of(self->crash);
+    if (stacks > 0 && self->has_cause && self->cause == DZ_CAUSE_TIMEOUT)
+        dz_buf_addf(out, "all stacks:\n");
     add_range(out, self->crash, 0, stacks < DETAIL_MAX ? stacks : DETAIL_MAX);
     seat_drain_output(self);
     int64_t first = atomic_load(&self->shm->log_first);

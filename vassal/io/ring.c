@@ -57,6 +57,10 @@ take_result(struct seat *self, const struct dz_msg_result *result)
         return; /* in the spool of an earlier agent */
     struct given *given =
         seat_find_given(self, (uint32_t) result->test, (uint32_t) result->attempt);
+    if (self->stacks_at != 0) { /* asked for its stacks, it went on: too late is too late */
+        watch_overdue(self);
+        return;
+    }
     if (!given || !is_sound(self, result)) {
         seat_refuse(self, "it reported a test that it was not given");
         return;
@@ -97,17 +101,32 @@ take_leaving(struct seat *self, const struct dz_msg_leaving *leaving)
     }
     self->has_cause = true;
     self->cause = (enum dz_cause) leaving->why;
+    /* its own -x or --maxfail was reached, or a test ended pytest: that ends the job */
+    if (self->cause == DZ_CAUSE_STOPPED || self->cause == DZ_CAUSE_FATAL)
+        agent_stop(self->agent, 0, leaving->reason);
     (void) snprintf(self->why, sizeof(self->why), "%.*s%s%.*s", 60, dz_cause_text(self->cause),
                     leaving->reason.len > 0 ? ": " : "",
                     (int) (leaving->reason.len < 60 ? leaving->reason.len : 60),
                     leaving->reason.len > 0 ? (const char *) leaving->reason.ptr : "");
 }
 
+/* The reports so far, before a teardown that may end wider fixtures. */
+static void
+take_partial(struct seat *self, const struct dz_msg_partial *partial)
+{
+    self->partial_exec = partial->exec;
+    dz_buf_clear(&self->partial);
+    dz_buf_add(&self->partial, partial->blob.ptr, partial->blob.len);
+}
+
 static void
 take_frame(struct seat *self, const struct dz_msg *msg)
 {
+    if (self->is_refused)
+        return; /* it is being killed, and what it says now is not believed */
     switch ((int) msg->id) {
     case DZ_MSG_result: take_result(self, &msg->as.result); return;
+    case DZ_MSG_partial: take_partial(self, &msg->as.partial); return;
     case DZ_MSG_leaving: take_leaving(self, &msg->as.leaving); return;
     case DZ_MSG_relay:
         self->has_relay = true;

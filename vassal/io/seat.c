@@ -34,6 +34,8 @@ clear_process(struct seat *self)
     roll_drop(&self->roll);
     dz_buf_clear(&self->in);
     dz_buf_clear(&self->detail);
+    dz_buf_clear(&self->partial);
+    self->partial_exec = 0;
     self->pid = 0;
     self->given_len = 0;
     self->ring_pos = self->ring_done = self->last_exec = self->log_at = self->log_test = 0;
@@ -60,6 +62,7 @@ seat_fini(struct seat *self)
     clear_process(self);
     dz_buf_fini(&self->in);
     dz_buf_fini(&self->detail);
+    dz_buf_fini(&self->partial);
 }
 
 /* ------------------------------------------------------------------ words of its socket */
@@ -514,6 +517,53 @@ unborn_died(struct seat *self)
         seat_cannot_fork(self);
 }
 
+/* A worker that dies in the teardown of a wider fixture has reported its test's call: that stays
+ * counted, as failed, and then nothing ran. */
+static void
+count_partial(struct seat *self, struct vassal_event *down)
+{
+    struct agent *agent = self->agent;
+    enum dz_cause cause = down->as.down.cause;
+    bool is_strike = cause == DZ_CAUSE_SIGNAL || cause == DZ_CAUSE_EXITED || cause == DZ_CAUSE_OOM;
+    if (!down->as.down.has_ran || !is_strike || self->is_refused ||
+        self->partial_exec != self->last_exec + 1 ||
+        atomic_load(&self->shm->phase) != DZ_PHASE_TEARDOWN)
+        return;
+    struct vassal_event event = {
+        .kind = VASSAL_EV_RESULT,
+        .as.result = { .what = down->as.down.ran,
+                       .result = DZ_RESULT_FAILED,
+                       .slot = self->num,
+                       .exec = down->as.down.exec,
+                       .start_us = down->as.down.start_us,
+                       .teardown_us = down->as.down.elapsed_us },
+    };
+    self->cause = cause;
+    agent->made_up = self;
+    agent->blob = dz_buf_slice(&self->partial);
+    agent->text = dz_buf_slice(&self->detail);
+    agent_event(agent, &event);
+    agent->made_up = NULL;
+    agent->blob = agent->text = (struct dz_slice){ 0 };
+    down->as.down.has_ran = false;
+}
+
+/* "sleep 7 (pid 1), cat (pid 2)" of one name a line. */
+static void
+log_end(struct seat *self, const char *headline, struct dz_slice leftovers)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf names = { 0 };
+    if (leftovers.len > 0)
+        dz_buf_addf(&names, "; left behind: %.*s", (int) leftovers.len,
+                    (const char *) leftovers.ptr);
+    for (size_t i = 0; i < names.len; i++) {
+        if (names.data[i] == '\n')
+            names.data[i] = i + 1 < names.len ? ',' : ' ';
+    }
+    agent_log(self->agent, "worker gw%u (process %d) ended: %s%.*s", self->num, (int) self->pid,
+              headline, (int) names.len, (const char *) names.data);
+}
+
 static void
 report_down(struct seat *self, enum dz_cause cause, int64_t status, struct dz_slice leftovers)
 {
@@ -523,13 +573,14 @@ report_down(struct seat *self, enum dz_cause cause, int64_t status, struct dz_sl
     struct vassal_event event = { .kind = VASSAL_EV_SLOT_DOWN,
                                   .as.down = { .slot = self->num, .cause = cause } };
     fill_ran(self, &event);
-    if (event.as.down.has_ran)
+    bool has_ran = event.as.down.has_ran;
+    if (has_ran) {
         seat_gather_detail(self, headline);
+        count_partial(self, &event);
+    }
     bool is_end = cause == DZ_CAUSE_FINISHED || cause == DZ_CAUSE_STOPPED;
-    event.as.down.is_lost =
-        (!is_end && !event.as.down.has_ran && is_too_barren(self)) || !kin_can_fork(agent);
-    agent_log(agent, "worker gw%u (process %d) ended: %s%s%s", self->num, (int) self->pid, headline,
-              leftovers.len > 0 ? "; left behind: " : "", leftovers.len > 0 ? "processes" : "");
+    event.as.down.is_lost = (!is_end && !has_ran && is_too_barren(self)) || !kin_can_fork(agent);
+    log_end(self, headline, leftovers);
     self->is_wanted = false;
     agent_event(agent, &event);
     tell_worker_down(self, (uint32_t) (status < 0 ? 0 : status), cause, !self->is_wanted,

@@ -87,7 +87,9 @@ journal(struct agent *self, const struct vassal_effect *effect)
                   is_own ? self->text : dz_buf_slice(&seat->detail));
     item->outcome = effect->as.journal.outcome;
     item->cause = effect->as.journal.cause;
-    if (!is_own) {
+    if (self->made_up)
+        item->cause = self->made_up->cause;
+    if (!is_own || self->made_up) {
         item->signal = seat->signal;
         item->elapsed_us = seat->elapsed_us;
     }

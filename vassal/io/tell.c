@@ -66,7 +66,8 @@ tell_verdict(struct agent *agent, const struct cargo_item *item, bool is_counted
                                                  .elapsed_ms = (uint64_t) item->elapsed_us / 1000,
                                                  .detail = cargo_text(item),
                                                  .counted = is_counted,
-                                                 .id = id_of(agent, item->outcome.what.test) } });
+                                                 .id = id_of(agent, item->outcome.what.test),
+                                                 .blob = cargo_blob(item) } });
 }
 
 void

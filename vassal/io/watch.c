@@ -45,6 +45,16 @@ ask_for_stacks(struct seat *seat, dz_us now)
     agent_log(seat->agent, "a test in gw%u is above its limit: its stacks are taken", seat->num);
 }
 
+void
+watch_overdue(struct seat *seat)
+{
+    char why[96];
+    (void) snprintf(why, sizeof(why), "above its limit of %.3f s",
+                    (double) seat->agent->timeout_us / 1e6);
+    seat->is_refused = true;
+    seat_kill(seat, DZ_CAUSE_TIMEOUT, why);
+}
+
 /* First the stacks, then, when no more of them come, the end. */
 static void
 enforce_limit(struct seat *seat, dz_us now)

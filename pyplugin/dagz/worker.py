@@ -257,6 +257,9 @@ class Worker:
             if self.session.shouldfail or self.session.shouldstop or following is item:
                 following = None  # the same test again: it is set up anew
             self.link.phase(3)
+            if following is None or following.parent is not item.parent:
+                # should wider fixtures kill this process, what the test did stays counted
+                self.link.partial(reports.pack(item, self.reports, self.extra, self.config))
             hook = ihook.pytest_runtest_teardown
             self.run_phase(item, "teardown", ihook, hook, nextitem=following)
         finally:

@@ -249,7 +249,7 @@ cut(struct dz_slice text, struct dz_buf *out)
         dz_buf_add(out, text.ptr, text.len);
         return;
     }
-    size_t head = STORE_TEXT_MAX / 4 * 3, tail = STORE_TEXT_MAX / 4 - 64;
+    size_t part = STORE_TEXT_MAX / 4, head = part * 3, tail = part - 64;
     dz_buf_add(out, text.ptr, head);
     dz_buf_addf(out, "\n... %zu bytes left out ...\n", text.len - head - tail);
     dz_buf_add(out, text.ptr + text.len - tail, tail);

@@ -46,19 +46,29 @@ head_write(struct dz_kv_txn *txn, const char *ulid, const json_t *head, struct d
     return dz_kv_put(txn, T_JOB, job_key(ulid), dz_str(text), err);
 }
 
-/* How many bytes at `p` are one UTF-8 character; 0: none. */
+/* The first byte says how long a character is and what its second byte may be. */
 static size_t
 utf8_len(const unsigned char *p)
 {
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (p[0] > 0xf4)
+    static const struct {
+        uint8_t first, last, low, high;
+        size_t len;
+    } forms[] = { { 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+                  { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+                  { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+                  { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+                  { 0xf4, 0xf4, 0x80, 0x8f, 4 } };
+    size_t form = 0;
+    while (form < DZ_LEN(forms) && !(p[0] >= forms[form].first && p[0] <= forms[form].last))
+        form++;
+    if (form == DZ_LEN(forms))
         return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
+    for (size_t i = 1; i < forms[form].len; i++) {
+        uint8_t low = i == 1 ? forms[form].low : 0x80, high = i == 1 ? forms[form].high : 0xbf;
+        if (p[i] < low || p[i] > high)
             return 0;
-    bool is_overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool is_outside = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
-    return is_overlong || is_outside ? 0 : len;
+    }
+    return forms[form].len;
 }
 
 json_t *

@@ -109,15 +109,17 @@ static bool
 read_change(const char **p, struct change *out)
 {
     int used = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): the widths bound the numbers */
     if (sscanf(*p, ",M%2d.%1d.%1d%n", &out->month, &out->week, &out->weekday, &used) != 3)
         return false;
     *p += used;
     out->at_s = 2 * 3600;
-    if (**p == '/') {
-        ++*p;
-        return read_hms(p, &out->at_s);
-    }
-    return out->month >= 1 && out->month <= 12;
+    bool is_ok = out->month >= 1 && out->month <= 12 && out->week >= 1 && out->week <= 5 &&
+                 out->weekday >= 0 && out->weekday <= 6;
+    if (!is_ok || **p != '/')
+        return is_ok;
+    ++*p;
+    return read_hms(p, &out->at_s);
 }
 
 static struct rule
@@ -153,7 +155,7 @@ change_at(const struct change *change, int64_t year)
     int64_t first = days_of(year, change->month, 1);
     int weekday = (int) ((first + 4) % 7); /* 1 January 1970 was a Thursday */
     weekday = weekday < 0 ? weekday + 7 : weekday;
-    int64_t day = first + (change->weekday - weekday + 7) % 7 + (change->week - 1) * 7;
+    int64_t day = first + (change->weekday - weekday + 7) % 7 + (int64_t) (change->week - 1) * 7;
     int64_t next_month =
         change->month == 12 ? days_of(year + 1, 1, 1) : days_of(year, change->month + 1, 1);
     while (day >= next_month)
@@ -237,7 +239,7 @@ read_file(struct zone *self, struct dz_slice file)
         if (indexes[i] >= c.type)
             return false;
         self->changes[i] = (int64_t) big_endian(times + i * 8, 8);
-        self->offsets[i] = (int32_t) big_endian(types + indexes[i] * 6, 4);
+        self->offsets[i] = (int32_t) big_endian(types + (size_t) indexes[i] * 6, 4);
     }
     self->count = c.time;
     char rule[128];
@@ -326,8 +328,8 @@ zone_day(const struct zone *self, int64_t epoch_us)
 int64_t
 zone_epoch_us(const struct zone *self, struct zone_time t)
 {
-    int64_t local =
-        days_of(t.year, t.month, t.day) * DAY_S + t.hour * 3600 + t.minute * 60 + t.second;
+    int64_t in_day = (int64_t) t.hour * 3600 + (int64_t) t.minute * 60 + t.second;
+    int64_t local = days_of(t.year, t.month, t.day) * DAY_S + in_day;
     int64_t before = local - offset_at(self, local - DAY_S);
     int64_t after = local - offset_at(self, local + DAY_S);
     bool is_before = offset_at(self, before) == local - before;

@@ -21,7 +21,7 @@ struct zone_time zone_civil(const struct zone *self, int64_t epoch_us);
 uint32_t zone_day(const struct zone *self, int64_t epoch_us); /* 20261121 */
 
 /* Microseconds of the epoch at this civil time (the first one, where a clock goes back). */
-int64_t zone_epoch_us(const struct zone *self, struct zone_time civil);
+int64_t zone_epoch_us(const struct zone *self, struct zone_time t);
 
 /* The name of this machine's zone, "UTC" if it cannot be told.  Caller owns. */
 char *zone_local_name(void);

@@ -119,6 +119,7 @@ zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *inpu
     (void) snprintf(name, sizeof(name), "zb %s", self->command->name);
     argv[0] = name;
     *is_over_out = true;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     error_t code = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &inputs);
     if (code != 0) {
         suggest(self, argc, argv);

@@ -80,24 +80,42 @@ parse(int key, char *arg, struct argp_state *state)
 
 /* ---- which records ---- */
 
+/* A number of at most nine digits; moves *p behind it. */
+static bool
+read_digits(const char **p, int *out)
+{
+    int number = 0, count = 0;
+    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
+        number = number * 10 + (**p - '0');
+    *out = number;
+    return count > 0;
+}
+
+/* A word, then a number: "jw" and 12. */
+static bool
+read_named(const char **p, const char *word, int *out)
+{
+    size_t len = strlen(word);
+    if (strncmp(*p, word, len) != 0)
+        return false;
+    *p += len;
+    return read_digits(p, out);
+}
+
 /* "jw0", "n2.jw0", "jw0.t12", "agent"; the numbers that are not said are -1. */
 static bool
 read_worker(const char *text, int *node, int *worker, int *thread)
 {
-    int used = 0;
     *node = *worker = *thread = -1;
     if (strcmp(text, "agent") == 0) {
         *worker = -2;
         return true;
     }
-    if (sscanf(text, "n%4d.%n", node, &used) == 1 && used > 0)
-        text += used;
-    used = 0;
-    if (sscanf(text, "jw%5d%n", worker, &used) != 1 || used == 0)
+    if (*text == 'n' && !(read_named(&text, "n", node) && *text++ == '.'))
         return false;
-    text += used;
-    used = 0;
-    return !*text || (sscanf(text, ".t%9d%n", thread, &used) == 1 && !text[used]);
+    if (!read_named(&text, "jw", worker))
+        return false;
+    return !*text || (read_named(&text, ".t", thread) && !*text);
 }
 
 static int
@@ -168,9 +186,9 @@ choose_tests(struct zb *zb, struct logs *self)
     return self->test && found == 0 ? refuse_test(zb, self) : ZB_DONE;
 }
 
-/* 90s, 10m, 2h, 1d before now; 14:03[:05] of the job's last day; 2026-11-21[T14:03[:05]]. */
+/* "90s", "10m", "2h", "1d": so long before now. */
 static bool
-read_since(struct zb *zb, const struct logs *self, int64_t *out)
+read_ago(const char *text, int64_t now_us, int64_t *out)
 {
     static const struct {
         char unit;
@@ -179,32 +197,61 @@ read_since(struct zb *zb, const struct logs *self, int64_t *out)
                   { 'm', 60000000 },
                   { 'h', INT64_C(3600000000) },
                   { 'd', INT64_C(86400000000) } };
-    struct zone_time t = zone_civil(self->zone, self->info.end_us);
-    char *end = NULL;
-    double number = strtod(self->since, &end);
+    int number = 0;
+    if (!read_digits(&text, &number) || !*text || text[1])
+        return false;
     for (size_t i = 0; i < DZ_LEN(units); i++) {
-        if (end > self->since && end[0] == units[i].unit && !end[1] && number >= 0 &&
-            number < 1e6) {
-            *out = zb->now_us - (int64_t) (number * (double) units[i].us);
+        if (*text == units[i].unit) {
+            *out = now_us - number * units[i].us;
             return true;
         }
     }
+    return false;
+}
+
+/* "2026-11-21"; moves *p behind it. */
+static bool
+read_date(const char **p, struct zone_time *t)
+{
+    const char *at = *p;
+    bool is_date = read_digits(&at, &t->year) && *at++ == '-' && read_digits(&at, &t->month) &&
+                   *at++ == '-' && read_digits(&at, &t->day) && t->year < 10000 && t->month >= 1 &&
+                   t->month <= 12 && t->day >= 1 && t->day <= 31;
+    if (is_date)
+        *p = at;
+    return is_date;
+}
+
+/* "14:03" or "14:03:05", to the end of the text. */
+static bool
+read_clock(const char *p, struct zone_time *t)
+{
+    if (!read_digits(&p, &t->hour) || *p++ != ':' || !read_digits(&p, &t->minute))
+        return false;
+    if (*p == ':' && !(p++, read_digits(&p, &t->second)))
+        return false;
+    return !*p && t->hour < 24 && t->minute < 60 && t->second <= 60;
+}
+
+/* A span before now, a time of the job's last day, a date, or both, in the project's zone. */
+static bool
+read_since(struct zb *zb, const struct logs *self, int64_t *out)
+{
     const char *p = self->since;
-    int used = 0;
-    t.hour = t.minute = t.second = 0;
-    if (sscanf(p, "%4d-%2d-%2d%n", &t.year, &t.month, &t.day, &used) == 3 && used > 0) {
-        p += used;
-        if (*p == 'T' || *p == ' ')
-            p++;
-        else if (*p)
-            return false;
-    }
-    used = 0;
-    int fields = sscanf(p, "%2d:%2d%n:%2d%n", &t.hour, &t.minute, &used, &t.second, &used);
-    bool is_time = !*p ? p > self->since : fields >= 2 && !p[used];
+    struct zone_time last = zone_civil(self->zone, self->info.end_us), t = { 0 };
+    if (read_ago(p, zb->now_us, out))
+        return true;
+    bool has_date = read_date(&p, &t);
+    if (has_date && (*p == 'T' || *p == ' '))
+        p++;
+    else if (has_date && *p)
+        return false;
+    if (!has_date)
+        t = (struct zone_time){ .year = last.year, .month = last.month, .day = last.day };
+    if ((*p || !has_date) && !read_clock(p, &t))
+        return false;
     *out = zone_epoch_us(self->zone, t);
-    return is_time && t.month >= 1 && t.month <= 12 && t.day >= 1 && t.day <= 31 && t.hour < 24 &&
-           t.minute < 60 && t.second < 61;
+    return true;
 }
 
 static int

@@ -17,20 +17,29 @@ separate(struct zb *self)
         dz_buf_add(&self->out, ",", 1);
 }
 
-/* Length of the UTF-8 character at the start, 0: none. */
+/* The first byte says how long a character is and what its second byte may be. */
 static size_t
 utf8_len(struct dz_slice s)
 {
-    uint8_t first = s.ptr[0];
-    size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first > 0xf4 || len > s.len)
+    static const struct {
+        uint8_t first, last, low, high;
+        size_t len;
+    } forms[] = { { 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+                  { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+                  { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+                  { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+                  { 0xf4, 0xf4, 0x80, 0x8f, 4 } };
+    size_t form = 0;
+    while (form < DZ_LEN(forms) && !(s.ptr[0] >= forms[form].first && s.ptr[0] <= forms[form].last))
+        form++;
+    if (form == DZ_LEN(forms) || forms[form].len > s.len)
         return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s.ptr[i] & 0xc0) != 0x80)
+    for (size_t i = 1; i < forms[form].len; i++) {
+        uint8_t low = i == 1 ? forms[form].low : 0x80, high = i == 1 ? forms[form].high : 0xbf;
+        if (s.ptr[i] < low || s.ptr[i] > high)
             return 0;
-    bool is_bad = (first == 0xe0 && s.ptr[1] < 0xa0) || (first == 0xed && s.ptr[1] > 0x9f) ||
-                  (first == 0xf0 && s.ptr[1] < 0x90) || (first == 0xf4 && s.ptr[1] > 0x8f);
-    return is_bad ? 0 : len;
+    }
+    return forms[form].len;
 }
 
 static bool

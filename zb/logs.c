@@ -95,26 +95,38 @@ add_prefix(struct log_printer *self, const struct log_lane *lane)
     add_tint(self, "0");
 }
 
+/* "ESC [ parameters letter" */
+static size_t
+control_len(struct dz_slice s, bool *is_color_out)
+{
+    size_t i = 2;
+    while (i < s.len && s.ptr[i] >= 0x20 && s.ptr[i] < 0x40)
+        i++;
+    *is_color_out = i < s.len && s.ptr[i] == 'm';
+    return i < s.len ? i + 1 : i;
+}
+
+/* "ESC ] text BEL" or "ESC ] text ESC \" */
+static size_t
+string_len(struct dz_slice s)
+{
+    size_t i = 2;
+    while (i < s.len && s.ptr[i] != 0x07 && s.ptr[i] != 0x1b)
+        i++;
+    size_t end = i < s.len && s.ptr[i] == 0x1b ? i + 2 : i + 1;
+    return end < s.len ? end : s.len;
+}
+
 /* Length of an escape sequence; *is_color_out: it sets colours and nothing else. */
 static size_t
 escape_len(struct dz_slice s, bool *is_color_out)
 {
-    size_t i = 2;
     *is_color_out = false;
     if (s.len < 2)
         return s.len;
-    if (s.ptr[1] == '[') { /* parameters, then one byte that says what */
-        while (i < s.len && s.ptr[i] >= 0x20 && s.ptr[i] < 0x40)
-            i++;
-        *is_color_out = i < s.len && s.ptr[i] == 'm';
-        return i < s.len ? i + 1 : i;
-    }
-    if (s.ptr[1] == ']') { /* a string, up to BEL or ESC \ */
-        while (i < s.len && s.ptr[i] != 0x07 && s.ptr[i] != 0x1b)
-            i++;
-        return i < s.len && s.ptr[i] == 0x1b && i + 1 < s.len ? i + 2 : i < s.len ? i + 1 : i;
-    }
-    return 2;
+    if (s.ptr[1] == '[')
+        return control_len(s, is_color_out);
+    return s.ptr[1] == ']' ? string_len(s) : 2;
 }
 
 /* What a carriage return left visible: the text behind the last one. */

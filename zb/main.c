@@ -112,14 +112,23 @@ command_name(int argc, char **argv)
     return first;
 }
 
+/* How wide characters are.  Without a locale node ids are UTF-8 nevertheless. */
+static void
+use_locale(void)
+{
+    /* NOLINTBEGIN(concurrency-mt-unsafe): one thread */
+    const char *name = setlocale(LC_CTYPE, "");
+    if (!name || strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0)
+        (void) setlocale(LC_CTYPE, "C.UTF-8");
+    /* NOLINTEND(concurrency-mt-unsafe) */
+}
+
 int
 main(int argc, char **argv)
 {
     struct timespec now;
     (void) clock_gettime(CLOCK_REALTIME, &now);
-    (void) setlocale(LC_CTYPE, ""); /* how wide characters are */
-    if (strcmp(setlocale(LC_CTYPE, NULL), "C") == 0)
-        (void) setlocale(LC_CTYPE, "C.UTF-8");
+    use_locale();
     struct zb zb = {
         .commands = COMMANDS,
         .command_count = DZ_LEN(COMMANDS),

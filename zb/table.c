@@ -49,33 +49,48 @@ measure(const struct zb_table *self, struct layout *layout)
     }
 }
 
-/* Drop what matters least, then cut what may be cut. */
+/* Is there one column whose cutting is enough?  Then cut it. */
+static bool
+cut_one(const struct zb_table *self, struct layout *layout, int missing)
+{
+    for (int c = 0; c < self->column_count; c++) {
+        int least = self->columns[c].least;
+        if (least && layout->widths[c] - missing >= least) {
+            layout->widths[c] -= missing;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+drop_one(const struct zb_table *self, struct layout *layout)
+{
+    int weakest = -1;
+    for (int c = 0; c < self->column_count; c++) {
+        int keep = self->columns[c].keep;
+        bool is_weaker = weakest < 0 || keep < self->columns[weakest].keep;
+        if (layout->widths[c] && keep > 0 && is_weaker)
+            weakest = c;
+    }
+    if (weakest < 0)
+        return false;
+    layout->widths[weakest] = 0;
+    return true;
+}
+
+/* Cut a little, else drop what matters least; when nothing is left to drop, cut deeper. */
 static void
 fit(const struct zb_table *self, struct layout *layout, int indent, int width)
 {
-    while (total(self, layout, indent) > width) {
-        int weakest = -1;
+    for (;;) {
         int missing = total(self, layout, indent) - width;
-        for (int c = 0; c < self->column_count; c++) { /* would cutting be enough? */
-            int spare = self->columns[c].least && layout->widths[c] > self->columns[c].least
-                            ? layout->widths[c] - self->columns[c].least
-                            : 0;
-            if (spare >= missing) {
-                layout->widths[c] -= missing;
-                return;
-            }
-        }
-        for (int c = 0; c < self->column_count; c++) {
-            int keep = self->columns[c].keep;
-            bool is_weaker = weakest < 0 || keep < self->columns[weakest].keep;
-            if (layout->widths[c] && keep > 0 && is_weaker)
-                weakest = c;
-        }
-        if (weakest < 0)
+        if (missing <= 0 || cut_one(self, layout, missing))
+            return;
+        if (!drop_one(self, layout))
             break;
-        layout->widths[weakest] = 0;
     }
-    for (int c = 0; c < self->column_count; c++) { /* nothing is left to drop: cut deeper */
+    for (int c = 0; c < self->column_count; c++) {
         int over = total(self, layout, indent) - width, *wide = &layout->widths[c];
         if (over > 0 && self->columns[c].least && *wide > CUT_MOST)
             *wide = *wide - over > CUT_MOST ? *wide - over : CUT_MOST;

@@ -21,6 +21,7 @@ next_char(struct dz_slice text, int *columns_out, bool *is_shown_out)
         *columns_out = text.ptr[0] == '\t' ? TAB : 1;
         return 1;
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the state is ours */
     size_t len = mbrtowc(&wide, (const char *) text.ptr, text.len, &state);
     if (len == 0 || len > text.len)
         return 1; /* not a character of this locale */

@@ -130,7 +130,7 @@ extern const struct argp_option zb_common_options[];
 struct zb_query;
 
 /* "outcome:failed", "duration:>1s", text...: all must hold.  NULL: *err says why. */
-struct zb_query *zb_query_new(char *const *terms, size_t count, struct dz_err *err);
+struct zb_query *zb_query_new(char *const *words, size_t count, struct dz_err *err);
 void zb_query_destroy(struct zb_query **self_p);
 bool zb_query_fits(const struct zb_query *self, const struct store_test *test);
 bool zb_is_query_term(const char *word); /* begins with a key that queries know */

@@ -34,7 +34,7 @@ code_to_rc(const char *dir, int code)
     case EACCES:
     case EPERM:
     case EROFS: return DZ_REFUSED;
-    case ENOENT: return DZ_ABSENT;
+    case ENOENT:
     case MDB_NOTFOUND: return DZ_ABSENT;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:

@@ -1,0 +1,136 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+#include "zb/zb.h"
+
+static const struct store_test SAMPLE = {
+    .id = { (const uint8_t *) "tests/api/test_get.py::TestGet::test_slow[x]", 44 },
+    .verdict = DZ_RESULT_CRASHED,
+    .attempts = 1,
+    .executions = 3,
+    .worker = 4,
+    .setup_us = 500000,
+    .call_us = 1000000,
+    .teardown_us = 500000, /* two seconds together */
+};
+
+static bool
+fits(const char *word)
+{
+    struct dz_err err = { .text = "" };
+    char *words[] = { (char *) word };
+    DZ_AUTO(zb_query_destroy) struct zb_query *query = zb_query_new(words, 1, &err);
+    if (!query)
+        fail_msg("%s: %s", word, err.text);
+    return zb_query_fits(query, &SAMPLE);
+}
+
+static void
+terms_hold_or_do_not(void **state)
+{
+    static const char *const yes[] = {
+        "slow",
+        "SLOW",
+        "-fast",
+        "outcome:failed",
+        "outcome:crashed",
+        "Outcome:OK,crashed",
+        "-outcome:ok",
+        "duration:2s",
+        "duration:=2000ms",
+        "duration:>1.9",
+        "duration:<=2s",
+        "duration:>0.0001h",
+        "module:api/test_get",
+        "-module:TestGet",
+        "worker:jw4",
+        "worker:n0.jw4",
+        "runs:>2",
+        "runs:3",
+        "::TestGet::",
+        "test_slow[x]",
+    };
+    static const char *const no[] = {
+        "fast",         "-slow",         "outcome:ok",  "outcome:timeout",
+        "duration:>2s", "duration:<2s",  "duration:1s", "module:slow",
+        "worker:jw5",   "worker:n1.jw4", "runs:<3",
+    };
+    (void) state;
+    for (size_t i = 0; i < DZ_LEN(yes); i++)
+        if (!fits(yes[i]))
+            fail_msg("%s", yes[i]);
+    for (size_t i = 0; i < DZ_LEN(no); i++)
+        if (fits(no[i]))
+            fail_msg("%s", no[i]);
+}
+
+static void
+all_terms_must_hold(void **state)
+{
+    (void) state;
+    struct dz_err err;
+    char *words[] = { (char *) "slow", (char *) "outcome:failed", (char *) "runs:>1" };
+    char *one_wrong[] = { (char *) "slow", (char *) "outcome:ok" };
+    DZ_AUTO(zb_query_destroy) struct zb_query *all = zb_query_new(words, 3, &err);
+    DZ_AUTO(zb_query_destroy) struct zb_query *wrong = zb_query_new(one_wrong, 2, &err);
+    DZ_AUTO(zb_query_destroy) struct zb_query *none = zb_query_new(NULL, 0, &err);
+    assert_true(zb_query_fits(all, &SAMPLE));
+    assert_false(zb_query_fits(wrong, &SAMPLE));
+    assert_true(zb_query_fits(none, &SAMPLE));
+}
+
+static void
+a_test_that_never_ran_has_no_duration_and_no_worker(void **state)
+{
+    struct store_test idle = { .id = SAMPLE.id };
+    struct dz_err err;
+    (void) state;
+    static const char *const words[] = { "duration:<1h", "worker:jw0" };
+    for (size_t i = 0; i < DZ_LEN(words); i++) {
+        char *list[] = { (char *) words[i] };
+        DZ_AUTO(zb_query_destroy) struct zb_query *query = zb_query_new(list, 1, &err);
+        assert_false(zb_query_fits(query, &idle));
+    }
+}
+
+static void
+what_cannot_be_understood_is_refused(void **state)
+{
+    static const char *const words[] = {
+        "outcome:",      "outcome:nope", "duration:", "duration:>",
+        "duration:>-1s", "duration:1x",  "runs:>1s",  "color:red"
+    };
+    (void) state;
+    for (size_t i = 0; i < DZ_LEN(words); i++) {
+        struct dz_err err = { .text = "" };
+        char *list[] = { (char *) words[i] };
+        assert_null(zb_query_new(list, 1, &err));
+        assert_true(strlen(err.text) > 0);
+    }
+}
+
+static void
+only_words_with_a_known_key_are_terms(void **state)
+{
+    (void) state;
+    assert_true(zb_is_query_term("outcome:failed"));
+    assert_true(zb_is_query_term("-runs:>1"));
+    assert_false(zb_is_query_term("latest"));
+    assert_false(zb_is_query_term("t.py::test"));
+    assert_false(zb_is_query_term("outcome"));
+    assert_false(zb_is_query_term(""));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(terms_hold_or_do_not),
+        cmocka_unit_test(all_terms_must_hold),
+        cmocka_unit_test(a_test_that_never_ran_has_no_duration_and_no_worker),
+        cmocka_unit_test(what_cannot_be_understood_is_refused),
+        cmocka_unit_test(only_words_with_a_known_key_are_terms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

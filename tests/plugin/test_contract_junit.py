@@ -36,7 +36,8 @@ def canonical(root: ET.Element) -> list[str]:
         for name in TIMES:
             element.attrib.pop(name, None)
     cases = [ET.tostring(case, encoding="unicode") for case in root.iter("testcase")]
-    return sorted(re.sub(r"0x[0-9a-f]+", "0x", case) for case in cases)
+    # Plain pytest prints the letter of a passed subtest into the output of the test that goes on.
+    return sorted(re.sub(r"0x[0-9a-f]+|(?m:^u$)", "", case) for case in cases)
 
 
 def suite_attributes(root: ET.Element) -> dict[str, str]:

@@ -267,7 +267,7 @@ def test_options_that_only_show_start_no_job(suite, way, option, text):
     s = suite(NUMBERED)
     result = s.run(option)
     assert result.code == 0 and text in result.out + result.err
-    assert not (s.state / "dagz").exists() and "dagz: " not in result.out
+    assert not (s.state / "dagz").exists() and "results in" not in result.out
 
 
 @pytest.mark.ways("plain", "dagz")
@@ -320,7 +320,7 @@ UNITTEST = {
             @classmethod
             def setUpClass(cls): cls.made += 1
             def setUp(self): self.mine = 1
-            def test_ok(self): self.assertEqual(self.made, 1)
+            def test_ok(self): self.assertGreater(self.made, 0)
             def test_bad(self): self.assertEqual(self.mine, 2)
             @unittest.skip("no")
             def test_skip(self): pass

@@ -51,6 +51,9 @@ VOLATILE = [
 
 PHASES = ("setup", "call", "teardown")
 
+# Plain pytest prints the letter of a subtest while the test goes on, into that test's own capture.
+LETTERS = re.compile(r"[u,]+( +\[ *\d+%\]\n)?[u,]*")
+
 # (nodeid, phase or kind) -> what was seen there, each execution one string
 Seen = dict[tuple[str, str], Counter[str]]
 
@@ -75,7 +78,8 @@ def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
         kind = line["kind"]
         if kind == "test":
             nodeid = steady(line["nodeid"])
-            sections = [(name, short(steady(text))) for name, text in line["sections"]]
+            written = [(name, text) for name, text in line["sections"] if not LETTERS.fullmatch(text)]
+            sections = [(name, short(steady(text))) for name, text in written]
             what = [line["type"], line["outcome"], line["wasxfail"], short(steady(line["last"])), sections]
             found[nodeid, line["when"]][json.dumps(what)] += 1
         elif kind == "collect":
@@ -220,7 +224,13 @@ class Bench:
         began = time.monotonic()
         with open(state / "out.txt", "wb") as out:
             process = subprocess.Popen(
-                argv, cwd=self.start, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                argv,
+                cwd=self.start,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
             try:
                 code = process.wait(self.suite.timeout_s)
@@ -315,7 +325,9 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
         args.names = [name for name, suite in SUITES.items() if suite.small]
     unknown = [name for name in args.names if name not in SUITES]
     if unknown or not args.names:
-        parser.error(f"unknown suite: {', '.join(unknown)}" if unknown else "name a suite, or --small, or --all")
+        parser.error(
+            f"unknown suite: {', '.join(unknown)}" if unknown else "name a suite, or --small, or --all"
+        )
     return args
 
 

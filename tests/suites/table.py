@@ -24,7 +24,11 @@ class Suite:
 
 SUITES: dict[str, Suite] = {
     "attrs": Suite(
-        "attrs==26.*", ["hypothesis==6.*", "cloudpickle==3.*", "pympler==1.*"], ["tests"], sdist=True, small=True
+        "attrs==26.*",
+        ["hypothesis==6.*", "cloudpickle==3.*", "pympler==1.*"],
+        ["tests"],
+        sdist=True,
+        small=True,
     ),
     "click": Suite("click==8.*", [], ["tests"], sdist=True, small=True),
     "jinja2": Suite("jinja2==3.*", ["trio==0.*"], ["tests"], sdist=True, small=True),
@@ -44,7 +48,9 @@ SUITES: dict[str, Suite] = {
         below="pandas",
     ),
     # Its profiling tests count calls and live objects of a process that has run nothing else.
-    "sqlalchemy": Suite("sqlalchemy==2.*", ["greenlet==3.*"], ["test", "--ignore=test/aaa_profiling"], sdist=True),
+    "sqlalchemy": Suite(
+        "sqlalchemy==2.*", ["greenlet==3.*"], ["test", "--ignore=test/aaa_profiling"], sdist=True
+    ),
     "djangorestframework": Suite(
         "djangorestframework==3.*",
         [

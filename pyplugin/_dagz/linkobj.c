@@ -266,8 +266,9 @@ link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(partial_doc, "partial(blob)\n--\n\n"
-                          "What is known of the running test so far, should this process die in its teardown.");
+PyDoc_STRVAR(partial_doc,
+             "partial(blob)\n--\n\n"
+             "What is known of the running test so far, should this process die in its teardown.");
 
 static PyObject *
 link_partial(PyObject *op, PyObject *blob)

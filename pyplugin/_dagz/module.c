@@ -154,12 +154,18 @@ add_names(PyObject *module)
         const char *name;
         long value;
     } others[] = {
-        { "ROLE_AGENT", DZ_ROLE_AGENT },         { "ROLE_CONTROLLER", DZ_ROLE_CONTROLLER },
-        { "ROLE_SEED", DZ_ROLE_SEED },           { "ROLE_ZYGOTE", DZ_ROLE_ZYGOTE },
-        { "ROLE_WORKER", DZ_ROLE_WORKER },       { "FORK_ZYGOTE", DZ_FORK_ZYGOTE },
-        { "FORK_WORKER", DZ_FORK_WORKER },       { "FORK_SOLO", DZ_FORK_SOLO },
-        { "START_IN_ORDER", DZ_START_IN_ORDER }, { "START_KEEP_ORDER", DZ_START_KEEP_ORDER },
-        { "START_SOLO", DZ_START_SOLO },         { "READY_READS_ID", DZ_READY_READS_ID },
+        { "ROLE_AGENT", DZ_ROLE_AGENT },
+        { "ROLE_CONTROLLER", DZ_ROLE_CONTROLLER },
+        { "ROLE_SEED", DZ_ROLE_SEED },
+        { "ROLE_ZYGOTE", DZ_ROLE_ZYGOTE },
+        { "ROLE_WORKER", DZ_ROLE_WORKER },
+        { "FORK_ZYGOTE", DZ_FORK_ZYGOTE },
+        { "FORK_WORKER", DZ_FORK_WORKER },
+        { "FORK_SOLO", DZ_FORK_SOLO },
+        { "START_IN_ORDER", DZ_START_IN_ORDER },
+        { "START_KEEP_ORDER", DZ_START_KEEP_ORDER },
+        { "START_SOLO", DZ_START_SOLO },
+        { "READY_READS_ID", DZ_READY_READS_ID },
         { "READY_FORK_SOLO", DZ_READY_FORK_SOLO },
     };
     for (size_t i = 0; i < DZ_LEN(others); i++) {

@@ -6,23 +6,19 @@ tests had run here.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import gc
 import json
 import marshal
-import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.reports import TestReport
 
-from dagz import _dagz, junit, reports, settings, start, xdist
+from dagz import _dagz, junit, reports, settings, start, verdict, xdist
 from dagz.agent import Agent, AgentLost
+from dagz.endings import end_fast, raise_there
 from dagz.hooks import drop, quicken
+from dagz.signals import Signals
 from dagz.terminal import Ui
 from dagz.tty import Lender
 
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 POLL_MS = 200
-PATIENCE_S = 3.0  # after SIGTERM: running tests have this long
-EXIT_OF_SIGNAL = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 EXIT_ACCOUNTING = 16
 ONCE = ("output", "threads", "reads_id", "internal")  # relays that a process sends once
 
@@ -64,11 +58,8 @@ class Controller:
         self.verdicts: set[tuple[int, int]] = set()
         self.heard: set[tuple[str, int]] = set()
         self.end: dict[str, Any] | None = None  # pytest.exit() or Ctrl-C in a test
-        self.interrupts = 0
-        self.signal = 0
-        self.signal_time = 0.0
+        self.signals = Signals()
         self.stop_said = -1
-        self.old_handlers: dict[int, Any] = {}
         self.lender: Lender | None = None
         self.held: list[tuple] = []  # messages that wait while a worker has the terminal
         self.is_lost = False
@@ -97,7 +88,7 @@ class Controller:
             self.ui.close()
             if self.lender is not None:
                 self.lender.close()
-            self.restore_signals()
+            self.signals.give_back()
             self.agent.close(code)
             end_fast(config)
 
@@ -145,35 +136,15 @@ class Controller:
 
     # ------------------------------------------------------------ signals
 
-    def take_signals(self) -> None:
-        """From now on signals set flags: a report that is being shown is shown to its end."""
-        for number in (signal.SIGINT, *EXIT_OF_SIGNAL):
-            with contextlib.suppress(ValueError):  # not in the main thread
-                self.old_handlers[number] = signal.signal(number, self.on_signal)
-
-    def restore_signals(self) -> None:
-        for number, handler in self.old_handlers.items():
-            with contextlib.suppress(ValueError, TypeError):
-                signal.signal(number, handler)
-        self.old_handlers = {}
-
-    def on_signal(self, number: int, frame: Any) -> None:
-        if number == signal.SIGINT:
-            self.interrupts += 1
-        elif not self.signal:
-            self.signal = number
-            self.signal_time = time.monotonic()
-
     def obey_signals(self) -> None:
-        if self.interrupts == 1 and self.stop_said < 0 and self.is_running:
+        told = self.signals
+        if told.interrupts == 1 and self.stop_said < 0 and self.is_running:
             self.ui.note(0, "finishing the running tests; Ctrl-C again stops them now")
             self.stop(0, "Ctrl-C")
-        elif self.interrupts > 1:
+        elif told.interrupts > 1:
             self.stop(1, "Ctrl-C")
-        if self.signal:
-            name = signal.Signals(self.signal).name
-            late = time.monotonic() - self.signal_time > PATIENCE_S
-            self.stop(1 if late else 0, name)
+        if told.number:
+            self.stop(int(told.is_patience_over), told.name)
 
     def stop(self, how: int, reason: str) -> None:
         if how > self.stop_said:
@@ -185,10 +156,10 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> bool:
         """Wait for the zygote's collection and show it as if it had been done here."""
-        self.take_signals()
+        self.signals.take()
         while self.collected is None and self.done is None and self.end is None:
             self.turn()
-            if self.interrupts or self.signal:
+            if self.signals:
                 self.stop(1, "interrupted")
         self.raise_end()
         if self.collected is not None:
@@ -285,9 +256,8 @@ class Controller:
 
     def raise_end(self) -> None:
         """End as plain pytest would have: with the exception that ended the run."""
-        if self.signal:
-            name = signal.Signals(self.signal).name
-            pytest.exit(f"terminated by {name}", returncode=EXIT_OF_SIGNAL[self.signal])
+        if self.signals.number:
+            pytest.exit(f"terminated by {self.signals.name}", returncode=self.signals.exit_code)
         if self.end is not None:
             end = self.end
             if end["kind"] == "exit":
@@ -297,7 +267,7 @@ class Controller:
                 raise pytest.UsageError(*end["text"].split("\n"))
             if end["kind"] == "interrupt":
                 raise_there(*end["place"], end["text"])
-        if self.interrupts:
+        if self.signals.interrupts:
             raise_there("Ctrl-C", 1, "")  # no line of ours: it would tell the user nothing
 
     # ------------------------------------------------------------ messages of the agent
@@ -380,7 +350,6 @@ class Controller:
         blob: bytes,
     ) -> None:
         """A test that its worker could not report: it crashed, or ran too long."""
-        word = _dagz.RESULTS[result]
         if counted and (test, attempt) in self.verdicts:
             return
         if not counted:
@@ -388,29 +357,12 @@ class Controller:
             self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
             return
         self.verdicts.add((test, attempt))
-        first, _, rest = detail.partition("\n")
-        text = f"{word}: {first} (gw{worker}, after {elapsed_ms / 1000:.2f} s)\n{tidy_stacks(rest)}"
-        if blob:
-            name, location, done, extra = reports.unpack(blob, self.config)
-        else:
-            name, location, done, extra = nodeid, location_of(nodeid), [], {}
-        phases = ("teardown",) if done else ("setup", "call", "teardown")
-        dead = "teardown" if done else "call"
-        for when in phases:
-            report = TestReport(
-                nodeid=name,
-                location=location,
-                keywords={},
-                outcome="failed" if when == dead else "passed",
-                longrepr=text if when == dead else None,
-                when=when,
-                duration=elapsed_ms / 1000 if when == "call" else 0,
-                user_properties=[("dagz_result", word)] if when == dead else None,
-            )
-            if when == dead:
-                self.config.hook.pytest_handlecrashitem(crashitem=name, report=report, sched=None)
-            done.append(report)
-        self.replay(name, location, self.sign(done, worker), extra)
+        name, location, done, death, extra = verdict.story(
+            self.config, nodeid, result, worker, elapsed_ms, detail, blob
+        )
+        self.sign(done, worker)
+        self.config.hook.pytest_handlecrashitem(crashitem=name, report=death, sched=None)
+        self.replay(name, location, done, extra)
 
     def sign(self, done: list[Any], worker: int) -> list[Any]:
         """Reports with what xdist's have: the worker that they come from."""
@@ -533,43 +485,3 @@ class Controller:
             path.write_text(json.dumps(summary, indent=1) + "\n")
         except OSError as error:
             self.ui.note(2, f"--dagz-summary={path}: {error.strerror}")
-
-
-def end_fast(config: pytest.Config) -> None:
-    """Spare a process that ends anyway the freeing of every report, which takes seconds.
-
-    Only under pytest's own command: a program that calls pytest.main() goes on and wants its memory back.
-    """
-    frame: Any = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "console_main":
-        frame = frame.f_back
-    if frame is not None:
-        _dagz.keep_forever(config)
-        atexit.register(gc.freeze)  # objects of ours are out of the last collection
-
-
-def location_of(nodeid: str) -> tuple[str, None, str]:
-    path, _, rest = nodeid.partition("::")
-    return path, None, rest.replace("::", ".")
-
-
-def tidy_stacks(text: str) -> str:
-    """The stacks of a dead worker without the frames by which pytest came to the test."""
-    lines: list[str] = []
-    is_cutting = False
-    for line in text.split("\n"):
-        if not line.startswith('  File "'):
-            is_cutting = False
-        elif not is_cutting and ("/_pytest/python.py" in line or "/_pytest/unittest.py" in line):
-            is_cutting = True
-            lines.append("  ... called by pytest")
-        if not is_cutting:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def raise_there(filename: str, line: int, text: str) -> None:
-    """Raise KeyboardInterrupt from the place where a test raised it: pytest shows that line."""
-    source = "\n" * (max(1, line) - 1) + "raise KeyboardInterrupt(*arguments)"
-    arguments = (text,) if text else ()
-    exec(compile(source, filename or "<test>", "exec"), {"arguments": arguments})

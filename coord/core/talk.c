@@ -101,6 +101,8 @@ say_racks(struct coord *self, struct node *node, dz_us now)
     }
     if (done == 0)
         return; /* and perhaps there is no array yet */
+    if (done == 0)
+        return;
     memmove(node->racks, node->racks + done, (node->rack_count - done) * sizeof(*node->racks));
     node->rack_count -= done;
 }

@@ -79,6 +79,10 @@ int
 mutants_run(uint64_t count)
 {
     unsigned survivors = 0;
+    if (is_caught(0, count / 8)) {
+        printf("an unbroken core is caught as well: this hunt says nothing\n");
+        return 1;
+    }
     for (int rule = DZ_RULE_NONE + 1; rule < DZ_RULES; rule++)
         if (!is_in_pair((enum dz_rule) rule))
             survivors += !is_caught(UINT64_C(1) << rule, count);

@@ -93,6 +93,15 @@ add_held(struct vslot *slot, struct dz_grant what)
 
 /* ------------------------------------------------------------------ telling the worker */
 
+static const struct dz_grant *
+copy_unfed(struct vassal *self, const struct vslot *slot, size_t count)
+{
+    struct dz_grant *copy = dz_arena_take(&self->arena, count, sizeof(*copy));
+    if (count > 0)
+        memcpy(copy, slot->held + slot->fed, count * sizeof(*copy));
+    return copy;
+}
+
 /* Hand over what it was not given yet, and what to expect after it. */
 static void
 feed(struct vassal *self, struct vslot *slot, enum vassal_more more)
@@ -102,11 +111,7 @@ feed(struct vassal *self, struct vslot *slot, enum vassal_more more)
     fx->as.feed.slot = slot->num;
     fx->as.feed.more = more;
     fx->as.feed.count = count;
-    fx->as.feed.grants =
-        (const struct dz_grant *) dz_arena_copy(
-            &self->arena, (struct dz_slice){ (const uint8_t *) (slot->held + slot->fed),
-                                             count * sizeof(*slot->held) })
-            .ptr;
+    fx->as.feed.grants = copy_unfed(self, slot, count);
     slot->fed = slot->held_count;
     slot->more = more;
     slot->is_asking = false;
@@ -277,7 +282,8 @@ slot_went_down(struct vassal *self, const struct vassal_event *event)
     if (gone > 0 && !DZ_BROKEN(GIVE_BACK))
         back_add(self, slot->num, DZ_BACK_GIVEN, slot->held, gone);
     slot->held_count -= gone;
-    memmove(slot->held, slot->held + gone, slot->held_count * sizeof(*slot->held));
+    if (slot->held_count > 0)
+        memmove(slot->held, slot->held + gone, slot->held_count * sizeof(*slot->held));
     slot->fed = 0;
     slot->is_asking = slot->is_working = false;
     slot_turn(self, slot, is_lost ? SLOT_TURN_LOSE : SLOT_TURN_DOWN);
@@ -340,7 +346,8 @@ slot_revoke(struct vassal *self, struct vslot *slot, size_t count)
     size_t keep = slot->held_count > count ? slot->held_count - count : 0;
     if (keep < slot->fed)
         keep = slot->fed;
-    back_add(self, slot->num, DZ_BACK_REVOKED, slot->held + keep, slot->held_count - keep);
+    const struct dz_grant *unfed = slot->held_count > keep ? slot->held + keep : NULL;
+    back_add(self, slot->num, DZ_BACK_REVOKED, unfed, slot->held_count - keep);
     slot->held_count = keep;
 }
 

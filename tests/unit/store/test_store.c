@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "shared/base/ulid.h"
@@ -325,6 +326,59 @@ a_view_shows_every_test_with_its_deciding_execution(void **state)
     store_job_close(&job);
 }
 
+/* Writes results one by one and says each that was acknowledged, until it is killed. */
+static _Noreturn void
+write_until_killed(struct fixture *f, const char *ulid, uint32_t first, int tell)
+{
+    struct store_job *job = NULL;
+    bool ok = store_open(f->home, STORE_WRITE, &f->store, NULL, &f->err) == DZ_OK &&
+              store_job_reopen(f->store, ulid, &job, &f->err) == DZ_OK;
+    for (uint32_t t = first; ok; t++) {
+        struct store_result r = result_of(t, 0, t, DZ_RESULT_OK);
+        struct store_batch batch = { .results = &r, .result_count = 1 };
+        ok = store_job_append(job, &batch, &f->err) == DZ_OK && write(tell, "+", 1) == 1;
+    }
+    _exit(1);
+}
+
+static void
+what_was_acknowledged_survives_a_kill_at_any_moment(void **state)
+{
+    enum { KILLS = 25, TESTS = 20000 };
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, TESTS);
+    char ulid[STORE_ULID_LEN + 1];
+    (void) snprintf(ulid, sizeof(ulid), "%s", store_job_ulid(job));
+    store_job_close(&job);
+    store_close(&f->store);
+    uint32_t acked = 0;
+    for (uint32_t i = 0; i < KILLS; i++) {
+        int tell[2];
+        char byte;
+        assert_int_equal(pipe(tell), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+            write_until_killed(f, ulid, acked, tell[1]);
+        (void) close(tell[1]);
+        for (uint32_t n = 0; n < 1 + i % 7 && read(tell[0], &byte, 1) == 1; n++)
+            acked++;
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        while (read(tell[0], &byte, 1) == 1) /* said before the kill arrived */
+            acked++;
+        (void) close(tell[0]);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+
+        open_store(f, STORE_WRITE);
+        assert_ok(store_job_reopen(f->store, ulid, &job, &f->err));
+        uint32_t counted = ledger_now(f, job).counted;
+        assert_true(counted == acked ||
+                    counted == acked + 1); /* stored, and killed before it spoke */
+        acked = counted;
+        store_job_close(&job);
+        store_close(&f->store);
+    }
+}
+
 static void
 a_store_of_a_newer_version_is_named_as_such(void **state)
 {
@@ -393,6 +447,7 @@ main(void)
         T(a_job_whose_writer_died_is_broken_off),
         T(texts_of_failures_are_kept_and_long_ones_lose_their_middle),
         T(a_view_shows_every_test_with_its_deciding_execution),
+        T(what_was_acknowledged_survives_a_kill_at_any_moment),
         T(a_store_of_a_newer_version_is_named_as_such),
         T(reading_where_nobody_wrote_is_absent),
         T(a_damaged_store_is_put_aside_with_a_warning),

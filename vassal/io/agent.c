@@ -12,7 +12,7 @@
 #include "shared/base/log.h"
 #include "vassal/io/inside.h"
 
-enum { PENDING_NAMES = 20, EXIT_ABORTED = 1, EXIT_BY_SIGTERM = 143 };
+enum { PENDING_NAMES = 20, EXIT_ABORTED = 1 };
 
 static void stop_loop(struct agent *self, int exit_code);
 
@@ -153,7 +153,9 @@ on_rebirth(void *arg)
     bool has_solo = false;
     for (unsigned i = 0; i < self->seat_count; i++)
         has_solo = has_solo || (self->seats[i].is_solo && seat_has_process(&self->seats[i]));
-    if (self->kin.is_ready || has_solo)
+    if (self->kin.forks_solo && !has_solo)
+        kin_go_solo(self);
+    else if (self->kin.is_ready || has_solo)
         agent_begin_run(self);
     else if (self->kin.zygote_pid == 0)
         kin_ask_zygote(self);
@@ -317,12 +319,10 @@ agent_terminate(struct agent *self)
 {
     if (self->state == AGENT_OVER)
         return;
-    if (is_controller_gone(self) || self->state == AGENT_NEW) {
+    if (is_controller_gone(self) || self->state == AGENT_NEW)
         abort_run(self);
-        return;
-    }
-    commit(self);
-    stop_loop(self, EXIT_BY_SIGTERM);
+    else
+        log_info("agent.term_ignored", "state=%d", (int) self->state);
 }
 
 /* ------------------------------------------------------------------ starting */

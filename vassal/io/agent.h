@@ -26,7 +26,9 @@ DZ_MUST_USE enum dz_rc agent_new(const struct agent_cfg *cfg, struct agent **sel
                                  struct dz_err *err);
 void agent_destroy(struct agent **self_p);
 
-/* SIGTERM: end in good order when the controller is gone; else let a successor take over. */
+/* SIGTERM: end when the controller is gone.  While it lives, the signal was for the whole process
+ * group, or came from the end of the thread that started us: the controller says what is to be
+ * done. */
 void agent_terminate(struct agent *self);
 
 /* What the process ends with, after the loop stopped. */

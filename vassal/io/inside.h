@@ -69,7 +69,7 @@ struct seat {
     unsigned num;
     enum seat_state state;
     bool is_wanted;  /* the core wants a worker here */
-    bool is_solo;    /* forked from the seed */
+    bool is_solo;    /* it collects for itself */
     bool was_up;     /* an earlier worker had this number */
     bool is_up;      /* the core knows the present process */
     bool is_reborn;  /* an earlier agent asked for it */
@@ -143,6 +143,7 @@ struct kin {
     dz_us resay_at;    /* an adopted zygote says its collection again until then, 0: it need not */
     struct roll *roll; /* of the living zygote; NULL before its birth */
     bool is_ready;
+    bool forks_solo;       /* it has not collected: its workers do */
     bool is_leaving;       /* it ends by itself, as it should */
     bool is_zygote_ended;  /* the process; its channel may hold words yet */
     int64_t zygote_status; /* as its parent told; -1: not told */

@@ -57,12 +57,19 @@ kin_ask_zygote(struct agent *agent)
     agent_log(agent, "fork zygote, try %u", kin->zygotes);
 }
 
+/* Workers are forked from the seed, and not from a zygote. */
+static bool
+is_seeds_turn(const struct agent *agent)
+{
+    return agent->is_solo && !agent->kin.forks_solo;
+}
+
 /* One that may still come, or be replaced. */
 bool
 kin_can_fork(const struct agent *agent)
 {
     const struct kin *kin = &agent->kin;
-    if (agent->is_solo)
+    if (is_seeds_turn(agent))
         return !kin->is_seed_gone;
     bool is_living = kin->zygote_pid != 0 && !kin->is_leaving;
     bool is_coming = kin->zygote_asked_at != 0 && !kin->is_seed_gone;
@@ -78,29 +85,34 @@ kin_ask_worker(struct agent *agent, struct seat *seat)
         seat_cannot_fork(seat);
         return;
     }
-    if (!agent->is_solo && !kin->is_ready)
+    if (!is_seeds_turn(agent) && !kin->is_ready)
         return; /* the next zygote forks whoever is wanted */
     seat->life = kin_new_life(agent);
     seat->state = SEAT_ASKED;
     seat->asked_at = dz_clock_us();
     seat->has_cause = false;
-    if (agent->is_solo)
-        ask(&kin->seed, DZ_FORK_SOLO, seat->num, seat->life);
-    else
-        ask(&kin->zygote, DZ_FORK_WORKER, seat->num, seat->life);
+    ask(is_seeds_turn(agent) ? &kin->seed : &kin->zygote,
+        agent->is_solo ? DZ_FORK_SOLO : DZ_FORK_WORKER, seat->num, seat->life);
     agent_log(agent, "fork worker gw%u", seat->num);
+}
+
+static void
+ask_wanted(struct agent *agent)
+{
+    for (unsigned i = 0; i < agent->seat_count; i++) {
+        if (agent->seats[i].is_wanted && agent->seats[i].state == SEAT_NONE)
+            kin_ask_worker(agent, &agent->seats[i]);
+    }
 }
 
 void
 kin_go_solo(struct agent *agent)
 {
     agent->is_solo = true;
-    agent_log(agent, "workers are forked before conftests are loaded");
-    for (unsigned i = 0; i < agent->seat_count; i++) {
+    agent_log(agent, "workers collect for themselves");
+    for (unsigned i = 0; i < agent->seat_count; i++)
         agent->seats[i].is_wanted = true;
-        if (agent->seats[i].state == SEAT_NONE)
-            kin_ask_worker(agent, &agent->seats[i]);
-    }
+    ask_wanted(agent);
 }
 
 void
@@ -156,6 +168,21 @@ map_and_go_on(struct agent *agent, struct roll *roll)
                   strangers);
 }
 
+/* A zygote that has not collected: its workers will. */
+static void
+fork_collectors(struct agent *agent)
+{
+    struct kin *kin = &agent->kin;
+    kin->forks_solo = agent->is_solo = kin->is_ready = true;
+    kin->resay_at = 0;
+    if (agent->is_waiting_births)
+        dz_loop_set(agent->loop, &agent->rebirth, dz_clock_us() + REBIRTH_US / 4);
+    else if (agent->has_manifest)
+        ask_wanted(agent);
+    else
+        kin_go_solo(agent);
+}
+
 void
 kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
 {
@@ -165,6 +192,10 @@ kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
     if (ready->flags & DZ_READY_READS_ID) {
         kin_quit(agent);
         kin_go_solo(agent);
+        return;
+    }
+    if (ready->go && (ready->flags & DZ_READY_FORK_SOLO)) {
+        fork_collectors(agent);
         return;
     }
     agent->deselected = (uint32_t) ready->deselected;
@@ -185,10 +216,7 @@ kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
         return;
     }
     map_and_go_on(agent, kin->roll);
-    for (unsigned i = 0; i < agent->seat_count; i++) {
-        if (agent->seats[i].is_wanted && agent->seats[i].state == SEAT_NONE)
-            kin_ask_worker(agent, &agent->seats[i]);
-    }
+    ask_wanted(agent);
 }
 
 void
@@ -363,7 +391,7 @@ worker_born(struct agent *agent, struct chan *parent, const struct dz_msg_born *
             dz_group_signal((pid_t) born->pid, SIGKILL);
         return;
     }
-    if (is_solo)
+    if (is_solo && parent == &agent->kin.seed)
         learn_seed(agent, (pid_t) born->pid);
     seat_born(seat, born->token, (pid_t) born->pid, is_solo, fds);
 }
@@ -410,7 +438,7 @@ zygote_said(void *arg, const struct dz_msg *msg)
         return;
     case DZ_MSG_ready: kin_zygote_ready(agent, &msg->as.ready); return;
     case DZ_MSG_born:
-        if (msg->as.born.kind == DZ_FORK_WORKER)
+        if (msg->as.born.kind != DZ_FORK_ZYGOTE)
             worker_born(agent, &kin->zygote, &msg->as.born);
         return;
     case DZ_MSG_died: child_died(agent, &msg->as.died); return;
@@ -449,20 +477,20 @@ seed_hung_up(void *arg, const char *why)
     if (agent->state >= AGENT_ENDING) {
         kin->zygote_asked_at = 0;
         for (unsigned i = 0; i < agent->seat_count; i++) {
-            if (agent->seats[i].state == SEAT_ASKED && agent->is_solo)
+            if (agent->seats[i].state == SEAT_ASKED && is_seeds_turn(agent))
                 agent->seats[i].state = SEAT_NONE;
         }
         agent_kin_ended(agent);
         return;
     }
-    if (kin->zygote_asked_at != 0 || (kin->zygote_pid == 0 && !agent->is_solo)) {
+    if (kin->zygote_asked_at != 0 || (kin->zygote_pid == 0 && !is_seeds_turn(agent))) {
         kin->zygote_asked_at = 0;
         agent_give_up(agent, "the seed process died: nothing can be forked any more");
         return;
     }
     tell_note(agent, 1, "the seed process died: workers that live go on, none can be replaced%s",
-              agent->is_solo ? "" : " once the zygote ends");
-    for (unsigned i = 0; agent->is_solo && i < agent->seat_count; i++) {
+              is_seeds_turn(agent) ? "" : " once the zygote ends");
+    for (unsigned i = 0; is_seeds_turn(agent) && i < agent->seat_count; i++) {
         struct seat *seat = &agent->seats[i];
         if (seat->state == SEAT_ASKED || (seat->state == SEAT_NONE && seat->is_wanted))
             seat_cannot_fork(seat);
@@ -471,11 +499,20 @@ seed_hung_up(void *arg, const char *why)
 
 static const struct chan_ops seed_ops = { .on_msg = seed_said, .on_gone = seed_hung_up };
 
+/* The seed's children live on when a zygote ends. */
+static bool
+is_seeds_child(const struct agent *agent, const struct seat *seat)
+{
+    if (seat->state == SEAT_ASKED)
+        return is_seeds_turn(agent);
+    return seat->is_solo && !agent->kin.forks_solo;
+}
+
 static bool
 has_children_of_zygote(const struct agent *agent)
 {
     for (unsigned i = 0; i < agent->seat_count; i++) {
-        if (seat_has_process(&agent->seats[i]) && !agent->seats[i].is_solo)
+        if (seat_has_process(&agent->seats[i]) && !is_seeds_child(agent, &agent->seats[i]))
             return true;
     }
     return false;
@@ -514,8 +551,8 @@ end_children(struct agent *agent)
 {
     for (unsigned i = 0; i < agent->seat_count; i++) {
         struct seat *seat = &agent->seats[i];
-        if (seat->is_solo || (agent->is_solo && seat->state == SEAT_ASKED))
-            continue; /* the seed's children, asked for while the zygote was on its way out */
+        if (is_seeds_child(agent, seat))
+            continue; /* perhaps asked for while the zygote was on its way out */
         if (seat->state == SEAT_ASKED)
             seat->state = SEAT_NONE; /* still wanted: the next zygote is asked */
         else if (seat->state == SEAT_DEAD)
@@ -559,7 +596,7 @@ bool
 kin_is_parent_gone(const struct agent *agent, const struct seat *seat)
 {
     const struct kin *kin = &agent->kin;
-    if (seat->is_solo)
+    if (is_seeds_child(agent, seat))
         return kin->is_seed_gone;
     return kin->zygote_pid == 0 || kin->is_zygote_ended || !chan_is_open(&kin->zygote);
 }
@@ -596,7 +633,7 @@ kin_check(struct agent *agent, dz_us now)
         if (seat->state != SEAT_ASKED || now - seat->asked_at <= FORK_PATIENCE_US)
             continue;
         seat->asked_at = now;
-        if (agent->is_solo)
+        if (is_seeds_turn(agent))
             kill_seed(agent);
         else
             kin_kill_zygote(agent);

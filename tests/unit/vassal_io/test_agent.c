@@ -296,7 +296,7 @@ a_dead_agent_is_replaced_and_no_result_is_lost(void **state)
 }
 
 static void
-a_terminated_agent_leaves_the_run_to_its_successor(void **state)
+a_terminated_agent_goes_on_while_its_controller_lives(void **state)
 {
     (void) state;
     struct fake fake;
@@ -305,6 +305,7 @@ a_terminated_agent_leaves_the_run_to_its_successor(void **state)
     (void) kill(fake.agent, SIGTERM);
     fake_run(&fake, NULL);
     check_once(&fake);
+    assert_int_equal(fake.agent_deaths, 0);
     fake_finish(&fake, 0);
 }
 
@@ -581,7 +582,7 @@ main(int argc, char **argv)
         cmocka_unit_test(stopping_before_the_collection_is_over_ends_the_run),
         cmocka_unit_test(a_dead_zygote_is_replaced_and_no_test_is_struck),
         cmocka_unit_test(a_dead_agent_is_replaced_and_no_result_is_lost),
-        cmocka_unit_test(a_terminated_agent_leaves_the_run_to_its_successor),
+        cmocka_unit_test(a_terminated_agent_goes_on_while_its_controller_lives),
         cmocka_unit_test(workers_go_on_when_the_seed_dies),
         cmocka_unit_test(nobody_outlives_the_controller),
         cmocka_unit_test(workers_that_collected_different_tests_run_the_union),

@@ -1,4 +1,4 @@
-"""docs/protocol.md is made from messages.def.
+"""docs/protocol.md is made from messages.def and from the cores' tables of states.
 
 protocol.py ROOT            is it current?
 protocol.py ROOT --write    make it
@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import schema
+import states
 import tree
 
 PROTOCOL = "docs/protocol.md"
 HEAD = """\
 # Protocol
 
-Made from `shared/wire/messages.def` by `tests/lint/protocol.py`; edit that file and not this one.
+Made from `shared/wire/messages.def` and the tables of states in `coord/core` and `vassal/core` by
+`tests/lint/protocol.py`; edit those files and not this one.
 
 A message is one msgpack array: its id, then its fields in the order below. Ids are never reused and
 fields are only ever appended: a receiver skips fields that it does not know and refuses a message
@@ -93,6 +95,7 @@ def render(root: Path) -> str:
             lines.append(f"## {comment[0].upper()}{comment[1:]}\n")
         else:
             lines.extend(entry_lines(entries[name].pop(0), comment))
+    lines.extend(states.render(root))
     return "\n".join(lines).rstrip() + "\n"
 
 

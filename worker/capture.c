@@ -66,13 +66,19 @@ capture_has_text(struct capture *self, enum capture_stream stream)
 }
 
 void
-capture_write(struct capture *self, enum capture_stream stream, struct dz_slice text)
+capture_log(struct capture *self, struct dz_slice text)
 {
     uint64_t at = self->seen;
     enum dz_rc rc = dz_log_append(self->shm, self->master, self->log, text, &at);
     take_in(self, at);
     if (rc == DZ_OK)
         self->seen = at + text.len;
+}
+
+void
+capture_write(struct capture *self, enum capture_stream stream, struct dz_slice text)
+{
+    capture_log(self, text);
     struct dz_buf *sink = sink_of(self, stream);
     dz_buf_add(sink, text.ptr, text.len);
 }

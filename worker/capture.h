@@ -38,6 +38,9 @@ void capture_fini(struct capture *self);
  * all the same: a test that prints must not fail for it. */
 void capture_write(struct capture *self, enum capture_stream stream, struct dz_slice text);
 
+/* Append to the log only: text that reaches the user another way unless this process dies. */
+void capture_log(struct capture *self, struct dz_slice text);
+
 /* Take in what the terminal holds and what the agent moved. */
 void capture_absorb(struct capture *self);
 

@@ -346,6 +346,21 @@ link_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     return PyLong_FromSsize_t(len);
 }
 
+PyDoc_STRVAR(log_doc, "log(data)\n--\n\nAppend bytes to the log and to no section.");
+
+static PyObject *
+link_log(PyObject *op, PyObject *data)
+{
+    if (!PyBytes_Check(data)) {
+        PyErr_SetString(PyExc_TypeError, "log() takes bytes");
+        return NULL;
+    }
+    struct dz_slice text = { (const uint8_t *) PyBytes_AS_STRING(data),
+                             (size_t) PyBytes_GET_SIZE(data) };
+    capture_log(&((struct linkobj *) op)->capture, text);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(text_doc, "text(stream)\n--\n\n"
                        "Take what the stream said since the last call, as str (UTF-8, replace).");
 
@@ -455,6 +470,7 @@ static PyMethodDef link_methods[] = {
     METHOD("partial", link_partial, METH_O, partial_doc),
     METHOD("push", link_push_message, METH_FASTCALL, push_doc),
     METHOD("write", link_write, METH_FASTCALL, write_doc),
+    METHOD("log", link_log, METH_O, log_doc),
     METHOD("text", link_text, METH_O, text_doc),
     METHOD("passed", link_passed, METH_NOARGS, passed_doc),
     METHOD("suspend", link_suspend, METH_O, suspend_doc),

@@ -302,6 +302,7 @@ class Controller:
             names = ", ".join(leftovers.splitlines())
             self.ui.note(1, f"worker gw{num} left processes behind, ended now: {names}")
         if cause not in (_dagz.CAUSE_FINISHED, _dagz.CAUSE_RECYCLED, _dagz.CAUSE_STOPPED):
+            self.nodes[num].__dict__.pop("workeroutput", None)  # of an earlier worker of this number
             self.config.hook.pytest_testnodedown(node=self.nodes[num], error=_dagz.CAUSES[cause])
 
     def on_done(self, *fields: Any) -> None:
@@ -361,7 +362,9 @@ class Controller:
             self.config, nodeid, result, worker, elapsed_ms, detail, blob
         )
         self.sign(done, worker)
-        self.config.hook.pytest_handlecrashitem(crashitem=name, report=death, sched=None)
+        self.config.hook.pytest_handlecrashitem(
+            crashitem=name, report=death, sched=xdist.Scheduler(self.config)
+        )
         self.replay(name, location, done, extra)
 
     def sign(self, done: list[Any], worker: int) -> list[Any]:

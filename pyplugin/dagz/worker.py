@@ -17,7 +17,7 @@ import pytest
 from _pytest import runner
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 
-from dagz import _dagz, capture, identity, junit, nursery, reports, tty, why
+from dagz import _dagz, capture, identity, junit, nursery, reports, tty, why, xdist
 from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Worker:
         config.pluginmanager.register(self, "dagz_worker")
         self.is_registered = True
         self.take_over_protocol()
+        xdist.adapt_plugins(config.pluginmanager)
         quicken(config.pluginmanager)
         others = [plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of]
         config.pluginmanager.subset_hook_caller("pytest_sessionstart", others)(session=self.session)

@@ -178,6 +178,24 @@ class NodeManager:
         self.specs: list[Spec] = []
 
 
+class Scheduler:
+    """What ``pytest_handlecrashitem`` gets as ``sched``: it may ask, but dagz schedules."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def mark_test_pending(self, item: str) -> None:
+        """dagz has run the test again as often as it will."""
+        raise NotImplementedError
+
+
+def adapt_plugins(manager: pytest.PytestPluginManager) -> None:
+    """Plugins that look for the distribution of xdist, where the mesh gives what they need of it."""
+    reruns = manager.getplugin("rerunfailures") or sys.modules.get("pytest_rerunfailures")
+    if reruns is not None and hasattr(reruns, "works_with_current_xdist"):
+        reruns.works_with_current_xdist = lambda: True  # each rerun is reported as it happens
+
+
 class Node:
     """A worker, as plugins see it in the controller: xdist's WorkerController, as far as used."""
 
@@ -192,8 +210,8 @@ class Node:
             "testrunuid": manager.testrunuid,
             "mainargv": list(sys.argv),
         }
-        self.workeroutput: dict[str, Any] = {}
         self.shutting_down = False
+        # workeroutput is an attribute only once the worker said it, as under xdist
 
     @property
     def slaveinput(self) -> dict[str, Any]:

@@ -41,6 +41,19 @@ MANIFEST_PART = 4096
 COLLECT_THRESHOLD = 100_000  # allocations between collections of the youngest generation
 
 
+class Writer(io.StringIO):
+    """What the mute terminal reporter writes to.  In a worker it is logged too, should the worker die."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link: _dagz.Link | None = None
+
+    def write(self, text: str) -> int:
+        if self.link is not None:
+            self.link.log(text.encode("utf-8", "replace"))
+        return super().write(text)
+
+
 class Zygote:
     """The plugin of a zygote or solo process."""
 
@@ -67,10 +80,11 @@ class Zygote:
         self.session: pytest.Session | None = None
         self.started_plugins: list[Any] = []
         self.full_sessionstart: Any = None
-        self.writer = io.StringIO()
+        self.writer = Writer()
         self.old_threshold = gc.get_threshold()
         if self.is_solo:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        silence(config)
         atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
         xdist.pretend_worker(config)
@@ -370,6 +384,7 @@ class Zygote:
 
     def become_worker(self, session: pytest.Session, link: _dagz.Link) -> bool:
         self.worker = Worker(session, link, self.inputs, self.settings, self.take_written)
+        self.writer.link = link
         if self.is_solo:
             self.worker.on_new_agent = self.tell_again
         put_back(self.config, "pytest_sessionstart", self.full_sessionstart)
@@ -391,6 +406,16 @@ class Zygote:
         if native > 0:
             names.append(f"{native} of native code")
         self.relay("threads", names=names)
+
+
+def silence(config: pytest.Config) -> None:
+    """What plugins say outside of capture the controller's copies of them say too."""
+    if getattr(config.known_args_namespace, "capture", "fd") == "no":
+        return
+    null_fd = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(null_fd, number)
+    os.close(null_fd)
 
 
 def group_of(item: pytest.Item) -> str:

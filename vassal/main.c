@@ -115,7 +115,8 @@ run(struct dz_loop *loop, const struct options *options, struct dz_err *err)
         rc = dz_loop_run(loop, err);
     int code = rc == DZ_OK ? agent_exit_code(agent) : EXIT_FAILURE;
     if (rc != DZ_OK)
-        (void) complain(err->text); /* the controller's stderr: a death without a word is a riddle */
+        (void) complain(
+            err->text); /* the controller's stderr: a death without a word is a riddle */
     agent_destroy(&agent);
     host_fini(&host);
     return code;

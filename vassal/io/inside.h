@@ -234,7 +234,11 @@ void agent_on_mesh(void *arg, struct dz_slice body);
 
 /* ---- agent.c ---- */
 void agent_turn(void *arg);
+/* ---- run.c ---- */
 void agent_begin_run(struct agent *self); /* all rolls are there */
+void agent_on_rebirth(void *arg);
+
+/* ---- agent.c ---- */
 /* No more tests: end zygote and seed, then say `done`. */
 void agent_wind_down(struct agent *self, int exit_code);
 /* The run cannot go on. */
@@ -253,7 +257,10 @@ void kin_ask_worker(struct agent *agent, struct seat *seat);
 void kin_go_solo(struct agent *agent);
 void kin_check(struct agent *agent, dz_us now); /* deadlines */
 void kin_kill_zygote(struct agent *agent);
-void kin_kill_all(struct agent *agent);            /* nobody below the seed, nor the seed, stays */
+void kin_kill_all(struct agent *agent);    /* nobody below the seed, nor the seed, stays */
+void kin_ask_wanted(struct agent *agent);  /* every seat that waits for a worker */
+void kin_zygote_over(struct agent *agent); /* one more sign of its end */
+void kin_seed_said(void *arg, const struct dz_msg *msg);
 void kin_child_gone(struct agent *agent);          /* a worker ended, and its seat is free */
 bool kin_is_collecting(const struct agent *agent); /* a solo process is not ready */
 bool kin_can_fork(const struct agent *agent);
@@ -286,6 +293,8 @@ seat_has_process(const struct seat *self)
 {
     return self->state >= SEAT_COLLECTING;
 }
+
+void seat_clear(struct seat *self); /* no process any more */
 
 /* ---- ring.c ---- */
 void seat_drain(struct seat *self);   /* read what the ring holds */

@@ -1,0 +1,108 @@
+/* run.c - what was collected becomes the node's tests, and the run begins. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "vassal/io/inside.h"
+
+/* Rolls of solo workers are united; all workers of a zygote share its roll. */
+static size_t
+gather_rolls(struct agent *self, struct roll **rolls)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->legacy_count; i++) {
+        if (self->legacies[i].is_ready && !self->legacies[i].is_late)
+            rolls[count++] = self->legacies[i].roll;
+    }
+    if (count > 0)
+        return count; /* the manifest must be what the job's is */
+    if (self->kin.roll && self->kin.roll->is_complete)
+        rolls[count++] = self->kin.roll;
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        struct roll *roll = self->seats[i].is_solo ? self->seats[i].roll : NULL;
+        if (roll && roll->is_complete)
+            rolls[count++] = roll;
+    }
+    return count;
+}
+
+static void
+map_late(struct agent *self, struct roll *roll)
+{
+    if (roll && roll->is_complete && !roll->to_node)
+        (void) catalog_map(&self->manifest, roll); /* of strangers was told when they came */
+}
+
+/* What is no part of the manifest, which an earlier agent made. */
+static void
+map_late_rolls(struct agent *self)
+{
+    for (size_t i = 0; i < self->legacy_count; i++)
+        map_late(self, self->legacies[i].roll);
+    map_late(self, self->kin.roll);
+    for (unsigned i = 0; i < self->seat_count; i++)
+        map_late(self, self->seats[i].roll);
+}
+
+static void
+present_seats(struct agent *self)
+{
+    for (unsigned i = 0; i < self->seat_count; i++) {
+        struct seat *seat = &self->seats[i];
+        if (seat->state == SEAT_COLLECTING && seat->roll->is_complete)
+            seat_present(seat);
+    }
+}
+
+void
+agent_begin_run(struct agent *self)
+{
+    if (self->has_manifest || self->state != AGENT_COLLECTING || self->is_waiting_births ||
+        kin_is_collecting(self))
+        return;
+    DZ_AUTO(dz_free)
+    struct roll **rolls = dz_alloc0(self->legacy_count + self->seat_count + 1, sizeof(*rolls));
+    size_t count = gather_rolls(self, rolls);
+    if (count == 0) {
+        agent_give_up(self, "no process could collect the tests");
+        return;
+    }
+    catalog_build(&self->manifest, rolls, count);
+    self->has_manifest = true;
+    map_late_rolls(self);
+    struct dz_err err;
+    enum dz_rc rc = self->up.manifest(self->up.arg, &self->manifest, self->seen_epoch, &err);
+    if (rc != DZ_OK) {
+        agent_give_up(self, "%s", err.text);
+        return;
+    }
+    self->state = AGENT_RUNNING;
+    self->is_dirty = true;
+    agent_log(self, "%u tests, digest %016llx", self->manifest.count,
+              (unsigned long long) self->manifest.digest);
+    present_seats(self);
+    struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
+                                  .as.manifest = { .total = self->manifest.count,
+                                                   .digest = self->manifest.digest,
+                                                   .seen_n = self->seen_epoch } };
+    agent_event(self, &event);
+}
+
+/* Everybody who lives and told of an earlier agent has had the time to come. */
+void
+agent_on_rebirth(void *arg)
+{
+    struct agent *self = arg;
+    self->is_waiting_births = false;
+    if (self->state != AGENT_COLLECTING)
+        return;
+    bool has_solo = false;
+    for (unsigned i = 0; i < self->seat_count; i++)
+        has_solo = has_solo || (self->seats[i].is_solo && seat_has_process(&self->seats[i]));
+    if (self->kin.forks_solo && !has_solo)
+        kin_go_solo(self);
+    else if (self->kin.is_ready || has_solo)
+        agent_begin_run(self);
+    else if (self->kin.zygote_pid == 0)
+        kin_ask_zygote(self);
+}

@@ -114,7 +114,7 @@ derive_uri(struct project *self, struct dz_vcs *vcs)
         host[0] = '\0';
     self->uri = text("file://%s%s", host, self->root);
     if (!self->warning)
-        self->warning = text("%s, so this project is called %s here and otherwise elsewhere; "
+        self->warning = text("%s, so this project is called %s, on this machine only; "
                              "'zb init' gives it a name that stays",
                              vcs ? "git has no remote" : "there is no git repository", self->uri);
 }

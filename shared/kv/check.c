@@ -24,7 +24,8 @@
 
 enum {
     CLOCK_EVERY = 64,      /* values between two looks at the clock */
-    GRACE_MS = 3000,       /* for a child that should have ended by itself */
+    GRACE_MS = 10 * 1000,  /* for a child that gets no processor */
+    GRACE_CPU_S = 5,       /* of processor time, for a child that walks in circles */
     WHOLE_MS = 600 * 1000, /* most for a walk without a budget */
     BAD_NAMES_MAX = 10000,
     CHILD_BASE = 40, /* exit status of the child: this + enum dz_rc */
@@ -77,6 +78,21 @@ walk(MDB_env *env, int64_t deadline, struct dz_err *err)
     return rc == DZ_AGAIN ? DZ_OK : rc;
 }
 
+/* Is the file shorter than what was ever allocated in it?  That may be (its last pages were given
+ * back before they were written), or somebody has cut it: then only a walk to the end tells. */
+static bool
+is_short(MDB_env *env)
+{
+    mdb_filehandle_t fd;
+    MDB_envinfo info;
+    MDB_stat shape;
+    struct stat file;
+    if (mdb_env_get_fd(env, &fd) != 0 || mdb_env_info(env, &info) != 0 ||
+        mdb_env_stat(env, &shape) != 0 || fstat(fd, &file) != 0)
+        return true;
+    return (uint64_t) file.st_size < ((uint64_t) info.me_last_pgno + 1) * shape.ms_psize;
+}
+
 static enum dz_rc
 look(const char *dir, unsigned budget_ms, struct dz_err *err)
 {
@@ -84,27 +100,39 @@ look(const char *dir, unsigned budget_ms, struct dz_err *err)
     enum dz_rc rc = kv_env_open(dir, 0, true, &env, err);
     if (rc != DZ_OK)
         return rc;
-    rc = walk(env, budget_ms ? dz_clock_ms() + budget_ms : 0, err);
+    bool is_partial = budget_ms > 0 && !is_short(env);
+    rc = walk(env, is_partial ? dz_clock_ms() + budget_ms : 0, err);
     mdb_env_close(env);
     return rc;
 }
 
-static _Noreturn void
-child(const char *dir, unsigned budget_ms, int tell)
+/* The ends that a damaged file leads to; every other signal was sent by somebody else. */
+static const int deadly[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU };
+
+static void
+be_ready_to_die(unsigned budget_ms)
 {
-    static const int deadly[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGPIPE };
-    struct rlimit no_core = { 0, 0 };
+    struct rlimit no_core = { 0, 0 }, cpu;
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void) setrlimit(RLIMIT_CORE, &no_core);
+    cpu.rlim_cur = (budget_ms ? budget_ms : WHOLE_MS) / 1000 + GRACE_CPU_S;
+    cpu.rlim_max = cpu.rlim_cur + 1;
+    (void) setrlimit(RLIMIT_CPU, &cpu);
     for (size_t i = 0; i < DZ_LEN(deadly); i++)
         (void) signal(deadly[i], SIG_DFL); /* cannot fail for these */
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null >= 0)
         (void) dup2(null, STDERR_FILENO); /* LMDB says its assertions there */
+}
+
+static _Noreturn void
+child(const char *dir, unsigned budget_ms, int tell)
+{
     struct dz_err err = { "" };
+    be_ready_to_die(budget_ms);
     enum dz_rc rc = look(dir, budget_ms, &err);
-    if (rc != DZ_OK && write(tell, err.text, strlen(err.text)) < 0)
-        rc = rc == DZ_OK ? DZ_IO : rc; /* the status says enough */
+    if (rc != DZ_OK)
+        (void) !write(tell, err.text, strlen(err.text)); /* the status says enough */
     _exit(CHILD_BASE + (int) rc);
 }
 
@@ -132,21 +160,32 @@ await(pid_t pid, int64_t deadline)
     return status;
 }
 
+static bool
+is_deadly(int signal)
+{
+    for (size_t i = 0; i < DZ_LEN(deadly); i++)
+        if (deadly[i] == signal)
+            return true;
+    return false;
+}
+
+/* Damaged is only what the file itself did to the child.  A child that was killed, or got no
+ * processor in time, says nothing against the file. */
 static enum dz_rc
 judge(const char *dir, int status, const char *said, struct dz_err *err)
 {
-    if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) >= CHILD_BASE) {
-        enum dz_rc rc = (enum dz_rc)(WEXITSTATUS(status) - CHILD_BASE);
-        if (rc == DZ_OK)
-            return DZ_OK;
-        bool names_dir = strstr(said, dir) != NULL;
-        return names_dir ? dz_fail(err, rc, "%s", said)
-                         : dz_fail(err, rc, "'%s' is damaged: %s", dir, said);
-    }
-    if (status != -1 && WIFSIGNALED(status))
+    if (status == -1)
+        return DZ_OK; /* somebody else reaped it */
+    if (WIFSIGNALED(status) && is_deadly(WTERMSIG(status)))
         return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: reading it ends in signal %d", dir,
                        WTERMSIG(status));
-    return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: it cannot be read", dir);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) == CHILD_BASE)
+        return DZ_OK;
+    if (WEXITSTATUS(status) < CHILD_BASE)
+        return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: reading it ends the process", dir);
+    enum dz_rc rc = (enum dz_rc)(WEXITSTATUS(status) - CHILD_BASE);
+    return strstr(said, dir) ? dz_fail(err, rc, "%s", said)
+                             : dz_fail(err, rc, "'%s' is damaged: %s", dir, said);
 }
 
 static bool
@@ -165,12 +204,12 @@ dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err)
                                : dz_fail(err, DZ_ABSENT, "there is no '%s'", dir);
     int tell[2];
     if (pipe2(tell, O_CLOEXEC) != 0)
-        return dz_fail_errno(err, "make a pipe");
+        return DZ_OK; /* no room for a check: go on without, as if its budget were too small */
     pid_t pid = fork();
     if (pid < 0) {
         (void) close(tell[0]);
         (void) close(tell[1]);
-        return dz_fail_errno(err, "fork");
+        return DZ_OK; /* likewise */
     }
     if (pid == 0)
         child(dir, budget_ms, tell[1]);

@@ -56,22 +56,6 @@ kv_fail(struct dz_err *err, const char *dir, int code, const char *what)
     return dz_fail(err, rc, "%s '%s': %s", what, dir, mdb_strerror(code));
 }
 
-/* A file cut short by somebody else would kill us with SIGBUS at the first page that is gone. */
-static enum dz_rc
-refuse_truncated(MDB_env *env, const char *dir, struct dz_err *err)
-{
-    mdb_filehandle_t fd;
-    MDB_envinfo info;
-    MDB_stat shape;
-    struct stat file;
-    if (mdb_env_get_fd(env, &fd) != 0 || mdb_env_info(env, &info) != 0 ||
-        mdb_env_stat(env, &shape) != 0 || fstat(fd, &file) != 0)
-        return dz_fail_errno(err, "look at '%s'", dir);
-    if ((uint64_t) file.st_size < ((uint64_t) info.me_last_pgno + 1) * shape.ms_psize)
-        return dz_fail(err, DZ_CORRUPT, "'%s' is cut short", dir);
-    return DZ_OK;
-}
-
 static int
 try_open(const char *dir, size_t map_size, unsigned flags, MDB_env **env_out)
 {
@@ -103,11 +87,6 @@ kv_env_open(const char *dir, size_t map_size, bool is_readonly, MDB_env **env_ou
         code = try_open(dir, map_size, flags | MDB_NOLOCK, &env);
     if (code != 0)
         return kv_fail(err, dir, code, "open");
-    enum dz_rc rc = refuse_truncated(env, dir, err);
-    if (rc != DZ_OK) {
-        mdb_env_close(env);
-        return rc;
-    }
     *env_out = env;
     return DZ_OK;
 }

@@ -117,7 +117,8 @@ void dz_kv_batch_fini(struct dz_kv_batch *self);
 /* ---- health ---- */
 
 /* Walk `dir` in a child process for at most `budget_ms` (0: to the end).  OK: nothing wrong was
- * seen.  CORRUPT: a value's checksum, a structure, or the child's death says so.  ABSENT. */
+ * seen, or the check could not be made.  CORRUPT: a value's checksum, a structure, or a death of the
+ * child that the file must have caused says so.  ABSENT. */
 DZ_MUST_USE enum dz_rc dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err);
 
 /* Rename `dir` to `dir`.bad-<n>, n the first free number, unless by now another process has put

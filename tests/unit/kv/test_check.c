@@ -85,9 +85,11 @@ a_file_cut_short_is_found_without_a_signal(void **state)
     int fd = open_data(f);
     assert_int_equal(ftruncate(fd, 5 * PAGE), 0);
     (void) close(fd);
+    struct dz_kv_opts opts = OPTS;
     struct dz_kv *kv = NULL;
-    assert_int_equal(dz_kv_open(f->dir, &OPTS, &kv, &f->err), DZ_CORRUPT);
-    assert_non_null(strstr(f->err.text, "cut short"));
+    opts.check_ms = 1; /* a short file is walked to its end nevertheless */
+    assert_int_equal(dz_kv_open(f->dir, &opts, &kv, &f->err), DZ_CORRUPT);
+    assert_non_null(strstr(f->err.text, "is damaged"));
 }
 
 static void
@@ -131,6 +133,28 @@ a_good_one_that_took_its_place_is_left_alone(void **state)
     assert_ok(dz_kv_quarantine(f->dir, &moved, &f->err));
     assert_null(moved);
     assert_ok(dz_kv_check(f->dir, 0, &f->err));
+}
+
+/* A page that is allocated and given back in one write may leave the file shorter than LMDB's own
+ * count of pages: that is no damage. */
+static void
+a_file_that_is_shorter_than_its_count_of_pages_is_sound(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv *kv = open_kv(f);
+    uint8_t *big = dz_alloc0(1, 40 * PAGE);
+    for (int i = 0; i < 20; i++) {
+        DZ_AUTO(dz_kv_batch_fini) struct dz_kv_batch batch = { 0 };
+        size_t len = (size_t) (20 - i) * PAGE;
+        dz_kv_batch_put(&batch, TABLE_B, dz_str("k"), (struct dz_slice){ big, 40 * PAGE });
+        dz_kv_batch_put(&batch, TABLE_B, dz_str("k"), (struct dz_slice){ big, len });
+        dz_kv_batch_del(&batch, TABLE_B, dz_str("k"));
+        dz_kv_batch_put(&batch, TABLE_A, dz_str("small"), dz_str("v"));
+        assert_ok(dz_kv_batch_commit(&batch, kv, &f->err));
+        assert_ok(dz_kv_check(f->dir, 1, &f->err));
+    }
+    dz_kv_close(&kv);
+    free(big);
 }
 
 /* xorshift: the same images in every run */
@@ -184,6 +208,7 @@ main(void)
         T(a_file_of_something_else_is_found),
         T(a_damaged_directory_is_put_aside_and_a_new_one_made),
         T(a_good_one_that_took_its_place_is_left_alone),
+        T(a_file_that_is_shorter_than_its_count_of_pages_is_sound),
         T(random_damage_never_harms_the_one_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 
 enum {
     CLOCK_EVERY = 64,      /* values between two looks at the clock */
+    SHORT_FACTOR = 20,     /* times the budget for a suspicious file */
     GRACE_MS = 10 * 1000,  /* for a child that gets no processor */
     GRACE_CPU_S = 5,       /* of processor time, for a child that walks in circles */
     WHOLE_MS = 600 * 1000, /* most for a walk without a budget */
@@ -79,7 +80,7 @@ walk(MDB_env *env, int64_t deadline, struct dz_err *err)
 }
 
 /* Is the file shorter than what was ever allocated in it?  That may be (its last pages were given
- * back before they were written), or somebody has cut it: then only a walk to the end tells. */
+ * back before they were written), or somebody has cut it: only a longer walk tells. */
 static bool
 is_short(MDB_env *env)
 {
@@ -100,8 +101,8 @@ look(const char *dir, unsigned budget_ms, struct dz_err *err)
     enum dz_rc rc = kv_env_open(dir, 0, true, &env, err);
     if (rc != DZ_OK)
         return rc;
-    bool is_partial = budget_ms > 0 && !is_short(env);
-    rc = walk(env, is_partial ? dz_clock_ms() + budget_ms : 0, err);
+    unsigned allowed_ms = is_short(env) ? budget_ms * SHORT_FACTOR : budget_ms;
+    rc = walk(env, budget_ms ? dz_clock_ms() + allowed_ms : 0, err);
     mdb_env_close(env);
     return rc;
 }

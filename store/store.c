@@ -9,7 +9,7 @@
 #include "store/disk.h"
 
 enum {
-    CHECK_WRITER_MS = 100, /* for looking at the file before it is written to */
+    CHECK_WRITER_MS = 50, /* for looking at the file before it is written to */
     CHECK_READER_MS = 10,
     ZIP_LEVEL = 1,
     ZIP_FROM = 256, /* bytes; shorter ones are not worth it */

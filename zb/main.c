@@ -100,6 +100,22 @@ refuse(const char *name)
     return ZB_USAGE;
 }
 
+/* "zb -C DIR jobs" means "zb jobs -C DIR". */
+static void
+bring_command_forward(int argc, char **argv)
+{
+    if (argc < 2 || argv[1][0] != '-')
+        return;
+    for (int i = 2; i < argc; i++) {
+        if (!find(argv[i]))
+            continue;
+        char *name = argv[i];
+        memmove(&argv[2], &argv[1], (size_t) (i - 1) * sizeof(*argv));
+        argv[1] = name;
+        return;
+    }
+}
+
 /* "zb", "zb -h", "zb --version": what people type first. */
 static const char *
 command_name(int argc, char **argv)
@@ -135,6 +151,7 @@ main(int argc, char **argv)
         .color = "auto",
         .now_us = (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000,
     };
+    bring_command_forward(argc, argv);
     const char *name = command_name(argc, argv);
     zb.command = find(name);
     if (!zb.command)

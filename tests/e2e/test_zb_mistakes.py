@@ -63,6 +63,7 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
     done = place.zb("job", cwd=below)
     assert done.stdout.startswith("j1  passed")
     assert place.out("job", "-C", str(below)).startswith("j1  passed")
+    assert place.out("-C", str(below), "job").startswith("j1  passed")
 
 
 # ---- mistakes

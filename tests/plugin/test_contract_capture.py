@@ -370,4 +370,4 @@ def test_faulthandler_and_logging_of_threads(suite, way):
     )
     result = s.run()
     assert result.report("::test_thread").section("Captured stdout call") == "from a thread\n"
-    assert any("PytestUnhandledThreadExceptionWarning" == w["category"] for w in result.of("warning"))
+    assert any(w["category"] == "PytestUnhandledThreadExceptionWarning" for w in result.of("warning"))

@@ -9,7 +9,6 @@ import random
 
 import pluggy
 import pytest
-
 from dagz import _dagz
 from dagz.hooks import quicken
 

@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 import uuid
@@ -48,6 +47,7 @@ def way_args(way: str, workers: int = 2) -> list[str]:
 def way_venv(way: str, family: str) -> str:
     """Name in `venvs.VENVS`; `family` is "", or a table name such as "plugins"."""
     bare = way in ("plain", "dagz")
+    family = family or os.environ.get("DZT_FAMILY", "")  # DZT_FAMILY=oldest: the pytest we still support
     if not family:
         return "bare" if bare else "xdist"
     return f"{family}-bare" if bare else family
@@ -285,7 +285,3 @@ class Lab:
         if not {"pytest.ini", "pyproject.toml", "tox.ini"} & set(files):
             project.write({"pytest.ini": "[pytest]\n"})
         return project.write(files)
-
-
-if sys.version_info < (3, 10):  # pragma: no cover
-    raise SystemExit("tests need CPython 3.10 or newer")

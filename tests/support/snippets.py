@@ -24,6 +24,33 @@ NOTE = """
         os.close(fd)
 """
 
+# A package of which some lines are run; for coverage.
+COVERED = {
+    "pkg/__init__.py": "",
+    "pkg/lib.py": """
+        AT_IMPORT = 1
+        def used(x):
+            if x > 1:
+                return "big"
+            return "small"
+        def unused():
+            return 1
+        def in_child():
+            return 2
+    """,
+    "test_a.py": """
+        import pytest
+        from pkg import lib
+        @pytest.mark.parametrize("x", [1, 2])
+        def test_used(x): assert lib.used(x) in ("big", "small")
+    """,
+    "test_b.py": """
+        import multiprocessing
+        from pkg import lib
+        def test_other(): assert lib.used(5) == "big"
+    """,
+}
+
 
 def notes(state: Path, name: str) -> list[dict[str, Any]]:
     """All that the run whose DZT_STATE is `state` noted under a name."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL_MS = 200
 EXIT_ACCOUNTING = 16
-ONCE = ("output", "threads", "reads_id", "internal")  # relays that a process sends once
+ONCE = ("output", "threads", "reads_id", "needs_sessionstart", "internal")  # relays that a process sends once
 
 
 class Deselected:
@@ -65,6 +65,7 @@ class Controller:
         self.is_lost = False
         self.is_running = False
         self.first_shouldfail = ""
+        self.last_error = ""  # of the agent, before anything was collected
         self.started = time.monotonic()
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
         config.pluginmanager.register(self, "dagz_controller")
@@ -157,11 +158,13 @@ class Controller:
     def pytest_collection(self, session: pytest.Session) -> bool:
         """Wait for the zygote's collection and show it as if it had been done here."""
         self.signals.take()
-        while self.collected is None and self.done is None and self.end is None:
+        while not (self.collected or self.done or self.end or self.last_error):
             self.turn()
             if self.signals:
                 self.stop(1, "interrupted")
         self.raise_end()
+        if self.last_error:
+            raise settings.usage(self.last_error)
         if self.collected is not None:
             self.show_collected(session, self.collected)
         return True
@@ -284,7 +287,10 @@ class Controller:
         self.ui.note(1, "the agent died and was replaced; nothing that was reported is lost")
 
     def on_note(self, severity: int, text: str) -> None:
-        self.ui.note(severity, text)
+        if severity == 2 and self.collected is None:
+            self.last_error = text
+        else:
+            self.ui.note(severity, text)
 
     def on_progress(self, done: int, total: int, failed: int, eta_ms: int, running: list) -> None:
         self.ui.progress(done, total, failed, eta_ms, running)
@@ -401,12 +407,19 @@ class Controller:
         self.end = self.end or {"kind": "usage", "text": text}
 
     def relayed_reads_id(self, num: int, role: int, data: dict[str, Any]) -> None:
-        if data["fallback"]:
-            self.agent.fields["flags"] |= _dagz.START_SOLO  # for an agent that takes over
+        place = f"{data['place']} reads the worker id before the fork"
+        self.fell_back(place, data["fallback"])
+
+    def relayed_needs_sessionstart(self, num: int, role: int, data: dict[str, Any]) -> None:
+        self.fell_back("collection needs what a conftest's pytest_sessionstart makes", True)
+
+    def fell_back(self, why: str, is_solo: bool) -> None:
+        """Say it; an agent that takes over must know it too."""
+        after = "all workers see gw0 there"
+        if is_solo:
+            self.agent.fields["flags"] |= _dagz.START_SOLO
             after = "each worker now loads and collects for itself, as under xdist"
-        else:
-            after = "all workers see gw0 there"
-        self.ui.note(1, f"{data['place']} reads the worker id before the fork: {after}")
+        self.ui.note(1, f"{why}: {after}")
 
     def relayed_threads(self, num: int, role: int, data: dict[str, Any]) -> None:
         names = ", ".join(data["names"])

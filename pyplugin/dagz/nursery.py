@@ -54,9 +54,21 @@ class Kid:
         self.link = None
 
 
-def ignore_terminal_signals() -> None:
-    """Ctrl-C is the controller's to handle: it reaches the whole foreground group."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ignore_signals() -> None:
+    """Signals to the whole group are the controller's to handle; seed and zygote end by EOF."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def obey_signals() -> None:
+    """In a worker, what the seed ignored is as in any process again."""
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            is_interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
 
 def close_quietly(fd: int) -> None:
@@ -364,7 +376,7 @@ def leave(code: int) -> None:
 
 def live_as_seed(channel: _dagz.Channel, life: int) -> Birth:
     """The seed's whole life; returns only in a process that it forked."""
-    ignore_terminal_signals()
+    ignore_signals()
     nursery = Nursery(channel, life)
     code = 0
     try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 10.0
 FRAME_S = 0.2
+IDLE_FRAME_S = 1.0
 RUNNING_SHOWN = 8
 SHOWN_FROM_MS = 200  # shorter tests would only flicker
 BAR_WIDTH = 20
@@ -98,6 +99,7 @@ class Ui:
         self.last_frame = 0.0
         self.drawn = 0  # lines of the live area on the screen
         self.state: tuple[Any, ...] = (0, 0, 0, 0, [])
+        self.state_time = self.started
         self.has_new = False
         self.logstart: Any = None
 
@@ -148,9 +150,12 @@ class Ui:
     def line(self, text: str, **markup: bool) -> None:
         if self.reporter is None:
             return
-        self.erase()
-        self.reporter.write_line(text, **markup)
-        self.reporter.flush()
+        try:
+            self.erase()
+            self.reporter.write_line(text, **markup)
+            self.reporter.flush()
+        except OSError:  # nobody reads any more: the run goes on
+            self.reporter = None
 
     def note(self, severity: int, text: str) -> None:
         if self.reporter is None:
@@ -222,12 +227,20 @@ class Ui:
 
     def progress(self, done: int, total: int, failed: int, eta_ms: int, running: list) -> None:
         self.state = (done, total, failed, eta_ms, running)
+        self.state_time = time.monotonic()
         self.has_new = True
+
+    def running(self) -> list[tuple]:
+        """Running tests, longest first, with the time since the agent spoke of them."""
+        since_ms = int((time.monotonic() - self.state_time) * 1000)
+        later = [(entry[0], entry[1], entry[2] + since_ms, *entry[3:]) for entry in self.state[4]]
+        return sorted(later, key=lambda entry: -entry[2])
 
     def tick(self) -> None:
         now = time.monotonic()
         if self.is_live:
-            if self.has_new and now - self.last_frame >= FRAME_S:
+            age = now - self.last_frame
+            if age >= IDLE_FRAME_S if not self.has_new else age >= FRAME_S:
                 self.last_frame = now
                 self.draw()
         elif self.mode in ("plain", "bar") and now - self.last_beat >= HEARTBEAT_S:
@@ -254,7 +267,7 @@ class Ui:
         if self.reporter is None or self.reporter.verbosity < 0 or not self.state[1]:
             return
         text = f"dagz: {self.counts()}"
-        running = sorted(self.state[4], key=lambda entry: -entry[2])
+        running = self.running()
         if running:
             worker, _, elapsed_ms, _, nodeid = running[0]
             text += f"; longest: {nodeid} on gw{worker} for {clock(elapsed_ms / 1000)}"
@@ -263,11 +276,10 @@ class Ui:
     def draw(self) -> None:
         """The live area: one write, at most a third of the screen."""
         self.has_new = False
-        if self.reporter is None:
+        if self.reporter is None or not self.state[1]:
             return
         columns, rows = shutil.get_terminal_size()
-        running = sorted(self.state[4], key=lambda entry: -entry[2])
-        running = [entry for entry in running if entry[2] >= SHOWN_FROM_MS]
+        running = [entry for entry in self.running() if entry[2] >= SHOWN_FROM_MS]
         lines = [shorten_end(f"  {self.bar()}{self.counts()}", columns - 1)]
         for entry in running[: max(0, min(RUNNING_SHOWN, rows // 3 - 1))]:
             lines.append(running_line(entry, columns - 1))

@@ -77,10 +77,10 @@ class Worker:
     # ------------------------------------------------------------ becoming a worker
 
     def set_up(self, hooks_of: list[Any]) -> None:
-        """hooks_of: plugins whose pytest_sessionstart was not called in the zygote or is again."""
+        """hooks_of: plugins whose pytest_sessionstart is called here; none where all have been."""
         num = self.link.num
         config = self.config
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        nursery.obey_signals()
         worker_input = dict(self.inputs["nodes"][f"gw{num}"])
         identity.set_environment(num, worker_input["workercount"], worker_input["testrunuid"])
         config.workerinput = worker_input

@@ -9,6 +9,7 @@ for the header) travels to the controller as relayed dictionaries with a ``kind`
     failed {text, usage}        conftests could not be loaded, or the command line was wrong
     collected {...}             collection is over, see Zygote.tell_collected
     reads_id {place, fallback}  the project reads the worker's id before the fork
+    needs_sessionstart          collection failed, and a conftest's pytest_sessionstart had not run
     threads {names}             threads that the project's import started
     exit, interrupt, internal   as in worker.py, during collection
     output {output}             workeroutput at the end
@@ -22,7 +23,6 @@ import gc
 import io
 import marshal
 import os
-import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +80,10 @@ class Zygote:
         self.session: pytest.Session | None = None
         self.started_plugins: list[Any] = []
         self.full_sessionstart: Any = None
+        self.holds_back = False  # a conftest's pytest_sessionstart waits for the workers
+        self.session_plugins: list[Any] = []  # registered by other plugins' pytest_sessionstart
         self.writer = Writer()
         self.old_threshold = gc.get_threshold()
-        if self.is_solo:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         silence(config)
         atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
@@ -183,6 +183,9 @@ class Zygote:
         self.mute_terminal()
         self.started_plugins = list(config.pluginmanager.get_plugins())
         conftests = [p for p in self.started_plugins if self.is_conftest(p)]
+        if self.is_solo:
+            return  # a process of its own, as under xdist: everything is started before it collects
+        self.holds_back = any(hasattr(plugin, "pytest_sessionstart") for plugin in conftests)
         self.full_sessionstart = without(config, "pytest_sessionstart", conftests)
 
     def is_conftest(self, plugin: Any) -> bool:
@@ -210,16 +213,18 @@ class Zygote:
 
     # ------------------------------------------------------------ collection
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> Generator[None, Any, None]:
         self.session = session
+        before = set(map(id, self.config.pluginmanager.get_plugins()))
+        yield
+        plugins = self.config.pluginmanager.get_plugins()
+        self.session_plugins = [plugin for plugin in plugins if id(plugin) not in before]
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, Any, None]:
         if self.must_fall_back():
-            self.tell_reads_id()
-            self.ready(0, go=True, flags=_dagz.READY_READS_ID)
-            nursery.leave(0)
+            self.fall_back("reads_id", place=self.watch.found)
         if self.settings.fork == "after-conftests" and not self.is_solo:
             self.fork_collectors()
         self.relay("configured")
@@ -229,6 +234,8 @@ class Zygote:
         if outcome.excinfo is None:
             return
         error = outcome.excinfo[1]
+        if self.can_start_sessions() and not isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
+            self.fall_back("needs_sessionstart")
         if isinstance(error, pytest.UsageError):
             text = "\n".join(map(str, error.args))
             self.relay("failed", text=text, name="UsageError", usage=True)
@@ -259,8 +266,15 @@ class Zygote:
     def must_fall_back(self) -> bool:
         return self.watch.found is not None and self.settings.fork == "auto" and not self.is_solo
 
-    def tell_reads_id(self) -> None:
-        self.relay("reads_id", place=self.watch.found, fallback=self.settings.fork == "auto")
+    def can_start_sessions(self) -> bool:
+        """Whether a collection that failed may succeed where conftests' pytest_sessionstart has run."""
+        return self.holds_back and self.settings.fork == "auto" and not self.is_solo
+
+    def fall_back(self, kind: str, **body: Any) -> None:
+        """Workers are to be forked from the seed, each to load and collect for itself; leaves."""
+        self.relay(kind, fallback=True, **body)
+        self.ready(0, go=True, flags=_dagz.READY_READS_ID)
+        nursery.leave(0)
 
     def pytest_collectreport(self, report: Any) -> None:
         if not report.passed:
@@ -337,15 +351,15 @@ class Zygote:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         self.watch.stop()
         if self.must_fall_back():
-            self.tell_reads_id()
-            self.ready(0, go=True, flags=_dagz.READY_READS_ID)
-            nursery.leave(0)
+            self.fall_back("reads_id", place=self.watch.found)
+        if session.testsfailed and self.can_start_sessions():
+            self.fall_back("needs_sessionstart")
         self.tell_collected(session)
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             self.ready(len(session.items), go=False)
             return True
         if self.watch.found is not None:
-            self.tell_reads_id()
+            self.relay("reads_id", place=self.watch.found, fallback=False)
         self.send_manifest(session.items)
         self.ready(len(session.items), go=bool(session.items))
         if self.is_solo:
@@ -387,9 +401,14 @@ class Zygote:
         self.writer.link = link
         if self.is_solo:
             self.worker.on_new_agent = self.tell_again
-        put_back(self.config, "pytest_sessionstart", self.full_sessionstart)
+        starting: list[Any] = []
+        if not self.is_solo:
+            put_back(self.config, "pytest_sessionstart", self.full_sessionstart)
+            starting = [p for p in self.started_plugins if not is_internal(p)]
+            for plugin in self.session_plugins:
+                self.config.pluginmanager.unregister(plugin)  # the worker's own start brings another
         try:
-            self.worker.set_up([p for p in self.started_plugins if not is_internal(p)])
+            self.worker.set_up(starting)
             return self.worker.run()
         except EOFError as error:
             if "parent of this worker" in str(error):

@@ -1,3 +1,6 @@
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "tests/unit/store/store_fixture.h"
 
 static void
@@ -143,6 +146,73 @@ many_executions_are_each_known_again(void **state)
     store_job_close(&job);
 }
 
+/* RLIMIT_FSIZE stands for a full disk. */
+static void
+a_batch_that_did_not_fit_is_counted_once_when_there_is_room(void **state)
+{
+    enum { NOISE = 8 << 20 };
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, 3);
+    struct store_result before = result_of(0, 0, 1, DZ_RESULT_OK);
+    append_one(f, job, &before);
+    uint8_t *noise = dz_alloc0(1, NOISE);
+    for (uint32_t i = 0, x = 1; i < NOISE; i++) /* what zstd cannot shrink */
+        noise[i] = (uint8_t) ((x = x * 1664525 + 1013904223) >> 24);
+    struct store_result rows[] = { result_of(1, 0, 2, DZ_RESULT_OK),
+                                   result_of(0, 0, 3, DZ_RESULT_OK) };
+    struct store_log log = { .source = 4, .seq = 9, .test = 1, .text = { noise, NOISE } };
+    struct store_batch batch = { .results = rows, .result_count = 2, .logs = &log, .log_count = 1 };
+
+    struct rlimit old, small;
+    (void) getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){ 1 << 20, old.rlim_max };
+    (void) signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum dz_rc rc = store_job_append(job, &batch, &f->err);
+    uint64_t seen = store_job_seen(job, 4);
+    struct store_ledger ledger = ledger_now(f, job);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_true(rc == DZ_FULL || rc == DZ_IO);
+    assert_int_equal(ledger.executions, 1);
+    assert_int_equal(seen, 0);
+
+    assert_ok(store_job_append(job, &batch, &f->err));
+    assert_false(rows[0].is_repeat);
+    assert_false(rows[1].is_repeat);
+    assert_false(log.is_repeat);
+    assert_int_equal(rows[0].word, DZ_WORD_COUNTED);
+    assert_int_equal(rows[1].word, DZ_WORD_DUPLICATE);
+    assert_int_equal(ledger_now(f, job).executions, 3);
+    assert_int_equal(store_job_seen(job, 4), 9);
+    free(noise);
+    store_job_close(&job);
+}
+
+static void
+the_ledger_is_right_when_the_map_grows_in_the_middle(void **state)
+{
+    enum { TESTS = 64, PIECES = 40, PIECE = 2 << 20 };
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, TESTS);
+    uint8_t *noise = dz_alloc0(1, PIECE);
+    for (uint32_t i = 0, x = 7; i < PIECE; i++)
+        noise[i] = (uint8_t) ((x = x * 1664525 + 1013904223) >> 24);
+    for (uint32_t i = 0; i < PIECES; i++) { /* 80 MiB: more than the first map */
+        struct store_result row = result_of(i, 0, i, DZ_RESULT_OK);
+        struct store_log log = { .source = 4, .seq = i + 1, .test = i, .text = { noise, PIECE } };
+        struct store_batch batch = {
+            .results = &row, .result_count = 1, .logs = &log, .log_count = 1
+        };
+        assert_ok(store_job_append(job, &batch, &f->err));
+        assert_false(row.is_repeat);
+        assert_false(log.is_repeat);
+    }
+    assert_int_equal(ledger_now(f, job).counted, PIECES);
+    assert_int_equal(ledger_now(f, job).executions, PIECES);
+    free(noise);
+    store_job_close(&job);
+}
+
 int
 main(void)
 {
@@ -155,6 +225,8 @@ main(void)
         T(a_verdict_follows_from_the_counted_attempts),
         T(what_is_out_of_bounds_is_refused_and_nothing_of_its_batch_is_stored),
         T(many_executions_are_each_known_again),
+        T(a_batch_that_did_not_fit_is_counted_once_when_there_is_room),
+        T(the_ledger_is_right_when_the_map_grows_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,35 @@ def put(target: str, name: str, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def body(value: int | list) -> bytes:
+    """A message between nodes, of small numbers and lists, as msgpack."""
+    if isinstance(value, int):
+        return bytes([value])
+    return bytes([0x90 | len(value)]) + b"".join(map(body, value))
+
+
+def said(seq: int, message: bytes) -> bytes:
+    """Time passes a little, and the peer says it in session 1 of epoch 1 (see dress())."""
+    return bytes([1, 6, 1 | 1 << 2 | seq << 4, len(message)]) + message
+
+
+def core_seeds() -> None:
+    joined = b"\x01\x00" + b"\x01\x03" + b"\x01\x01"  # the scheduler, PERSISTED, HELLO
+    state = body([4, [[0, 0], [1, 1], [2, 0]], [], 0, 1])
+    outcome = [2, 0, 9, 1, 0, 1, 1, 1, 1, 5, 1, 1]
+    crash = [3, 0, 8, 4, 1, 1, 1, 1, 1, 5, 1, 2]
+    results = said(2, body([6, [outcome, crash]])) + b"\x01\x02"
+    back = said(3, body([10, 0, 0, [[0, 0], [1, 0]]]))
+    put("core", "scheduler", joined + said(1, state) + results + back + said(4, body([13, 0, 0xA0])))
+    served = b"\x00" + said(0, body([3, 9, 9])) + said(1, body([5, 0, 1, [[0, 0], [1, 0], [2, 0]]]))
+    up = b"\x01\x04\x00"
+    revoked = said(2, body([9, 0, 2])) + b"\x01\x04\x03"
+    ended = said(3, body([7, [[1, 0]]])) + said(4, body([14, 0])) + b"\x01\x04\x02"
+    put("core", "vassal", served + up + revoked + ended + said(5, body([16, 1, 1, 0, 0, 0, 1, 1, 1, 1])))
+
+
 def main() -> None:
+    core_seeds()
     for path in sorted((ROOT / "tests/golden/frames").glob("*.hex")):
         data = frame_bytes(path)
         if len(data) < 600:

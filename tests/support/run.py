@@ -186,7 +186,7 @@ def run_ctest(step: Step) -> None:
     report = BUILD / "ctest.xml"
     report.unlink(missing_ok=True)
     argv = ["ctest", "--preset", "dev", "-j", JOBS, "--output-junit", report]
-    code = run(step, argv, limit_s=8 * MINUTE)
+    code = run(step, argv, limit_s=20 * MINUTE)
     if not report.exists():
         must(step, code or 1, "ctest")
     for case in ET.parse(report).getroot().iter("testcase"):
@@ -241,13 +241,17 @@ def driver(python: str = "") -> Path:
     return venvs.get("driver", python) / "bin/python"
 
 
-def pytest_step(folder: str, *args: str, limit_s: float, python: str = "") -> Callable[[Step], None]:
+def pytest_step(
+    folder: str, *args: str, limit_s: float, python: str = "", family: str = ""
+) -> Callable[[Step], None]:
+    """`family`: the environments in which the projects of the tests run (see venvs.VENVS)."""
+
     def action(step: Step) -> None:
         report = BUILD / f"junit-{re.sub(r'[^a-z0-9]+', '-', step.name.lower())}.xml"
         report.unlink(missing_ok=True)
         wheel = wheel_for(step, python) if python else newest_wheel()
         os.environ["DAGZ_WHEEL"] = str(wheel)
-        env = SANITIZED
+        env = {**SANITIZED, "DZT_FAMILY": family} if family else SANITIZED
         argv = [driver(python), "-m", "pytest", folder, "-n", JOBS, "-q", f"--junitxml={report}"]
         add_junit(step, report, run(step, [*argv, *args], limit_s=limit_s, env=env))
 
@@ -285,8 +289,11 @@ def smoke_interpreters(session: Session) -> None:
         if found is None:
             session.skip(name, "this machine has no such interpreter")
             continue
-        action = pytest_step("tests/plugin", "-m", "smoke", limit_s=4 * MINUTE, python=found)
-        session.do(name, action)
+        session.do(name, smoke(python=found))
+
+
+def smoke(**kwargs: str) -> Callable[[Step], None]:
+    return pytest_step("tests/plugin", "-m", "smoke", limit_s=12 * MINUTE, **kwargs)
 
 
 def has_tests(folder: str) -> bool:
@@ -303,25 +310,33 @@ def test(session: Session) -> None:
     if session.do("wheel", build_wheel).failed:
         return
     for name, folder, limit_s in (
-        ("contract, plugins", "tests/plugin", 12 * MINUTE),
-        ("end to end", "tests/e2e", 6 * MINUTE),
+        ("contract, plugins", "tests/plugin", 30 * MINUTE),
+        ("end to end", "tests/e2e", 15 * MINUTE),
     ):
         if has_tests(folder):
             session.do(name, pytest_step(folder, limit_s=limit_s))
     if (ROOT / "tests/suites/run.py").exists():
-        session.do("small suites", suites_step("--small", 8 * MINUTE))
+        session.do("small suites", suites_step("--small", 20 * MINUTE))
+    session.do("pytest 7.4", smoke(family="oldest"))
     smoke_interpreters(session)
 
 
 def soak(session: Session) -> None:
-    os.environ["DAGZ_SOAK"] = "1"  # tests that take a seed or a count take more of them
+    os.environ.update(DZT_FAULTS="200", DZT_LONGEST_STOP_S="5")
     test(session)
+    session.do("sim", sim)
     for version in INTERPRETERS:
         found = venvs.interpreter(version)
         if found:
             action = pytest_step("tests/plugin", limit_s=60 * MINUTE, python=found)
             session.do(f"all on CPython {version}", action)
     session.do("fuzz", fuzz)
+
+
+def sim(step: Step) -> None:
+    argv = ["build/dev/tests/sim/sim", "--count", "200000"]
+    must(step, run(step, argv, limit_s=3600), "sim")
+    step.passed = 1
 
 
 def fuzz(step: Step) -> None:
@@ -340,7 +355,7 @@ def bench(session: Session) -> None:
 
     def action(step: Step) -> None:
         env = {**os.environ, "DAGZ_WHEEL": str(newest_wheel())}
-        done = subprocess.run([sys.executable, "tests/bench/run.py"], cwd=ROOT, env=env, check=False)
+        done = subprocess.run([sys.executable, "tests/bench/run.py", "--all"], cwd=ROOT, env=env, check=False)
         must(step, done.returncode, "bench")
         step.passed = 1
 

@@ -9,7 +9,7 @@ PLAIN = pytest.mark.ways("plain", "dagz")
 
 def sections(result, nodeid, when="call"):
     report = result.report(nodeid, when)
-    return {name: text for name, text in report.sections}
+    return dict(report.sections)
 
 
 @pytest.mark.smoke

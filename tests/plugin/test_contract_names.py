@@ -8,7 +8,6 @@ PLAIN = pytest.mark.ways("plain", "dagz")
 
 
 @PLAIN
-@pytest.mark.smoke
 def test_odd_parameter_ids(suite, way):
     s = suite(
         {

@@ -47,6 +47,8 @@ VOLATILE = [
     (re.compile(r"\b\d+\.\d+(e-?\d+)?\s?(s|ms|us|seconds?)\b"), "TIME"),
     (re.compile(r"(/[\w.+-]+)*/pytest-of-\w+/pytest-\d+(/popen-gw\d+)?"), "BASETEMP"),
     (re.compile(r"\b[Pp]id[= ]\d+"), "PID"),
+    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d+"), "NOW"),
+    (re.compile(r"\b1\d{14}\b"), "ID"),  # id() of an object on the heap
 ]
 
 PHASES = ("setup", "call", "teardown")
@@ -271,29 +273,38 @@ def alone(bench: Bench, nodeids: Sequence[str], dagz: Seen) -> set[str]:
     return agreed
 
 
-def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
-    first, second = bench.plain(1, fresh), bench.plain(2, fresh)
-    dagz = first if only_plain else bench.run("dagz", ["--dagz", f"--dagz-workers={workers}"])
-    one, two, ours = seen_of(first.lines), seen_of(second.lines), seen_of(dagz.lines)
-    unsteady = {nodeid for nodeid, _ in differing(one, two)}
+def unexplained(bench: Bench, one: Seen, ours: Seen, fresh: bool) -> tuple[int, list[tuple[str, str]]]:
+    """The number of differences, and those for which nothing but dagz accounts."""
     keys = differing(one, ours)
-    open_keys = [key for key in keys if key[0] not in unsteady and not only_moved(key, one, ours)]
-    if dagz.tests > 0:
-        open_ids = sorted({nodeid for nodeid, kind in open_keys if kind in PHASES})
-        steady_ids = alone(bench, open_ids, ours)
-        open_keys = [key for key in open_keys if key[0] not in steady_ids]
+    left = [key for key in keys if not only_moved(key, one, ours)]
+    if left:
+        again = seen_of(bench.plain(2, fresh).lines)
+        unsteady = {nodeid for nodeid, _ in differing(one, again)}
+        left = [key for key in left if key[0] not in unsteady]
+    if left:
+        asked = sorted({nodeid for nodeid, kind in left if kind in PHASES})
+        dependent = alone(bench, asked, ours)
+        left = [key for key in left if key[0] not in dependent]
+    return len(keys), left
+
+
+def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
+    first = bench.plain(1, fresh)
+    dagz = bench.plain(2, fresh) if only_plain else bench.run("dagz", ["--dagz", f"--dagz-workers={workers}"])
+    one, ours = seen_of(first.lines), seen_of(dagz.lines)
+    differences, left = unexplained(bench, one, ours, fresh) if dagz.tests else (first.tests, list(one))
     return Row(
         suite=bench.name,
         tests=first.tests,
         executions=sum(1 for line in dagz.lines if line["kind"] == "test" and line["when"] == "call"),
-        differences=len(keys),
-        explained=len(keys) - len(open_keys),
+        differences=differences,
+        explained=differences - len(left),
         plain_s=round(first.seconds, 1),
         dagz_s=round(dagz.seconds, 1),
         exit_plain=first.code,
         exit_dagz=dagz.code,
         left=dagz.left,
-        unexplained=grouped(open_keys, one, ours),
+        unexplained=grouped(left, one, ours),
         summary=[first.tail.strip().rsplit("\n", 1)[-1], dagz.tail.strip().rsplit("\n", 1)[-1]],
     )
 

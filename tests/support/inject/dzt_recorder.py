@@ -21,7 +21,7 @@ from typing import Any
 
 class Recorder:
     def __init__(self, path: str, config: Any) -> None:
-        self.file = open(path, "a", encoding="utf-8", errors="surrogatepass")  # noqa: SIM115: pytest's life
+        self.file = open(path, "a", encoding="utf-8", errors="surrogatepass")  # noqa: SIM115
         self.config = config
 
     def put(self, kind: str, **fields: Any) -> None:

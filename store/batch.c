@@ -74,42 +74,40 @@ unpack_result(const struct packed_result *row)
 }
 
 static bool
-replay(struct dz_slice value, struct ledger *ledger, struct dz_buf *rows, int64_t *written_us)
+replay(struct dz_slice value, struct follower *follower)
 {
     struct batch_head head;
     struct dz_slice records, data;
     if (!batch_open(value, sizeof(struct packed_result), &head, &records, &data))
         return false;
-    for (uint32_t i = 0; ledger && i < head.count; i++) {
+    for (uint32_t i = 0; follower->ledger && i < head.count; i++) {
         struct packed_result row;
         memcpy(&row, records.ptr + i * sizeof(row), sizeof(row));
         struct store_result result = unpack_result(&row);
-        ledger_replay(ledger, &result);
+        ledger_replay(follower->ledger, &result);
     }
-    if (rows)
-        dz_buf_add(rows, records.ptr, records.len);
-    if (written_us)
-        *written_us = head.written_us;
+    if (follower->rows)
+        dz_buf_add(follower->rows, records.ptr, records.len);
+    follower->written_us = head.written_us;
     return true;
 }
 
 enum dz_rc
-results_follow(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN], uint32_t *next,
-               struct ledger *ledger, struct dz_buf *rows, int64_t *written_us, struct dz_err *err)
+results_follow(struct dz_kv_txn *txn, const char *ulid, struct follower *follower,
+               struct dz_err *err)
 {
     struct key prefix = { .len = 0 }, from;
     struct dz_slice key, value;
-    batch_key(&prefix, ulid, BATCH_RESULTS);
+    batch_key(&prefix, (const uint8_t *) ulid, BATCH_RESULTS);
     from = prefix;
-    key_add_number(&from, *next, 4);
+    key_add_number(&from, follower->next, 4);
     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
     dz_kv_iter_init(&it, txn, T_BATCH, key_slice(&prefix));
     dz_kv_iter_seek(&it, key_slice(&from));
     while (dz_kv_next(&it, &key, &value)) {
-        if (!replay(value, ledger, rows, written_us))
-            return dz_fail(err, DZ_CORRUPT, "results of job %.26s cannot be read",
-                           (const char *) ulid);
-        *next = (uint32_t) number_at(key, prefix.len, 4) + 1;
+        if (!replay(value, follower))
+            return dz_fail(err, DZ_CORRUPT, "results of job %.26s cannot be read", ulid);
+        follower->next = (uint32_t) number_at(key, prefix.len, 4) + 1;
     }
     return dz_kv_iter_rc(&it, err);
 }

@@ -155,10 +155,15 @@ DZ_MUST_USE enum dz_rc manifest_read(struct store *store, struct dz_kv_txn *txn,
 
 /* ---- walking a job's results ---- */
 
-/* Feed the batches from number *next on to the ledger (and `rows`, if any, with raw records). */
-DZ_MUST_USE enum dz_rc results_follow(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN],
-                                      uint32_t *next, struct ledger *ledger, struct dz_buf *rows,
-                                      int64_t *written_us, struct dz_err *err);
+/* Who reads a job's results, and how far it is. */
+struct follower {
+    uint32_t next;         /* number of the batch to read next */
+    struct ledger *ledger; /* borrowed; NULL: not wanted */
+    struct dz_buf *rows;   /* borrowed; raw records are appended; NULL: not wanted */
+    int64_t written_us;    /* when the last batch was written; untouched without one */
+};
+DZ_MUST_USE enum dz_rc results_follow(struct dz_kv_txn *txn, const char *ulid,
+                                      struct follower *follower, struct dz_err *err);
 struct store_result unpack_result(const struct packed_result *row);
 
 /* ---- durations ---- */

@@ -274,8 +274,10 @@ job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
             return rc;
         self->is_doubtful = false;
     }
-    return results_follow(txn, (const uint8_t *) self->ulid, &self->next, &self->ledger, NULL, NULL,
-                          err);
+    struct follower follower = { .next = self->next, .ledger = &self->ledger };
+    enum dz_rc rc = results_follow(txn, self->ulid, &follower, err);
+    self->next = follower.next;
+    return rc;
 }
 
 /* ---- the ledger, for the agent ---- */
@@ -316,10 +318,9 @@ static enum dz_rc
 read_rows(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct row_reader *reader = arg;
-    uint32_t next = 0;
+    struct follower follower = { .rows = &reader->rows };
     dz_buf_clear(&reader->rows);
-    return results_follow(txn, (const uint8_t *) reader->job->ulid, &next, NULL, &reader->rows,
-                          NULL, err);
+    return results_follow(txn, reader->job->ulid, &follower, err);
 }
 
 enum dz_rc

@@ -98,19 +98,17 @@ fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct stor
         count = strtoul(dash + 1, NULL, 10);
     struct ledger ledger;
     struct store_ledger sum;
-    uint32_t next = 0;
-    int64_t written_us = info->start_us;
+    struct follower follower = { .ledger = &ledger, .written_us = info->start_us };
     ledger_init(&ledger, count <= STORE_TESTS_MAX ? (uint32_t) count : 0);
-    enum dz_rc rc =
-        results_follow(txn, (const uint8_t *) info->ulid, &next, &ledger, NULL, &written_us, err);
+    enum dz_rc rc = results_follow(txn, info->ulid, &follower, err);
     ledger_sum(&ledger, &sum);
     ledger_fini(&ledger);
     memcpy(info->verdicts, sum.verdicts, sizeof(info->verdicts));
     info->counted = sum.counted;
     info->not_run = info->collected - sum.tests_counted;
     info->digest = sum.digest;
-    info->end_us = written_us;
-    bool is_alive = writer_lives(head) || now_us - written_us < FRESH_US;
+    info->end_us = follower.written_us;
+    bool is_alive = writer_lives(head) || now_us - follower.written_us < FRESH_US;
     info->state = is_alive ? STORE_RUNNING : STORE_BROKEN;
     if (is_alive && info->end_us < now_us)
         info->end_us = now_us;
@@ -395,8 +393,8 @@ find_prefix(struct dz_kv_txn *txn, struct find_query *q, struct dz_err *err)
 {
     char upper[DZ_ULID_LEN + 1] = "";
     struct dz_slice key, value;
-    for (size_t i = 0; q->text[i]; i++)
-        upper[i] = (char) toupper((unsigned char) q->text[i]);
+    for (size_t i = 0; q->text[i]; i++) /* is_crockford() said that it fits */
+        upper[i] = (char) (q->text[i] >= 'a' ? q->text[i] - 'a' + 'A' : q->text[i]);
     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
     dz_kv_iter_init(&it, txn, T_JOB, dz_str(upper));
     if (!dz_kv_next(&it, &key, &value)) {

@@ -54,20 +54,27 @@ go_up(char *dir)
     return true;
 }
 
+static bool
+has_config(const char *dir)
+{
+    DZ_AUTO(dz_free) char *path = text("%s/.dagz/config.yaml", dir);
+    return access(path, F_OK) == 0;
+}
+
 /* The nearest folder with a config file, not above `stop` (NULL: the file system's top). */
 static void
 find_config(struct project *self, const char *stop)
 {
     DZ_AUTO(dz_free) char *dir = dz_strdup(self->root);
-    do {
-        DZ_AUTO(dz_free) char *path = text("%s/.dagz/config.yaml", strcmp(dir, "/") ? dir : "");
-        if (access(path, F_OK) == 0) {
-            self->config = dz_move(path);
-            free(self->root);
-            self->root = dz_move(dir);
+    bool is_last = false;
+    while (!has_config(dir)) {
+        is_last = (stop && strcmp(dir, stop) == 0) || !go_up(dir);
+        if (is_last)
             return;
-        }
-    } while ((!stop || strcmp(dir, stop) != 0) && go_up(dir));
+    }
+    self->config = text("%s/.dagz/config.yaml", strcmp(dir, "/") ? dir : "");
+    free(self->root);
+    self->root = dz_move(dir);
 }
 
 static enum dz_rc

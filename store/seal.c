@@ -38,9 +38,9 @@ static enum dz_rc
 learn(struct sealing *self, struct dz_kv_txn *txn, struct dz_err *err)
 {
     struct store_job *job = self->job;
-    uint32_t next = 0;
     DZ_AUTO(dz_buf_fini) struct dz_buf rows = { 0 };
-    enum dz_rc rc = results_follow(txn, (const uint8_t *) job->ulid, &next, NULL, &rows, NULL, err);
+    struct follower follower = { .rows = &rows };
+    enum dz_rc rc = results_follow(txn, job->ulid, &follower, err);
     if (rc != DZ_OK || rows.len == 0)
         return rc;
     DZ_AUTO(dz_free)

@@ -66,13 +66,13 @@ static enum dz_rc
 load(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct store_view *self = arg;
-    uint32_t next = 0;
+    struct follower follower = { .rows = &self->rows };
     DZ_AUTO(head_release) json_t *head = NULL;
     enum dz_rc rc = head_read(txn, self->ulid, &head, err);
     if (rc == DZ_OK)
         rc = manifest_read(self->store, txn, head_text(head, "manifest"), &self->manifest, err);
     if (rc == DZ_OK)
-        rc = results_follow(txn, (const uint8_t *) self->ulid, &next, NULL, &self->rows, NULL, err);
+        rc = results_follow(txn, self->ulid, &follower, err);
     return rc;
 }
 

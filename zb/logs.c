@@ -142,26 +142,30 @@ after_return(struct dz_slice line)
     return (struct dz_slice){ line.ptr + skip, line.len - skip };
 }
 
+static size_t
+printable_len(struct dz_slice s)
+{
+    size_t len = 0;
+    while (len < s.len && (s.ptr[len] >= ' ' || s.ptr[len] == '\t') && s.ptr[len] != 0x7f)
+        len++;
+    return len;
+}
+
 static void
 add_clean(struct log_printer *self, struct dz_slice line)
 {
     bool was_tinted = false;
-    line = after_return(line);
-    while (line.len > 0) {
-        size_t len = 0;
-        while (len < line.len && (line.ptr[len] >= ' ' || line.ptr[len] == '\t') &&
-               line.ptr[len] != 0x7f)
-            len++;
+    for (line = after_return(line); line.len > 0;) {
+        bool is_color = false;
+        size_t len = printable_len(line);
         dz_buf_add(&self->text, line.ptr, len);
-        if (len < line.len) {
-            bool is_color = false;
-            struct dz_slice rest = { line.ptr + len, line.len - len };
-            size_t skip = rest.ptr[0] == 0x1b ? escape_len(rest, &is_color) : 1;
-            if (is_color && self->zb->has_color) {
-                dz_buf_add(&self->text, rest.ptr, skip);
-                was_tinted = true;
-            }
-            len += skip;
+        line = (struct dz_slice){ line.ptr + len, line.len - len };
+        if (line.len == 0)
+            break;
+        len = line.ptr[0] == 0x1b ? escape_len(line, &is_color) : 1;
+        if (is_color && self->zb->has_color) {
+            dz_buf_add(&self->text, line.ptr, len);
+            was_tinted = true;
         }
         line = (struct dz_slice){ line.ptr + len, line.len - len };
     }

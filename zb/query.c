@@ -50,30 +50,40 @@ static const struct {
 
 /* ---- reading ---- */
 
-static enum dz_rc
-read_outcomes(struct term *term, const char *value, struct dz_err *err)
+static uint32_t
+outcomes_of(const char *word)
 {
-    char word[ZB_WORD];
+    uint32_t outcomes = 0;
+    for (size_t i = 0; i < DZ_LEN(OUTCOMES); i++)
+        if (strcasecmp(OUTCOMES[i].word, word) == 0)
+            outcomes = OUTCOMES[i].outcomes;
+    return outcomes;
+}
+
+static enum dz_rc
+refuse_outcome(const char *word, struct dz_err *err)
+{
     const char *names[DZ_LEN(OUTCOMES)];
     for (size_t i = 0; i < DZ_LEN(OUTCOMES); i++)
         names[i] = OUTCOMES[i].word;
+    const char *near = dz_nearest(word, names, DZ_LEN(names));
+    if (near)
+        return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s'; did you mean '%s'?", word,
+                       near);
+    return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s' (see 'zb help query')", word);
+}
+
+static enum dz_rc
+read_outcomes(struct term *term, const char *value, struct dz_err *err)
+{
     for (const char *p = value;; p++) {
+        char word[ZB_WORD];
         size_t len = strcspn(p, ",");
         (void) snprintf(word, sizeof(word), "%.*s", (int) len, p);
-        bool is_known = false;
-        for (size_t i = 0; i < DZ_LEN(OUTCOMES); i++) {
-            if (strcasecmp(names[i], word) == 0) {
-                term->outcomes |= OUTCOMES[i].outcomes;
-                is_known = true;
-            }
-        }
-        const char *near = is_known ? NULL : dz_nearest(word, names, DZ_LEN(names));
-        if (near)
-            return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s'; did you mean '%s'?", word,
-                           near);
-        if (!is_known)
-            return dz_fail(err, DZ_CORRUPT, "no outcome is called '%s' (see 'zb help query')",
-                           word);
+        uint32_t outcomes = outcomes_of(word);
+        if (outcomes == 0)
+            return refuse_outcome(word, err);
+        term->outcomes |= outcomes;
         p += len;
         if (!*p)
             return DZ_OK;
@@ -165,12 +175,18 @@ refuse_unknown_key(const char *word, struct dz_err *err)
     return dz_fail(err, DZ_CORRUPT, "queries know no '%s:' (see 'zb help query')", key);
 }
 
+static uint8_t
+lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t) (c - 'A' + 'a') : c;
+}
+
 static char *
-lower(const char *text)
+lower_copy(const char *text)
 {
     char *copy = dz_strdup(text);
     for (char *p = copy; *p; p++)
-        *p = (char) tolower((unsigned char) *p);
+        *p = (char) lower((uint8_t) *p);
     return copy;
 }
 
@@ -190,7 +206,7 @@ read_term(struct term *term, const char *word, struct dz_err *err)
     case TERM_MODULE:
     case TERM_WORKER: break;
     }
-    term->text = lower(key < 0 ? word : value);
+    term->text = lower_copy(key < 0 ? word : value);
     return key < 0 ? refuse_unknown_key(word, err) : DZ_OK;
 }
 
@@ -227,7 +243,7 @@ has_text(struct dz_slice in, const char *text)
     size_t len = strlen(text);
     for (size_t i = 0; len <= in.len && i <= in.len - len; i++) {
         size_t k = 0;
-        while (k < len && tolower(in.ptr[i + k]) == (unsigned char) text[k])
+        while (k < len && lower(in.ptr[i + k]) == (uint8_t) text[k])
             k++;
         if (k == len)
             return true;

@@ -30,6 +30,13 @@ zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out)
     }
 }
 
+static void
+add_count(struct dz_buf *out, size_t before, uint32_t count, const char *word)
+{
+    if (count > 0)
+        dz_buf_addf(out, "%s%u %s", out->len > before ? ", " : "", count, word);
+}
+
 void
 zb_job_counts(const struct store_job_info *job, struct dz_buf *out)
 {
@@ -44,14 +51,9 @@ zb_job_counts(const struct store_job_info *job, struct dz_buf *out)
         { DZ_RESULT_REDUNDANT, "redundant" },
     };
     size_t before = out->len;
-    for (size_t i = 0; i < DZ_LEN(parts); i++) {
-        uint32_t count = job->verdicts[parts[i].result];
-        if (count > 0)
-            dz_buf_addf(out, "%s%u %s", out->len > before ? ", " : "", count, parts[i].word);
-    }
-    if (job->not_run > 0)
-        dz_buf_addf(out, "%s%u %s", out->len > before ? ", " : "", job->not_run,
-                    job->state == STORE_RUNNING ? "to do" : "not run");
+    for (size_t i = 0; i < DZ_LEN(parts); i++)
+        add_count(out, before, job->verdicts[parts[i].result], parts[i].word);
+    add_count(out, before, job->not_run, job->state == STORE_RUNNING ? "to do" : "not run");
     if (out->len == before && job->state == STORE_RUNNING)
         dz_buf_addf(out, "collecting");
     else if (out->len == before)

@@ -1,5 +1,4 @@
 /* nearest.c - what a person probably meant. */
-#include <ctype.h>
 #include <string.h>
 
 #include "shared/conf/conf.h"
@@ -11,6 +10,12 @@ least(unsigned a, unsigned b, unsigned c)
 {
     unsigned ab = a < b ? a : b;
     return ab < c ? ab : c;
+}
+
+static int
+lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 /* Edits (insert, delete, replace, swap neighbours) from a to b; letters of either case are equal. */
@@ -25,10 +30,9 @@ distance(const char *a, const char *b)
     for (size_t i = 1; a[i - 1]; i++) {
         row[0] = (unsigned) i;
         for (size_t j = 1; j <= b_len; j++) {
-            int x = tolower((unsigned char) a[i - 1]), y = tolower((unsigned char) b[j - 1]);
+            int x = lower(a[i - 1]), y = lower(b[j - 1]);
             row[j] = least(row[j - 1] + 1, last[j] + 1, last[j - 1] + (x != y));
-            bool is_swap = i > 1 && j > 1 && x == tolower((unsigned char) b[j - 2]) &&
-                           y == tolower((unsigned char) a[i - 2]);
+            bool is_swap = i > 1 && j > 1 && x == lower(b[j - 2]) && y == lower(a[i - 2]);
             if (is_swap && before[j - 2] + 1 < row[j])
                 row[j] = before[j - 2] + 1;
         }

@@ -225,24 +225,32 @@ dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err)
 
 /* ---- quarantine ---- */
 
+/* The first name that is free; NULL: none is. */
+static char *
+bad_name(const char *dir)
+{
+    for (int n = 1; n <= BAD_NAMES_MAX; n++) {
+        char *name = NULL;
+        if (asprintf(&name, "%s.bad-%d", dir, n) < 0)
+            return NULL;
+        if (access(name, F_OK) != 0)
+            return name;
+        free(name);
+    }
+    return NULL;
+}
+
 static enum dz_rc
 rename_bad(const char *dir, char **moved_out, struct dz_err *err)
 {
-    for (int n = 1; n <= BAD_NAMES_MAX; n++) {
-        DZ_AUTO(dz_free) char *name = NULL;
-        if (asprintf(&name, "%s.bad-%d", dir, n) < 0)
-            return dz_fail(err, DZ_IO, "out of memory");
-        if (access(name, F_OK) == 0)
-            continue;
-        if (rename(dir, name) == 0) {
-            *moved_out = dz_move(name);
-            return DZ_OK;
-        }
-        if (errno != EEXIST && errno != ENOTEMPTY)
-            return dz_fail_errno(err, "rename '%s' to '%s'", dir, name);
-    }
-    return dz_fail(err, DZ_LIMIT, "'%s' has %d damaged predecessors; remove some", dir,
-                   BAD_NAMES_MAX);
+    DZ_AUTO(dz_free) char *name = bad_name(dir);
+    if (!name)
+        return dz_fail(err, DZ_LIMIT, "'%s' has %d damaged predecessors; remove some", dir,
+                       BAD_NAMES_MAX);
+    if (rename(dir, name) != 0)
+        return dz_fail_errno(err, "rename '%s' to '%s'", dir, name);
+    *moved_out = dz_move(name);
+    return DZ_OK;
 }
 
 enum dz_rc

@@ -12,12 +12,24 @@ SKIPPED = 77  # ctest shows it as skipped
 
 def files(root: Path, *suffixes: str) -> Iterator[Path]:
     """Files that git knows or would take, by suffix; all of them without one."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    for name in sorted(set(done.stdout.split("\0")) - {""}):
+    for name in sorted(set(names(root))):
         path = root / name
         if path.is_file() and (not suffixes or path.suffix in suffixes):
             yield path
+
+
+def names(root: Path) -> Iterator[str]:
+    """Paths below the root; of an unpacked archive, which has no git, all but what was built."""
+    command = ["git", "-c", "safe.directory=*", "-C", str(root), "ls-files", "-z"]
+    command += ["--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if done.returncode == 0:
+        yield from filter(None, done.stdout.split("\0"))
+        return
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(("build/", ".git/")) and "__pycache__" not in name:
+            yield name
 
 
 def main(rule: Callable[[Path], Iterable[str]]) -> None:

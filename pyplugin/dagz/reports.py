@@ -107,6 +107,22 @@ def pack(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: p
     )
 
 
+class Neighbour:
+    """The texts of the test before: its neighbour's names of modules, classes and marks are the same objects."""
+
+    texts: dict[str, str] = {}
+
+    @classmethod
+    def share(cls, names: tuple[str, ...], path: str) -> tuple[dict[str, int], str]:
+        """(keywords, path) with texts that the test before had too."""
+        get = cls.texts.get
+        keywords = {get(name, name): 1 for name in names}
+        path = get(path, path)
+        cls.texts = {name: name for name in keywords}
+        cls.texts[path] = path
+        return keywords, path
+
+
 def node_id_of(nodeid: str) -> Any:
     """What the constructor of a report takes without parsing it again."""
     return TestReport(nodeid, ("", 0, ""), {}, "passed", None, "call").__dict__["_id"] if HAS_ID else nodeid
@@ -115,7 +131,8 @@ def node_id_of(nodeid: str) -> Any:
 def unpack(blob: bytes, config: pytest.Config) -> tuple[str, tuple[Any, ...], list[Any], dict[str, Any]]:
     """(node id, location, reports, extra) of what :func:`pack` made."""
     nodeid, location, names, packed, extra = marshal.loads(blob)
-    keywords = dict.fromkeys(names, 1)
+    keywords, path = Neighbour.share(names, location[0])
+    location = (path, *location[1:])
     shared_id = node_id_of(nodeid)
     reports = []
     for fields in packed:

@@ -62,6 +62,9 @@ class QuietProgress:
         self.reporter = reporter
         self.ui = ui
         self.config = reporter.config
+        # passed setups and teardowns: only --durations and -rP look at them, and they are many
+        option = self.config.option
+        self.keeps_phases = option.durations is not None or "P" in reporter.reportchars
         hook = self.config.hook.pytest_report_teststatus
         self.is_plain = all(is_pytests(i.plugin) for i in hook.get_hookimpls())
 
@@ -74,6 +77,8 @@ class QuietProgress:
             category, letter, word = self.config.hook.pytest_report_teststatus(
                 report=report, config=self.config
             )
+        if not category and not self.keeps_phases and not report.sections:
+            return
         if category in reporter.stats:
             reporter.stats[category].append(report)
         else:

@@ -67,7 +67,11 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 )
 
 INI_ONLY = (
-    ("dagz_fork", "auto", "Where workers leave: auto, after-collection or before-conftests."),
+    (
+        "dagz_fork",
+        "auto",
+        "Where workers leave: auto, after-collection, after-conftests or before-conftests.",
+    ),
     ("dagz_capture", "pty", "Capture of file descriptors in workers: pty or pytest."),
     ("dagz_tty", "false", "Python's output streams of workers say that they are a terminal."),
 )

@@ -205,7 +205,8 @@ class Ui:
         """A failure as it happens; its traceback comes at the end."""
         word = "ERROR" if category == "error" else "FAILED"
         message = failure_message(report)
-        text = f"{word} {report.nodeid}" + (f" - {message}" if message else "")
+        name = self.config.cwd_relative_nodeid(getattr(report, "id", report.nodeid))
+        text = f"{word} {name}" + (f" - {message}" if message else "")
         limit = self.width if self.markup else 500
         self.line(text if len(text) <= limit else text[: limit - 1] + "…", red=True)
 

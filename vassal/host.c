@@ -124,28 +124,30 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct proj
     return rc;
 }
 
+/* A mistake in the project's config ends the run before there is a job. */
 static enum dz_rc
-take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+new_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
 {
     struct project project = { 0 };
     DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
-    struct dz_err why;
-    if (project_find(rootdir, true, &project, &why) != DZ_OK) {
-        say(self, why.text);
-        project = (struct project){ 0 };
-    } else if (project.warning && start->job.len == 0) {
+    enum dz_rc rc = project_find(rootdir, true, &project, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (project.warning)
         say(self, project.warning);
-    }
-    enum dz_rc rc = DZ_OK;
-    if (start->job.len > 0) {
-        DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
-        rc = store_job_reopen(self->store, ulid, &self->job, err);
-        self->is_taken_up = true;
-    } else {
-        rc = begin_job(self, start, &project, err);
-    }
+    rc = begin_job(self, start, &project, err);
     project_fini(&project);
     return rc;
+}
+
+static enum dz_rc
+take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    if (start->job.len == 0)
+        return new_job(self, start, err);
+    DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
+    self->is_taken_up = true;
+    return store_job_reopen(self->store, ulid, &self->job, err);
 }
 
 static enum dz_rc

@@ -182,8 +182,7 @@ finish(struct agent *self, int exit_code)
         self->up.end(self->up.arg, &self->done, self->deselected, exit_code,
                      self->stop_reason ? self->stop_reason : "");
         spool_close(&self->spool);
-        if (self->done.not_run == 0 && self->done.lost == 0)
-            spool_remove(self->home, self->job);
+        spool_remove(self->home, self->job); /* the job is sealed: nobody will read it */
     }
     kin_kill_all(self);
     stop_loop(self, 0);
@@ -194,12 +193,12 @@ static void
 abort_run(struct agent *self)
 {
     log_info("agent.abort", "state=%d why=%s", (int) self->state, "the controller is gone");
-    struct dz_err err;
     kin_kill_all(self);
-    if (self->spool)
-        (void) spool_commit(self->spool, &err); /* nobody is left who could be told */
-    if (self->job)
+    if (self->job) {
         self->up.flush(self->up.arg);
+        spool_close(&self->spool);
+        spool_remove(self->home, self->job); /* nobody takes this job up again */
+    }
     stop_loop(self, EXIT_ABORTED);
 }
 
@@ -245,6 +244,7 @@ open_spool(struct agent *self)
 {
     DZ_AUTO(dz_free) char *note = NULL;
     struct dz_err err;
+    spool_sweep(self->home);
     enum dz_rc rc = spool_open(self->home, self->job, self->inc, &self->spool, &note, &err);
     if (rc != DZ_OK)
         tell_note(self, 1, "results are not journaled: %s", err.text);

@@ -101,6 +101,7 @@ struct seat {
     /* log */
     uint64_t log_at;   /* stored up to here */
     uint64_t log_test; /* bytes of the running test that were stored */
+    dz_us log_seen_us; /* when that was */
 
     /* the running test, as last seen */
     uint64_t seen_running, seen_exec;

@@ -34,9 +34,14 @@ void
 seat_store_output(struct seat *self, uint64_t end, uint32_t test, uint32_t attempt, dz_us first_us,
                   dz_us last_us)
 {
-    struct uplink_log about = {
-        .first_us = first_us, .last_us = last_us, .test = test, .attempt = attempt
-    };
+    bool is_more = self->log_test > 0 && self->log_seen_us > first_us; /* of a long test */
+    struct uplink_log about = { .first_us = is_more ? self->log_seen_us : first_us,
+                                .last_us = last_us,
+                                .test = test,
+                                .attempt = attempt };
+    if (about.last_us < about.first_us)
+        about.last_us = about.first_us;
+    self->log_seen_us = last_us;
     uint8_t piece[LOG_PIECE];
     while (self->log_at < end) {
         if (self->log_test >= LOG_TEST_MAX) {

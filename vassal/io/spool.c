@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/base/clock.h"
 #include "shared/kv/kv.h"
 
 enum { CHECK_MS = 500, OLD_MAX = 64 /* earlier lives of one job's agent that are looked for */ };
@@ -328,6 +329,35 @@ spool_remove(const char *home, const char *job)
         return;
     for (struct dirent *item = readdir(dir); item; item = readdir(dir)) {
         if (is_of_job(item->d_name, job))
+            remove_folder(dirfd(dir), item->d_name);
+    }
+    (void) closedir(dir);
+}
+
+static bool
+is_old(int dir, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat info, inside;
+    (void) snprintf(path, sizeof(path), "%s/data.mdb", name);
+    if (*name == '.' || fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(info.st_mode))
+        return false;
+    if (fstatat(dir, path, &inside, AT_SYMLINK_NOFOLLOW) == 0)
+        info = inside;
+    return dz_clock_wall_ms() / 1000 - info.st_mtim.tv_sec > SPOOL_KEEP_DAYS * 24 * 3600;
+}
+
+void
+spool_sweep(const char *home)
+{
+    char path[PATH_MAX];
+    (void) snprintf(path, sizeof(path), "%s/spool", home);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    for (struct dirent *item = readdir(dir); item; item = readdir(dir)) {
+        if (is_old(dirfd(dir), item->d_name))
             remove_folder(dirfd(dir), item->d_name);
     }
     (void) closedir(dir);

@@ -60,6 +60,11 @@ struct spool_heir {
 unsigned spool_inherit(const char *home, const char *job, uint64_t before_inc,
                        const struct spool_heir *heir);
 
+/* Remove environments that nobody has written to for SPOOL_KEEP_DAYS: of agents that died together
+ * with their controllers. */
+enum { SPOOL_KEEP_DAYS = 7 };
+void spool_sweep(const char *home);
+
 /* Remove every environment of the job, quarantined ones excepted.  Close yours first. */
 void spool_remove(const char *home, const char *job);
 

@@ -7,7 +7,6 @@ tests had run here.
 from __future__ import annotations
 
 import gc
-import json
 import marshal
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, junit, reports, settings, start, verdict, xdist
+from dagz import _dagz, account, junit, reports, settings, start, verdict, xdist
 from dagz.agent import Agent, AgentLost
 from dagz.endings import end_fast, raise_there
 from dagz.hooks import drop, quicken
@@ -468,44 +467,16 @@ class Controller:
         if self.done and self.done["lost"] and session.exitstatus in (0, 1):
             session.exitstatus = EXIT_ACCOUNTING  # type: ignore[assignment]
         yield
-        summary = self.summary(session)
-        self.ui.last_lines(summary)
+        told = account.summary(
+            self.done or account.seen(self.collected, len(self.seen) + len(self.verdicts)),
+            deselected=self.collected["deselected"] if self.collected else 0,
+            job=self.job,
+            workers=self.settings.workers,
+            seconds=time.monotonic() - self.started,
+            exit_code=int(session.exitstatus),
+        )
+        self.ui.last_lines(told)
         if self.settings.summary is not None:
-            self.write_summary(self.settings.summary, summary)
-
-    def summary(self, session: pytest.Session) -> dict[str, Any]:
-        """The accounting, as printed and as written by --dagz-summary."""
-        done = self.done or self.own_account()
-        deselected = self.collected["deselected"] if self.collected else 0
-        return {
-            "schema": "dagz.summary/1",
-            "collected": int(done.get("collected", 0)) + deselected,
-            "run": done.get("run", 0),
-            "redundant": 0,
-            "deselected": deselected,
-            "not_run": done.get("not_run", 0),
-            "counted": done.get("counted", 0),
-            "duplicates": done.get("duplicates", 0),
-            "lost": done.get("lost", 0),
-            "digest": f"{done.get('digest', 0):016x}",
-            "job": self.job.get("id", ""),
-            "short": self.job.get("short", ""),
-            "store": self.job.get("store", ""),
-            "nodes": done.get("nodes", 1),
-            "workers": self.settings.workers,
-            "seconds": round(time.monotonic() - self.started, 3),
-            "exit_code": int(session.exitstatus),
-            "pending": done.get("pending", ""),
-        }
-
-    def own_account(self) -> dict[str, int | str]:
-        """What this process saw itself, where no agent is left to tell."""
-        total = self.collected["total"] if self.collected else 0
-        counted = min(total, len(self.seen) + len(self.verdicts))
-        return {"collected": total, "run": counted, "counted": counted, "not_run": total - counted}
-
-    def write_summary(self, path: Path, summary: dict[str, Any]) -> None:
-        try:
-            path.write_text(json.dumps(summary, indent=1) + "\n")
-        except OSError as error:
-            self.ui.note(2, f"--dagz-summary={path}: {error.strerror}")
+            problem = account.write(self.settings.summary, told)
+            if problem:
+                self.ui.note(2, problem)

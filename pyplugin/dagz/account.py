@@ -1,0 +1,59 @@
+"""The accounting at the end of a run, as printed and as written by ``--dagz-summary``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = "dagz.summary/1"
+
+
+def seen(collected: dict[str, Any] | None, reported: int) -> dict[str, Any]:
+    """What the controller saw itself, where no agent is left to tell."""
+    total = collected["total"] if collected else 0
+    counted = min(total, reported)
+    return {"collected": total, "run": counted, "counted": counted, "not_run": total - counted}
+
+
+def summary(
+    done: dict[str, Any],
+    *,
+    deselected: int,
+    job: dict[str, Any],
+    workers: int,
+    seconds: float,
+    exit_code: int,
+) -> dict[str, Any]:
+    """done: the agent's `done` message by field name; job: its `job` message, or empty."""
+    return {
+        "schema": SCHEMA,
+        "collected": int(done.get("collected", 0)) + deselected,
+        "run": done.get("run", 0),
+        "redundant": 0,
+        "deselected": deselected,
+        "not_run": done.get("not_run", 0),
+        "counted": done.get("counted", 0),
+        "duplicates": done.get("duplicates", 0),
+        "lost": done.get("lost", 0),
+        "digest": f"{done.get('digest', 0):016x}",
+        "job": job.get("id", ""),
+        "short": job.get("short", ""),
+        "store": job.get("store", ""),
+        "nodes": done.get("nodes", 1),
+        "workers": workers,
+        "seconds": round(seconds, 3),
+        "exit_code": exit_code,
+        "pending": done.get("pending", ""),
+    }
+
+
+def write(path: Path, told: dict[str, Any]) -> str:
+    """Write it as JSON; returns what went wrong, or nothing."""
+    try:
+        path.write_text(json.dumps(told, indent=1) + "\n")
+    except OSError as error:
+        return f"--dagz-summary={path}: {error.strerror}"
+    return ""

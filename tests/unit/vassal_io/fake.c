@@ -303,12 +303,3 @@ fake_vanish(struct fake *self)
     fake_need(fake_is_alone(self), "everybody's end");
     clean_up(self);
 }
-
-double
-fake_agent_cpu(void)
-{
-    struct rusage usage;
-    (void) getrusage(RUSAGE_CHILDREN, &usage);
-    return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}

@@ -81,7 +81,5 @@ void fake_finish(struct fake *self, int exit_code);
 void fake_vanish(struct fake *self);
 /* Everybody is gone within the patience. */
 bool fake_is_alone(struct fake *self);
-/* Seconds of processor time that the agent used; after its end. */
-double fake_agent_cpu(void);
 
 #endif

@@ -29,7 +29,7 @@ struct tests {
     uint32_t *found;         /* owned */
     int64_t *keys;           /* owned; by test, what is sorted by */
     uint32_t count;
-    char job[STORE_SHORT_MAX];
+    char ulid[STORE_ULID_LEN + 1];
 };
 
 static error_t
@@ -202,6 +202,20 @@ print_json(struct zb *zb, struct tests *self, uint32_t index)
 }
 
 static void
+say_empty(struct zb *zb, const struct tests *self)
+{
+    struct store_job_info info = { .state = STORE_SEALED };
+    struct dz_err unused;
+    if (store_job_info(zb->store, self->ulid, zb->now_us, &info, &unused) != DZ_OK)
+        return;
+    if (info.state == STORE_RUNNING)
+        (void) fprintf(stderr, "job %s is still collecting its tests\n", info.short_id);
+    else
+        (void) fprintf(stderr, "job %s collected no tests\n", info.short_id);
+    store_job_info_fini(&info);
+}
+
+static void
 print(struct zb *zb, struct tests *self)
 {
     uint32_t shown = self->limit && self->limit < self->count ? self->limit : self->count;
@@ -216,7 +230,7 @@ print(struct zb *zb, struct tests *self)
         return;
     zb_flush(zb);
     if (all == 0)
-        (void) fprintf(stderr, "job %s collected no tests\n", self->job);
+        say_empty(zb, self);
     else if (shown < self->count)
         (void) fprintf(stderr, "%u of %u tests; %u are shown\n", self->count, all, shown);
     else
@@ -228,18 +242,16 @@ print(struct zb *zb, struct tests *self)
 static int
 load(struct zb *zb, struct tests *self)
 {
-    char ulid[STORE_ULID_LEN + 1];
     struct dz_err err;
     self->query = zb_query_new(self->words, self->word_count, &err);
     if (!self->query)
         return zb_fail(zb, ZB_USAGE, "%s", err.text);
     int code = zb_open(zb);
     if (code == ZB_DONE)
-        code = zb_find_job(zb, self->spec ? self->spec : "latest", ulid);
+        code = zb_find_job(zb, self->spec ? self->spec : "latest", self->ulid);
     if (code != ZB_DONE)
         return code;
-    (void) snprintf(self->job, sizeof(self->job), "%s", self->spec ? self->spec : "latest");
-    enum dz_rc rc = store_view_load(zb->store, ulid, &self->view, &err);
+    enum dz_rc rc = store_view_load(zb->store, self->ulid, &self->view, &err);
     return rc == DZ_OK ? ZB_DONE : zb_fail(zb, zb_exit_of(rc), "%s", err.text);
 }
 

@@ -201,6 +201,11 @@ def test_queries_work_without_naming_a_job(place):
     assert len(place.out("tests", "outcome:ok").splitlines()) == 4
 
 
+def test_a_job_without_tests_is_said(place):
+    place.fill("empty")
+    assert place.refused(0, "tests") == "job j1 collected no tests"
+
+
 def test_tests_can_be_sorted_and_limited(place):
     place.fill("mixed")
     assert "test_hang" in place.out("tests", "--sort=duration", "-n", "1").splitlines()[0]

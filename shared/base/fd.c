@@ -114,7 +114,7 @@ dz_fd_send(int sock, struct dz_slice bytes, const int *fds, size_t fds_len, size
 {
     dz_assert(fds_len <= DZ_FDS_MAX && (fds_len == 0 || bytes.len > 0));
     union ancillary extra = { .bytes = { 0 } };
-    struct iovec part = { .iov_base = (void *) (uintptr_t) bytes.ptr, .iov_len = bytes.len };
+    struct iovec part = { .iov_base = (void *) bytes.ptr, .iov_len = bytes.len };
     struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
     if (fds_len > 0) {
         msg.msg_control = extra.bytes;

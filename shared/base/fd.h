@@ -9,6 +9,15 @@ enum { DZ_FDS_MAX = 16 }; /* descriptors of one dz_fd_send() */
 
 void dz_fd_close(int *fd_p); /* sets it to -1; keeps errno; -1 is fine; DZ_AUTO-able */
 
+/* Take the number out of an owning variable and leave -1 behind, as dz_move() does. */
+static inline int
+dz_fd_move(int *fd_p)
+{
+    int fd = *fd_p;
+    *fd_p = -1;
+    return fd;
+}
+
 DZ_MUST_USE enum dz_rc dz_fd_nonblock(int fd, bool on, struct dz_err *err);
 DZ_MUST_USE enum dz_rc dz_fd_cloexec(int fd, bool on, struct dz_err *err);
 

@@ -33,14 +33,15 @@ _Static_assert((DZ_RING_SIZE & (DZ_RING_SIZE - 1)) == 0, "positions may wrap");
 
 /* ------------------------------------------------------------------ the mapping */
 
-static enum dz_rc
-map(int fd, struct dz_shm **shm_out, struct dz_err *err)
+/* NULL, and why, when it cannot be mapped. */
+static struct dz_shm *
+map(int fd, struct dz_err *err)
 {
     void *at = mmap(NULL, DZ_SHM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (at == MAP_FAILED)
-        return dz_fail_errno(err, "map a worker's memory");
-    *shm_out = at;
-    return DZ_OK;
+    if (at != MAP_FAILED)
+        return at;
+    (void) dz_fail_errno(err, "map a worker's memory");
+    return NULL;
 }
 
 enum dz_rc
@@ -51,15 +52,14 @@ dz_shm_create(uint32_t num, int *fd_out, struct dz_shm **shm_out, struct dz_err 
         return dz_fail_errno(err, "make the memory of worker %u", num);
     if (ftruncate(fd, DZ_SHM_SIZE) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0)
         return dz_fail_errno(err, "size the memory of worker %u", num);
-    enum dz_rc rc = map(fd, shm_out, err);
-    if (rc != DZ_OK)
-        return rc;
-    struct dz_shm *shm = *shm_out;
+    struct dz_shm *shm = map(fd, err);
+    if (!shm)
+        return DZ_IO;
     shm->magic = DZ_SHM_MAGIC;
     shm->version = DZ_SHM_VERSION;
     shm->num = num;
-    *fd_out = fd;
-    fd = -1; /* handed over */
+    *shm_out = shm;
+    *fd_out = dz_fd_move(&fd);
     return DZ_OK;
 }
 
@@ -74,15 +74,12 @@ dz_shm_map(int fd, struct dz_shm **shm_out, struct dz_err *err)
         info.st_size < DZ_SHM_SIZE)
         return dz_fail(err, DZ_CORRUPT, "a worker's memory is not a sealed file of %d bytes",
                        DZ_SHM_SIZE);
-    struct dz_shm *shm = NULL;
-    enum dz_rc rc = map(fd, &shm, err);
-    if (rc != DZ_OK)
-        return rc;
-    if (shm->magic != DZ_SHM_MAGIC || shm->version != DZ_SHM_VERSION) {
-        dz_shm_unmap(&shm);
+    DZ_AUTO(dz_shm_unmap) struct dz_shm *shm = map(fd, err);
+    if (!shm)
+        return DZ_IO;
+    if (shm->magic != DZ_SHM_MAGIC || shm->version != DZ_SHM_VERSION)
         return dz_fail(err, DZ_CORRUPT, "a worker's memory is not of version %d", DZ_SHM_VERSION);
-    }
-    *shm_out = shm;
+    *shm_out = dz_move(shm);
     return DZ_OK;
 }
 

@@ -164,40 +164,47 @@ dz_cursor_bin(struct dz_cursor *self, uint64_t limit)
     return take(self, len <= limit ? len : refuse(self));
 }
 
+/* What follows the tags 0xc0..0xdf: a length or a count of `width` bytes, then as many bytes or
+ * values; and `bytes` more, whatever the length says.  Both 0: nothing follows. */
+struct tail {
+    uint8_t width, bytes;
+};
+
+/* clang-format off */
+static const struct tail tails[] = {
+    [TAG_BIN8 - TAG_NIL]     = { 1, 0 }, { 2, 0 }, { 4, 0 },
+    [TAG_EXT8 - TAG_NIL]     = { 1, 1 }, { 2, 1 }, { 4, 1 },
+    [TAG_FLOAT32 - TAG_NIL]  = { 0, 4 }, { 0, 8 },
+    [TAG_UINT8 - TAG_NIL]    = { 0, 1 }, { 0, 2 }, { 0, 4 }, { 0, 8 },
+    [TAG_INT8 - TAG_NIL]     = { 0, 1 }, { 0, 2 }, { 0, 4 }, { 0, 8 },
+    [TAG_FIXEXT1 - TAG_NIL]  = { 0, 2 }, { 0, 3 }, { 0, 5 }, { 0, 9 }, { 0, 17 },
+    [TAG_STR8 - TAG_NIL]     = { 1, 0 }, { 2, 0 }, { 4, 0 },
+    [TAG_ARRAY16 - TAG_NIL]  = { 2, 0 }, { 4, 0 },
+    [TAG_MAP16 - TAG_NIL]    = { 2, 0 }, { 4, 0 },
+};
+/* clang-format on */
+_Static_assert(DZ_LEN(tails) == TAG_NEGATIVE - TAG_NIL, "one for each tag");
+
 /* Pass over a value's head and its bytes; the values inside it are returned as a count. */
 static uint64_t
 skip_one(struct dz_cursor *self)
 {
     uint8_t tag = take_tag(self);
-    uint64_t bytes = 0;
-    if (tag < 0x80 || tag >= TAG_NEGATIVE || tag == TAG_NIL || tag == TAG_FALSE || tag == TAG_TRUE)
+    if (tag < 0x80 || tag >= TAG_NEGATIVE) /* small numbers are their own tags */
         return 0;
-    if (tag < 0x90)
-        return (uint64_t) (tag & 0x0f) * 2;
     if (tag < 0xa0)
-        return tag & 0x0f;
-    if (tag >= TAG_ARRAY16)
-        return tag >= TAG_MAP16 ? take_number(self, 2U << (tag - TAG_MAP16)) * 2
-                                : take_number(self, 2U << (tag - TAG_ARRAY16));
-    if (tag < TAG_NIL)
-        bytes = tag & 0x1f;
-    else if (tag >= TAG_BIN8 && tag <= TAG_BIN32)
-        bytes = take_sized(self, tag, TAG_BIN8);
-    else if (tag >= TAG_EXT8 && tag <= TAG_EXT32)
-        bytes = take_sized(self, tag, TAG_EXT8) + 1;
-    else if (tag == TAG_FLOAT32 || tag == TAG_FLOAT64)
-        bytes = tag == TAG_FLOAT32 ? 4 : 8;
-    else if (tag >= TAG_UINT8 && tag <= TAG_UINT64)
-        bytes = 1U << (tag - TAG_UINT8);
-    else if (tag >= TAG_INT8 && tag <= TAG_INT64)
-        bytes = 1U << (tag - TAG_INT8);
-    else if (tag >= TAG_FIXEXT1 && tag <= TAG_FIXEXT16)
-        bytes = (1U << (tag - TAG_FIXEXT1)) + 1;
-    else if (tag >= TAG_STR8 && tag <= TAG_STR32)
-        bytes = take_sized(self, tag, TAG_STR8);
-    else
+        return tag < 0x90 ? (tag & 0x0fU) * 2 : tag & 0x0fU;
+    if (tag < TAG_NIL) {
+        (void) take(self, tag & 0x1f);
+        return 0;
+    }
+    if (tag == TAG_NEVER)
         return refuse(self);
-    (void) take(self, bytes);
+    const struct tail *tail = &tails[tag - TAG_NIL];
+    uint64_t len = take_number(self, tail->width);
+    if (tag >= TAG_ARRAY16)
+        return tag >= TAG_MAP16 ? len * 2 : len;
+    (void) take(self, len + tail->bytes);
     return 0;
 }
 

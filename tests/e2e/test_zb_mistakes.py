@@ -144,6 +144,14 @@ def test_a_damaged_store_is_one_line_and_left_alone(place):
     assert place.zb("jobs").returncode == 3
 
 
+def test_a_store_of_a_newer_version_is_named(place):
+    place.fill("passed")
+    place.fill("newer")
+    assert place.refused(6, "jobs") == (
+        "zb jobs: 'HOME/local.env/store' was written by a newer dagz (its format is 99, ours 1)"
+    )
+
+
 def test_damage_where_no_check_looks_is_no_crash(place):
     """Any bytes of the file may be wrong: one line and a code, never a signal."""
     place.fill("mixed")

@@ -4,6 +4,7 @@
  *     fill_store HOME PROJECT passed           a small job that passed
  *     fill_store HOME PROJECT empty            nothing collected, exit code 5
  *     fill_store HOME PROJECT broken           its writer is gone
+ *     fill_store HOME PROJECT newer            says that a later dagz wrote it
  *     fill_store HOME PROJECT running          every line of stdin becomes output; EOF seals it
  *     fill_store HOME PROJECT big N [BATCH]    N tests in batches; figures on stdout */
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/kv/kv.h"
 #include "store/project.h"
 #include "store/store.h"
 
@@ -219,6 +221,22 @@ running(struct filler *f)
     seal(f, 0, DZ_LEN(ids), 100000);
 }
 
+static void
+newer(struct filler *f)
+{
+    static const char *const tables[] = { "meta" };
+    struct dz_kv_opts opts = { .tables = tables, .table_count = 1 };
+    struct dz_kv *kv = NULL;
+    struct dz_kv_batch batch = { 0 };
+    DZ_AUTO(dz_free) char *dir = dz_strdup(store_dir(f->store));
+    store_close(&f->store);
+    must(f, dz_kv_open(dir, &opts, &kv, &f->err));
+    dz_kv_batch_put(&batch, 0, dz_str("version"), dz_str("99"));
+    must(f, dz_kv_batch_commit(&batch, kv, &f->err));
+    dz_kv_batch_fini(&batch);
+    dz_kv_close(&kv);
+}
+
 /* ---- figures ---- */
 
 static double
@@ -309,11 +327,8 @@ main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*fill)(struct filler *f);
-    } scenarios[] = { { "mixed", mixed },
-                      { "passed", passed },
-                      { "empty", empty },
-                      { "broken", broken },
-                      { "running", running } };
+    } scenarios[] = { { "mixed", mixed },   { "passed", passed },   { "empty", empty },
+                      { "broken", broken }, { "running", running }, { "newer", newer } };
     if (argc < 4) {
         (void) fprintf(stderr, "usage: fill_store HOME PROJECT SCENARIO [N [BATCH]]\n");
         return 2;

@@ -14,7 +14,8 @@
 #include "shared/base/base.h"
 #include "shared/wire/wire.h"
 
-enum { CATALOG_MAX = 1 << 24, CATALOG_NO_TEST = UINT32_MAX };
+enum { CATALOG_MAX = 1 << 24 };
+#define CATALOG_NO_TEST UINT32_MAX
 
 struct roll_entry {
     struct dz_slice id, group; /* of the roll's arena */

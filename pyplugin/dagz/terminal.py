@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from _pytest.reports import TestReport
 from _pytest.terminal import TerminalReporter
 
 from dagz.hooks import drop, is_pytests
@@ -71,7 +72,8 @@ class QuietProgress:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         reporter = self.reporter
         reporter._tests_ran = True
-        if self.is_plain and report.outcome == "passed" and not hasattr(report, "wasxfail"):
+        is_test = type(report) is TestReport and not hasattr(report, "wasxfail")
+        if self.is_plain and is_test and report.outcome == "passed":
             category = "passed" if report.when == "call" else ""
         else:
             category, letter, word = self.config.hook.pytest_report_teststatus(

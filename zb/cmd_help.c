@@ -21,7 +21,7 @@ static const struct {
       "  01KHX3            the beginning of its long id, if only one begins so\n"
       "  HEAD~2, v1.0      a git revision: the newest job at that commit\n" },
     { "query", "which tests 'zb tests' shows",
-      "All terms must hold; a minus in front turns one round.\n"
+      "All terms must hold; not: in front turns one round.\n"
       "\n"
       "  text              the node id has this text, in either case\n"
       "  outcome:failed    ok, passed, flaky, failed (crashes and timeouts too), crashed,\n"
@@ -29,7 +29,8 @@ static const struct {
       "  duration:>1s      setup, call and teardown together; > >= < <= =, us ms s m h\n"
       "  module:api        the file's path has this text\n"
       "  worker:jw0        the deciding run was there\n"
-      "  runs:>1           executions, history too\n" },
+      "  runs:>1           executions, history too\n"
+      "  not:text          any of these, turned round: not:outcome:ok\n" },
     { "exit-codes", "what the exit codes mean",
       "  0  done\n"
       "  1  what was asked about failed\n"

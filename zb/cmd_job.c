@@ -131,6 +131,22 @@ line(struct zb *zb, const char *name, const char *text)
     zb_put(zb, dz_str("\n"));
 }
 
+/* A list of words that must not lose its end: on more lines where it has to be. */
+static void
+wrapped(struct zb *zb, const char *name, const char *text)
+{
+    size_t room = zb->width > LABEL + 12 ? (size_t) (zb->width - LABEL - 2) : SIZE_MAX;
+    while (*text) {
+        size_t len = strlen(text);
+        for (len = len > room ? room : len; len > 1 && text[len] && text[len] != ' ';)
+            len--;
+        label(zb, name);
+        zb_say(zb, "%.*s\n", (int) len, text);
+        text += len + strspn(text + len, " ");
+        name = "";
+    }
+}
+
 static void
 heading(struct zb *zb, const char *text)
 {
@@ -157,7 +173,7 @@ print_head(struct zb *zb, const struct overview *self)
     zb_say(zb, "  %s %s\n", job->state == STORE_RUNNING ? "since" : "in",
            zb_span(span, job->end_us - job->start_us));
     zb_job_counts(job, &counts);
-    line(zb, "tests", (char *) counts.data);
+    wrapped(zb, "tests", (char *) counts.data);
     dz_buf_fini(&counts);
     line(zb, "reason", job->reason);
     (void) snprintf(text, sizeof(text), "%s (%s)",
@@ -187,7 +203,7 @@ print_account(struct zb *zb, const struct store_job_info *job)
                     "lost %u",
                     job->collected, run, job->redundant, job->not_run, job->counted,
                     job->duplicates, job->lost);
-    line(zb, "account", text);
+    wrapped(zb, "account", text);
     if (job->is_ledger_wrong)
         line(zb, "", "the numbers above are not those of the store's ledger: please report this");
 }

@@ -35,7 +35,7 @@ static const struct zb_command COMMANDS[] = {
       "One line for each test of a job that fits the query ('zb help query').",
       "  zb tests latest outcome:failed --text\n"
       "  zb tests j10 'duration:>1s' --sort=duration\n"
-      "  zb tests module:test_api -slow   in files named so, without 'slow' in the id\n",
+      "  zb tests module:api not:slow     in files named so, without 'slow' in the id\n",
       "zb.tests/1", true, cmd_tests_options, cmd_tests },
     { "logs", "[JOB]", "everything a run printed, in time order",
       "What the tests of a job wrote to their terminal, and what the agent noted, merged in time\n"

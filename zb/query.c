@@ -1,4 +1,4 @@
-/* query.c - which tests: "outcome:failed duration:>1s module:api text -text". */
+/* query.c - which tests: "outcome:failed duration:>1s module:api text not:text". */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,9 @@ struct zb_query {
     struct term *terms; /* owned */
     size_t count;
 };
+
+/* Not a minus: that begins options. */
+static const char NOT[] = "not:";
 
 static const char *const KEYS[] = { "outcome", "duration", "module", "worker", "runs" };
 static const enum term_kind KINDS[] = { TERM_OUTCOME, TERM_DURATION, TERM_MODULE, TERM_WORKER,
@@ -153,11 +156,17 @@ key_of(const char *word, const char **value_out)
     return -1;
 }
 
+static bool
+is_negated(const char *word)
+{
+    return strncasecmp(word, NOT, strlen(NOT)) == 0;
+}
+
 bool
 zb_is_query_term(const char *word)
 {
     const char *unused;
-    return key_of(word + (*word == '-'), &unused) >= 0;
+    return is_negated(word) || key_of(word, &unused) >= 0;
 }
 
 /* A word before a single colon that looks like a key: node ids have "::". */
@@ -193,9 +202,9 @@ lower_copy(const char *text)
 static enum dz_rc
 read_term(struct term *term, const char *word, struct dz_err *err)
 {
+    term->is_not = is_negated(word);
+    word += term->is_not ? strlen(NOT) : 0;
     const char *value = word;
-    term->is_not = *word == '-' && word[1];
-    word += term->is_not;
     int key = key_of(word, &value);
     term->kind = key < 0 ? TERM_TEXT : KINDS[key];
     switch (term->kind) {

@@ -32,18 +32,18 @@ terms_hold_or_do_not(void **state)
     static const char *const yes[] = {
         "slow",
         "SLOW",
-        "-fast",
+        "not:fast",
         "outcome:failed",
         "outcome:crashed",
         "Outcome:OK,crashed",
-        "-outcome:ok",
+        "not:outcome:ok",
         "duration:2s",
         "duration:=2000ms",
         "duration:>1.9",
         "duration:<=2s",
         "duration:>0.0001h",
         "module:api/test_get",
-        "-module:TestGet",
+        "not:module:TestGet",
         "worker:jw4",
         "worker:n0.jw4",
         "runs:>2",
@@ -52,7 +52,7 @@ terms_hold_or_do_not(void **state)
         "test_slow[x]",
     };
     static const char *const no[] = {
-        "fast",         "-slow",         "outcome:ok",  "outcome:timeout",
+        "fast",         "not:slow",      "outcome:ok",  "outcome:timeout",
         "duration:>2s", "duration:<2s",  "duration:1s", "module:slow",
         "worker:jw5",   "worker:n1.jw4", "runs:<3",
     };
@@ -115,7 +115,7 @@ only_words_with_a_known_key_are_terms(void **state)
 {
     (void) state;
     assert_true(zb_is_query_term("outcome:failed"));
-    assert_true(zb_is_query_term("-runs:>1"));
+    assert_true(zb_is_query_term("not:runs:>1"));
     assert_false(zb_is_query_term("latest"));
     assert_false(zb_is_query_term("t.py::test"));
     assert_false(zb_is_query_term("outcome"));

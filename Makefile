@@ -6,9 +6,9 @@
 #   make soak      the same for hours: every interpreter, many seeds
 #   make suites    real projects: the outcomes under --dagz against plain pytest
 #   make bench     speed against plain pytest and xdist
-#   make install   into the Python that PYTHON names (default: python3)
+#   make install   into the active virtual environment, or the Python that PYTHON names
 
-PYTHON ?= python3
+PYTHON ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 SETUP := tests/support/setup.sh
 
 .PHONY: demo check test soak suites bench install clean
@@ -38,7 +38,7 @@ bench:
 	@build/venv/bin/python tests/support/run.py bench
 
 install:
-	@$(SETUP) programs
+	@PYTHON= $(SETUP) programs
 	$(PYTHON) -m pip install .
 
 clean:

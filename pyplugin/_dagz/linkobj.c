@@ -1,22 +1,12 @@
 /* linkobj.c - a worker's link and capture (worker/) as one Python object. */
+#include "pyplugin/_dagz/linkobj.h"
+
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "pyplugin/_dagz/dagz_ext.h"
-#include "worker/capture.h"
-#include "worker/link.h"
-
 /* What take() and peek() say instead of a test. */
 enum { SAYS_ASK = -1, SAYS_NONE = -2, SAYS_END = -3 };
-
-struct linkobj {
-    PyObject_HEAD
-    struct link link;
-    struct capture capture;
-    uint32_t test, attempt; /* of the running test */
-    struct dz_buf frame;
-};
 
 static int64_t
 now_us(void)
@@ -310,106 +300,7 @@ link_push_message(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
-/* ---------------------------------------------------------------- capture */
-
-static int
-stream_of(PyObject *number)
-{
-    long stream = PyLong_AsLong(number);
-    if (stream != CAPTURE_OUT && stream != CAPTURE_ERR) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "a stream is 0 (stdout) or 1 (stderr)");
-        return -1;
-    }
-    return (int) stream;
-}
-
-PyDoc_STRVAR(write_doc,
-             "write(stream, data)\n--\n\nAppend what a Python stream says; data is bytes-like.\n\n"
-             "The text is in its section even where the log could not be written.");
-
-static PyObject *
-link_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    Py_buffer view;
-    if (nargs != 2) {
-        PyErr_SetString(PyExc_TypeError, "write() takes a stream and bytes");
-        return NULL;
-    }
-    int stream = stream_of(args[0]);
-    if (stream < 0 || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
-        return NULL;
-    struct dz_slice text = { view.buf, (size_t) view.len };
-    capture_write(&((struct linkobj *) op)->capture, (enum capture_stream) stream, text);
-    Py_ssize_t len = view.len;
-    PyBuffer_Release(&view);
-    return PyLong_FromSsize_t(len);
-}
-
-PyDoc_STRVAR(log_doc, "log(data)\n--\n\nAppend bytes to the log and to no section.");
-
-static PyObject *
-link_log(PyObject *op, PyObject *data)
-{
-    if (!PyBytes_Check(data)) {
-        PyErr_SetString(PyExc_TypeError, "log() takes bytes");
-        return NULL;
-    }
-    struct dz_slice text = { (const uint8_t *) PyBytes_AS_STRING(data),
-                             (size_t) PyBytes_GET_SIZE(data) };
-    capture_log(&((struct linkobj *) op)->capture, text);
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(text_doc, "text(stream)\n--\n\n"
-                       "Take what the stream said since the last call, as str (UTF-8, replace).");
-
-static PyObject *
-link_text(PyObject *op, PyObject *number)
-{
-    struct linkobj *self = (struct linkobj *) op;
-    int stream = stream_of(number);
-    if (stream < 0)
-        return NULL;
-    struct dz_buf *text = &self->capture.text[stream];
-    if (!capture_has_text(&self->capture, (enum capture_stream) stream))
-        return PyUnicode_New(0, 0);
-    PyObject *str =
-        PyUnicode_DecodeUTF8((const char *) text->data, (Py_ssize_t) text->len, "replace");
-    dz_buf_clear(text);
-    return str;
-}
-
-PyDoc_STRVAR(passed_doc, "passed()\n--\n\nTake what was said while a stream was suspended: bytes.");
-
-static PyObject *
-link_passed(PyObject *op, PyObject *unused)
-{
-    (void) unused;
-    struct linkobj *self = (struct linkobj *) op;
-    capture_absorb(&self->capture);
-    struct dz_buf *passed = &self->capture.passed;
-    PyObject *bytes =
-        PyBytes_FromStringAndSize((const char *) passed->data, (Py_ssize_t) passed->len);
-    dz_buf_clear(passed);
-    return bytes;
-}
-
-PyDoc_STRVAR(suspend_doc, "suspend(on)\n--\n\n"
-                          "From now on text is passed through (on) or its section's (off).");
-
-static PyObject *
-link_suspend(PyObject *op, PyObject *value)
-{
-    struct linkobj *self = (struct linkobj *) op;
-    int on = PyObject_IsTrue(value);
-    if (on < 0)
-        return NULL;
-    if (self->capture.is_suspended != on)
-        capture_absorb(&self->capture);
-    self->capture.is_suspended = on;
-    Py_RETURN_NONE;
-}
+/* ---------------------------------------------------------------- attributes */
 
 static PyObject *
 get_fd(PyObject *op, void *which)

@@ -172,7 +172,7 @@ class Controller:
     def show_collected(self, session: pytest.Session, body: dict[str, Any]) -> None:
         hook = self.config.hook
         for data in body["reports"]:
-            report = hook.pytest_report_from_serializable(config=self.config, data=data)
+            report = reports.from_data(data, self.config)
             hook.pytest_collectreport(report=report)
         for data in body["warnings"]:
             self.replay_warning(data)

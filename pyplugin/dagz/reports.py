@@ -15,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest._code.code import TerminalRepr
 from _pytest.reports import TestReport
 
 from dagz import _dagz
@@ -90,7 +91,28 @@ def pack_one(report: Any, config: pytest.Config) -> tuple[Any, ...]:
                 report.user_properties or None,
                 fields.get("wasxfail"),
             )
-    return (config.hook.pytest_report_to_serializable(config=config, report=report),)
+    return (to_data(report, config),)
+
+
+def to_data(report: Any, config: pytest.Config) -> dict[str, Any]:
+    """A report through pytest's own serialisation; what it makes a mere text of is marked."""
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    if isinstance(data.get("longrepr"), str) and not isinstance(report.longrepr, str):
+        data["dagz_told"] = True
+    return data
+
+
+class Told(TerminalRepr):
+    """A representation of which only the text is left: it is no message for a summary line."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def toterminal(self, tw: Any) -> None:
+        tw.line(self.text)
 
 
 def pack(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: pytest.Config) -> bytes:
@@ -137,7 +159,7 @@ def unpack(blob: bytes, config: pytest.Config) -> tuple[str, tuple[Any, ...], li
     reports = []
     for fields in packed:
         if len(fields) == 1:
-            reports.append(unpack_full(fields[0], config))
+            reports.append(from_data(fields[0], config))
             continue
         when, outcome, longrepr, sections, duration, start, stop, properties, xfail = fields
         if HAS_TIMES:
@@ -165,12 +187,16 @@ class Shown(str):
         return str(self)
 
 
-def unpack_full(data: dict[str, Any], config: pytest.Config) -> Any:
+def from_data(data: dict[str, Any], config: pytest.Config) -> Any:
     """A report that went through pytest's serialisation; tuples are still tuples here."""
     context = data.get("_subtest.context")
     if context is not None:  # pytest shows the values' texts, and makes texts of them twice
         context["kwargs"] = {name: Shown(text) for name, text in context["kwargs"].items()}
-    return config.hook.pytest_report_from_serializable(config=config, data=data)
+    is_told = data.pop("dagz_told", False)
+    report = config.hook.pytest_report_from_serializable(config=config, data=data)
+    if is_told:
+        report.longrepr = Told(report.longrepr)
+    return report
 
 
 # ---------------------------------------------------------------- warnings

@@ -278,9 +278,7 @@ class Zygote:
 
     def pytest_collectreport(self, report: Any) -> None:
         if not report.passed:
-            self.collect_reports.append(
-                self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
-            )
+            self.collect_reports.append(reports.to_data(report, self.config))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.deselected += len(items)

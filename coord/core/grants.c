@@ -1,18 +1,23 @@
 /* grants.c - what slots hold, and what they are given next.
  *
- * A slot is given about TARGET_US worth of tests at a time, less when little is left, and is given
+ * A slot is given about COORD_AHEAD_US worth of tests at a time, less when little is left, and is given
  * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
- * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue). */
+ * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue).
+ *
+ * We hear of results late, by as much as spool, network and ledger take.  A slot that ran dry while
+ * we believed that it had enough is given more from then on. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "coord/core/inside.h"
 
 enum {
-    TARGET_US = 50 * 1000, /* of tests in a slot's queue */
-    STUCK_US = 20 * 1000,  /* a test that takes so much longer than expected holds others up */
-    RESCUE_US = 20 * 1000, /* how often to look for them while somebody has nothing to do */
-    REFILL_MAX = 96,       /* a slot that holds more is not refilled: messages would get small */
+    AHEAD_MAX_US = 400 * 1000, /* of tests in a slot's queue, when news of its results are slow */
+    LEAST_US = 2 * 1000,       /* a smaller batch costs more than it balances */
+    ASSIGNS_MAX = 4,           /* in a row, to one slot */
+    STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
+    RESCUE_US = 20 * 1000,     /* how often to look for them while somebody has nothing to do */
+    REFILL_MAX = 96, /* a slot that holds more is not refilled: messages would get small */
 };
 
 /* ------------------------------------------------------------------ the list of what it holds */
@@ -27,7 +32,7 @@ static dz_us
 held_us(const struct coord *self, const struct slot *slot)
 {
     dz_us sum = 0;
-    for (uint32_t i = 0; i < slot->held_count; i++)
+    for (uint32_t i = slot->stale; i < slot->held_count; i++)
         sum += cost(self, slot, slot->held[i]);
     return sum;
 }
@@ -61,6 +66,7 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
 {
     uint32_t test = slot->held[at];
     slot->held_count--;
+    slot->stale -= slot->stale > 0;
     memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
     self->tests[test].holders--;
     if (at == 0)
@@ -95,7 +101,7 @@ slot_drop_all(struct coord *self, struct slot *slot)
             plan_return(self->plan, slot->number, &test, 1, true);
     }
     slot->is_revoking = false;
-    slot->revoke_due = 0;
+    slot->revoke_due = slot->stale = 0;
     slots_unpark(self);
 }
 
@@ -141,6 +147,8 @@ slot_wants(struct coord *self, struct slot *slot)
 {
     slot_up(self, slot);
     slot->wants = true;
+    /* Its queue is empty.  The last test that it took waits for what comes next. */
+    slot->stale = slot->held_count > 0 ? slot->held_count - 1 : 0;
 }
 
 void
@@ -208,18 +216,26 @@ slots_unpark(struct coord *self)
 
 /* Towards the end, small batches let all slots end together. */
 static dz_us
-target_us(const struct coord *self)
+target_us(const struct coord *self, const struct slot *slot)
 {
     dz_us share = plan_free_us(self->plan) / (dz_us) (2 * self->up_count);
-    return share < TARGET_US ? share : TARGET_US;
+    share = share > LEAST_US ? share : LEAST_US;
+    return share < slot->ahead_us ? share : slot->ahead_us;
 }
 
-static bool
-needs_more(const struct slot *slot, dz_us queued_us, dz_us target)
+/* How much it has before it, as far as we know.  A worker that asks has nothing, whatever we have
+ * not heard of yet. */
+static dz_us
+queued_us(struct coord *self, struct slot *slot)
 {
-    if (slot->wants || slot->held_count == 0)
-        return true;
-    return slot->held_count <= REFILL_MAX && queued_us < target / 2;
+    if (!slot->wants)
+        return held_us(self, slot);
+    if (slot->stale == 0)
+        return 0;
+    dz_us believed_us = (dz_us) slot->stale * cost(self, slot, slot->held[0]);
+    if (believed_us >= slot->ahead_us / 4 && slot->ahead_us < AHEAD_MAX_US)
+        slot->ahead_us *= 2;
+    return 0;
 }
 
 static void
@@ -237,22 +253,59 @@ say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t 
     node_say(self, slot->node, &msg, now);
 }
 
+static uint32_t
+live_in(const struct slot *slot)
+{
+    return slot->held_count - slot->stale;
+}
+
+static size_t
+room_in(const struct slot *slot)
+{
+    uint32_t live = live_in(slot);
+    if (live >= LIVE_MAX || slot->held_count >= HELD_MAX - LIVE_MAX)
+        return 0;
+    return LIVE_MAX - live;
+}
+
+/* One ASSIGN at most.  Returns what it is worth, 0: there is nothing. */
+static dz_us
+give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
+{
+    uint32_t tests[DZ_GRANTS_MAX];
+    size_t room = room_in(slot);
+    size_t max = room < DZ_GRANTS_MAX ? room : DZ_GRANTS_MAX;
+    size_t count = plan_take(self->plan, slot->number, budget_us, max, tests);
+    dz_us worth_us = 0;
+    for (size_t i = 0; i < count; i++) {
+        worth_us += cost(self, slot, tests[i]);
+        hold(self, slot, tests[i], now);
+    }
+    if (count > 0 || (slot->wants && !DZ_BROKEN(ANSWER_WANT)))
+        say_assign(self, slot, tests, count, now);
+    return worth_us;
+}
+
 static void
 give(struct coord *self, struct slot *slot, dz_us now)
 {
-    dz_us target = target_us(self);
-    dz_us queued_us = held_us(self, slot);
-    if (!needs_more(slot, queued_us, target))
+    dz_us target = target_us(self, slot);
+    dz_us queued = queued_us(self, slot);
+    bool is_dry = slot->wants || slot->held_count == 0;
+    if (!is_dry && (live_in(slot) > REFILL_MAX || queued >= target / 2))
         return;
-    uint32_t tests[DZ_GRANTS_MAX];
-    size_t room = HELD_MAX - slot->held_count;
-    size_t max = room < DZ_GRANTS_MAX ? room : DZ_GRANTS_MAX;
-    size_t count = plan_take(self->plan, slot->number, target - queued_us, max, tests);
-    for (size_t i = 0; i < count; i++)
-        hold(self, slot, tests[i], now);
-    if (count > 0 || (slot->wants && !DZ_BROKEN(ANSWER_WANT)))
-        say_assign(self, slot, tests, count, now);
-    set_parked(self, slot, count == 0 && (slot->wants || slot->held_count == 0 || slot->is_parked));
+    if (room_in(slot) == 0)
+        return; /* results are on their way, then it is its turn again */
+    dz_us given = give_batch(self, slot, target - queued, now);
+    bool has_given = given > 0;
+    for (int more = 1; given > 0 && more < ASSIGNS_MAX; more++) {
+        queued += given;
+        if (queued >= target || live_in(slot) > REFILL_MAX || !dz_flow_has_room(&slot->node->flow))
+            break;
+        slot->wants = false;
+        given = give_batch(self, slot, target - queued, now);
+    }
+    set_parked(self, slot, !has_given && (is_dry || slot->is_parked));
     slot->wants = false;
     if (slot->is_parked)
         coord_wake(self, now + RESCUE_US);
@@ -302,7 +355,7 @@ static dz_us
 wait_us(const struct coord *self, const struct slot *slot, dz_us now)
 {
     dz_us age = now - slot->moved_at;
-    dz_us left = cost(self, slot, slot->held[0]) - age;
+    dz_us left = cost(self, slot, slot->held[slot->stale]) - age;
     if (left >= STUCK_US)
         return left;
     return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
@@ -311,13 +364,13 @@ wait_us(const struct coord *self, const struct slot *slot, dz_us now)
 static bool
 free_what_waits(struct coord *self, struct slot *slot, dz_us now)
 {
-    if (slot->is_revoking || !slot->is_up || slot->held_count == 0 || wait_us(self, slot, now) == 0)
+    if (slot->is_revoking || !slot->is_up || live_in(slot) == 0 || wait_us(self, slot, now) == 0)
         return false;
     bool has_freed = plan_let_go(self->plan, slot->number);
-    for (uint32_t i = 1; i < slot->held_count; i++)
+    for (uint32_t i = slot->stale + 1; i < slot->held_count; i++)
         if (plan_is_tied(self->plan, slot->held[i]))
             return has_freed;
-    slot->revoke_due = slot->held_count - 1;
+    slot->revoke_due = live_in(slot) - 1;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);
     return has_freed || slot->revoke_due > 0;

@@ -50,8 +50,10 @@ const char *node_turn_name(enum node_turn turn);
 /* ------------------------------------------------------------------ data */
 
 enum {
-    HELD_MAX = 128,  /* grants of one slot: the vassal's own limit */
-    ABSENT_MAX = 16, /* slots that may lack a test before it is given up */
+    COORD_AHEAD_US = 50 * 1000, /* of tests in a slot's queue, to begin with */
+    LIVE_MAX = 128,             /* tests before a slot: the vassal's own limit */
+    HELD_MAX = 1024,            /* ... and those whose results we have not heard */
+    ABSENT_MAX = 16,            /* slots that may lack a test before it is given up */
     NODE_SLOTS_MAX = 1024,
 };
 
@@ -81,7 +83,9 @@ struct slot {
     uint32_t revoke_due;
     uint32_t *held; /* owned: granted and not reported, in queue order; HELD_MAX at most */
     uint32_t held_count, held_cap;
+    uint32_t stale; /* so many of them are finished, and we have not heard of it yet */
     dz_us moved_at; /* when its first held test became the first */
+    dz_us ahead_us; /* how much it should have before it */
 };
 
 struct rack {

@@ -239,14 +239,26 @@ check_waste(struct world *self)
                     self->opt.tests);
 }
 
+static dz_us
+later_of(dz_us a, dz_us b)
+{
+    return a > b ? a : b;
+}
+
+static dz_us
+well_since(const struct node *node)
+{
+    return later_of(node->started_at, node->frozen_until);
+}
+
 /* Who was there, and well, for a while has ended with the job. */
 static void
 check_left_behind(struct world *self)
 {
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
         const struct node *node = &self->nodes[n];
-        dz_us since = node->started_at > self->heal_at ? node->started_at : self->heal_at;
-        since = node->frozen_until > since ? node->frozen_until : since;
+        dz_us since = later_of(self->heal_at, well_since(node));
+        since = later_of(since, well_since(&self->nodes[0])); /* the scheduler's, too */
         bool is_well = node->vassal && self->is_healed && self->now - since > SETTLED_US;
         if (is_well && !node->has_left)
             world_break(self, "node %u (%s) is left behind", n, vassal_state_text(node->vassal));

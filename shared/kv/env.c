@@ -2,14 +2,23 @@
 #include "shared/kv/env.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/fd.h"
 
 enum {
     MAP_FIRST = 64 << 20,
     NEARLY_FULL = 1 << 20, /* bytes left on a disk that we call full */
+    LOCK_MS = 5000,
+    TURN_PAUSE_NS = 100 * 1000,
+    TURN_PAUSE_MAX_NS = 2 * 1000 * 1000,
 };
 #define MAP_LIMIT ((size_t) 1 << 40)
 
@@ -120,6 +129,45 @@ has_all_tables(const struct dz_kv *self)
     return true;
 }
 
+/* LMDB's own lock between writers cannot be waited for with a deadline.  So every writer first locks
+ * a file beside it; the kernel gives that up when its holder dies, as LMDB does with its own. */
+static void
+open_turn(struct dz_kv *self)
+{
+    DZ_AUTO(dz_free) char *path = NULL;
+    if (self->is_readonly || self->turn >= 0 || asprintf(&path, "%s/writer.lock", self->dir) < 0)
+        return;
+    self->turn = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* without it we wait in LMDB */
+}
+
+static void
+end_turn(struct dz_kv *self)
+{
+    struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    if (self->turn >= 0)
+        (void) fcntl(self->turn, F_OFD_SETLK, &lock); /* unlocking what we hold does not fail */
+}
+
+static enum dz_rc
+take_turn(struct dz_kv *self, struct dz_err *err)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    struct timespec pause = { .tv_nsec = TURN_PAUSE_NS };
+    dz_ms deadline = dz_clock_ms() + self->lock_ms;
+    while (self->turn >= 0 && fcntl(self->turn, F_OFD_SETLK, &lock) != 0) {
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return DZ_OK; /* a file system without locks: LMDB's own will do */
+        if (dz_clock_ms() >= deadline)
+            return dz_fail(err, DZ_AGAIN,
+                           "'%s': another process has been writing for %u s; is it stopped?",
+                           self->dir, self->lock_ms / 1000);
+        (void) nanosleep(&pause, NULL);
+        if (pause.tv_nsec < TURN_PAUSE_MAX_NS)
+            pause.tv_nsec *= 2;
+    }
+    return DZ_OK;
+}
+
 static enum dz_rc
 attach(struct dz_kv *self, struct dz_err *err)
 {
@@ -132,6 +180,18 @@ attach(struct dz_kv *self, struct dz_err *err)
     if (code == 0 && !self->is_readonly && !has_all_tables(self))
         code = open_tables(self, true);
     return code == 0 ? DZ_OK : kv_fail(err, self->dir, code, "open tables of");
+}
+
+static enum dz_rc
+attach_in_turn(struct dz_kv *self, struct dz_err *err)
+{
+    open_turn(self);
+    enum dz_rc rc = take_turn(self, err); /* it may have to make the tables */
+    if (rc != DZ_OK)
+        return rc;
+    rc = attach(self, err);
+    end_turn(self);
+    return rc;
 }
 
 /* mkdir -p, private. */
@@ -172,8 +232,10 @@ dz_kv_open(const char *dir, const struct dz_kv_opts *opts, struct dz_kv **self_o
         self->names[i] = dz_strdup(opts->tables[i]);
     self->map_size = opts->map_size ? opts->map_size : MAP_FIRST;
     self->map_limit = opts->map_limit ? opts->map_limit : MAP_LIMIT;
+    self->lock_ms = opts->lock_ms ? opts->lock_ms : LOCK_MS;
     self->is_readonly = opts->is_readonly;
-    rc = attach(self, err);
+    self->turn = -1;
+    rc = attach_in_turn(self, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
     return rc;
@@ -186,6 +248,7 @@ dz_kv_close(struct dz_kv **self_p)
     if (!self)
         return;
     mdb_env_close(self->env);
+    dz_fd_close(&self->turn);
     for (unsigned i = 0; i < self->table_count; i++)
         free(self->names[i]);
     free(self->dir);
@@ -255,10 +318,9 @@ write_once(struct dz_kv *self, dz_kv_fn *fn, void *arg, int *again_out, struct d
     return code == 0 ? DZ_OK : kv_fail(err, self->dir, code, "write to");
 }
 
-enum dz_rc
-dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
+static enum dz_rc
+write_in_turn(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 {
-    dz_assert(!self->is_readonly);
     for (bool was_reattached = false;;) {
         if (!self->env) {
             enum dz_rc back = attach(self, err);
@@ -276,6 +338,18 @@ dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
         if (rc != DZ_OK)
             return rc;
     }
+}
+
+enum dz_rc
+dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
+{
+    dz_assert(!self->is_readonly);
+    enum dz_rc rc = take_turn(self, err);
+    if (rc != DZ_OK)
+        return rc;
+    rc = write_in_turn(self, fn, arg, err);
+    end_turn(self);
+    return rc;
 }
 
 enum dz_rc

@@ -16,6 +16,8 @@ struct dz_kv {
     bool is_there[DZ_KV_TABLES]; /* false: read-only, and the table was never made */
     unsigned table_count;
     size_t map_size, map_limit;
+    unsigned lock_ms;
+    int turn; /* owned; -1: none.  The file that writers lock */
     bool is_readonly;
 };
 

@@ -18,6 +18,8 @@
  *          out of the way.
  * Full     The map grows by itself up to `map_limit`; above it, and when the disk is full, a write
  *          returns DZ_FULL, has changed nothing, and reading and deleting still work.
+ * Stopped  A writer that is stopped in the middle (Ctrl-Z) must not stop everybody else for ever: a
+ *          write waits at most `lock_ms` for its turn, then it is DZ_AGAIN and has changed nothing.
  * Threads  A handle belongs to one thread. */
 #ifndef DZ_SHARED_KV_KV_H
 #define DZ_SHARED_KV_KV_H
@@ -38,6 +40,7 @@ struct dz_kv_opts {
     size_t map_size;   /* bytes to begin with; 0: 64 MiB */
     size_t map_limit;  /* bytes; 0: 1 TiB */
     unsigned check_ms; /* > 0: walk it first, in a child, for at most so long; see dz_kv_check() */
+    unsigned lock_ms;  /* how long a write waits for other processes'; 0: 5000 */
     bool is_readonly;  /* nothing is created; DZ_ABSENT when it is not there */
 };
 

@@ -326,6 +326,71 @@ the_slot_of_a_reader_killed_while_it_read_is_freed(void **state)
     dz_kv_close(&kv);
 }
 
+static enum dz_rc
+stop_in_the_middle(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    enum dz_rc rc = dz_kv_put(txn, TABLE_A, dz_str("n"), dz_str("stopped"), err);
+    (void) arg;
+    (void) raise(SIGSTOP);
+    return rc;
+}
+
+static pid_t
+start_stopped_writer(struct fixture *f)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct dz_kv *other = NULL;
+        bool ok = dz_kv_open(f->dir, &OPTS, &other, &f->err) == DZ_OK &&
+                  dz_kv_write(other, stop_in_the_middle, NULL, &f->err) == DZ_OK;
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+static void
+a_stopped_writer_does_not_stop_the_others_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv_opts opts = OPTS;
+    struct dz_kv *kv = NULL;
+    opts.lock_ms = 50;
+    assert_ok(dz_kv_open(f->dir, &opts, &kv, &f->err));
+    put(f, kv, "n", "1");
+    pid_t pid = start_stopped_writer(f);
+    struct dz_kv_batch batch = { 0 };
+    dz_kv_batch_put(&batch, TABLE_A, dz_str("m"), dz_str("2"));
+    assert_int_equal(dz_kv_batch_commit(&batch, kv, &f->err), DZ_AGAIN);
+    assert_string_equal(get(f, kv, "n").got, "1"); /* reading goes on */
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_ok(dz_kv_batch_commit(&batch, kv, &f->err));
+    assert_string_equal(get(f, kv, "n").got, "stopped");
+    assert_string_equal(get(f, kv, "m").got, "2");
+    dz_kv_batch_fini(&batch);
+    dz_kv_close(&kv);
+}
+
+static void
+a_writer_killed_in_the_middle_gives_its_turn_up(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv *kv = open_kv(f);
+    put(f, kv, "n", "1");
+    pid_t pid = start_stopped_writer(f);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_string_equal(get(f, kv, "n").got, "1");
+    put(f, kv, "n", "3");
+    assert_string_equal(get(f, kv, "n").got, "3");
+    dz_kv_close(&kv);
+}
+
 int
 main(void)
 {
@@ -344,6 +409,8 @@ main(void)
         T(reading_what_nobody_made_is_absent_and_makes_nothing),
         T(a_table_that_was_never_made_is_empty_to_a_reader),
         T(keys_that_lmdb_cannot_hold_are_refused),
+        T(a_stopped_writer_does_not_stop_the_others_for_ever),
+        T(a_writer_killed_in_the_middle_gives_its_turn_up),
         T(the_slot_of_a_reader_killed_while_it_read_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

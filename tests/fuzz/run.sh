@@ -6,12 +6,11 @@ cd "$(dirname "$0")/../.."
 runs=${1:-10000000}
 [ $# -gt 0 ] && shift
 cmake --preset fuzz >/dev/null
-cmake --build build/fuzz
 mkdir -p build/fuzz/finds build/fuzz/grown
-targets=${*:-$(cd build/fuzz/tests/fuzz && ls -d fuzz_* | sed 's/^fuzz_//')}
+targets=${*:-$(ls tests/fuzz/fuzz_*.c | sed 's/.*fuzz_//; s/\.c$//')}
 for target in $targets; do
     program=build/fuzz/tests/fuzz/fuzz_$target
-    [ -x "$program" ] || continue
+    cmake --build build/fuzz --target "fuzz_$target" >/dev/null
     mkdir -p "build/fuzz/grown/$target"
     began=$(date +%s)
     "$program" -runs="$runs" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \

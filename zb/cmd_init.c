@@ -106,6 +106,27 @@ say(struct zb *zb, const struct project *p, const struct init *self, const char 
     zb_say(zb, "\nCommit the file, then:  pytest --dagz\n");
 }
 
+/* A folder within a project becomes a project of its own: say so, it may be a mistake. */
+static void
+say_what_is_above(struct zb *zb)
+{
+    struct project above = { 0 };
+    struct dz_err unused;
+    DZ_AUTO(dz_free) char *dir = dz_strdup(zb->project.root);
+    char *slash = strrchr(dir, '/');
+    if (zb->is_json || !slash || slash == dir)
+        return;
+    *slash = '\0';
+    if (project_find(dir, false, &above, &unused) != DZ_OK)
+        return;
+    if (above.config)
+        zb_say(zb,
+               "\nNote: %s names the project around this folder, %s.\n"
+               "From now on this folder is a project of its own, with jobs of its own.\n",
+               above.config, above.uri);
+    project_fini(&above);
+}
+
 /* The project of this very folder: what an older file says is not asked when it is replaced. */
 static int
 derive(struct zb *zb, const struct init *self, struct project *out)
@@ -154,5 +175,6 @@ cmd_init(struct zb *zb, int argc, char **argv)
     if (rc != DZ_OK)
         return zb_fail(zb, ZB_DENIED, "%s", err.text);
     say(zb, &zb->project, &self, path);
+    say_what_is_above(zb);
     return ZB_DONE;
 }

@@ -73,6 +73,16 @@ def test_init_below_the_top_names_the_folder(place):
     assert "uri       git@example.org:acme/shop.git//services/api" in place.out("init", "-C", str(below))
 
 
+def test_init_within_a_project_says_that_there_are_two_now(place):
+    below = place.dir / "services"
+    below.mkdir()
+    place.out("init")
+    assert place.out("init", "-C", str(below)).splitlines()[-2:] == [
+        "Note: DIR/.dagz/config.yaml names the project around this folder, git@example.org:acme/shop.git.",
+        "From now on this folder is a project of its own, with jobs of its own.",
+    ]
+
+
 def test_init_refuses_what_makes_no_sense(place):
     assert place.refused(2, "init", "--timezone=Mars") == (
         "zb init: there is no time zone 'Mars' (try Europe/Berlin or UTC)"

@@ -199,10 +199,10 @@ print_account(struct zb *zb, const struct store_job_info *job)
     if (job->state != STORE_SEALED)
         return;
     (void) snprintf(text, sizeof(text),
-                    "%u collected = %u run + %u redundant + %u not run; counted %u, duplicates %u, "
-                    "lost %u",
-                    job->collected, run, job->redundant, job->not_run, job->counted,
-                    job->duplicates, job->lost);
+                    "%u collected = %u run + %u redundant + %u deselected + %u not run; "
+                    "counted %u, duplicates %u, lost %u",
+                    job->collected + job->deselected, run, job->redundant, job->deselected,
+                    job->not_run, job->counted, job->duplicates, job->lost);
     wrapped(zb, "account", text);
     if (job->is_ledger_wrong)
         line(zb, "", "the numbers above are not those of the store's ledger: please report this");

@@ -56,6 +56,8 @@ zb_job_counts(const struct store_job_info *job, struct dz_buf *out)
     add_count(out, before, job->not_run, job->state == STORE_RUNNING ? "to do" : "not run");
     if (out->len == before && job->state == STORE_RUNNING)
         dz_buf_addf(out, "collecting");
+    else if (out->len == before && job->collected == 0 && job->deselected > 0)
+        dz_buf_addf(out, "all %u deselected", job->deselected);
     else if (out->len == before)
         dz_buf_addf(out, "%s", job->collected ? "nothing ran" : "nothing collected");
     dz_buf_add(out, "", 1);

@@ -120,7 +120,7 @@ j1  failed  in 6.20 s
   where     DIR on HOST
   project   git@example.org:acme/shop.git
   id        ULID
-  account   10 collected = 9 run + 0 redundant + 1 not run; counted 10, duplicates 0, lost 0
+  account   10 collected = 9 run + 0 redundant + 0 deselected + 1 not run; counted 10, duplicates 0, lost 0
 
 Failures
   FAILED  tests/test_api.py::TestGet::test_missing

@@ -7,20 +7,28 @@
 #include "store/disk.h"
 #include "store/job.h"
 
-enum { NAME_LEN = 32 };
+enum { NAME_LEN = 32, IDS_MAX = 900 << 20 };
 
 /* ---- bytes: count, then a length for each id, then the ids ---- */
 
 static enum dz_rc
-check_order(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
+check_ids(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
 {
-    for (uint32_t i = 1; i < count; i++) {
-        struct dz_slice a = ids[i - 1], b = ids[i];
-        int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-        if (order > 0 || (order == 0 && a.len >= b.len))
-            return dz_fail(err, DZ_CORRUPT, "test %u is not after test %u: '%.100s'", i, i - 1,
-                           (const char *) b.ptr);
+    size_t total = 0;
+    if (count > STORE_TESTS_MAX)
+        return dz_fail(err, DZ_LIMIT, "%u tests; the limit is %u", count, STORE_TESTS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dz_slice a = i ? ids[i - 1] : (struct dz_slice){ 0 }, b = ids[i];
+        size_t least = a.len < b.len ? a.len : b.len;
+        int order = least ? memcmp(a.ptr, b.ptr, least) : 0;
+        if (i > 0 && (order > 0 || (order == 0 && a.len >= b.len)))
+            return dz_fail(err, DZ_CORRUPT, "test %u is not after test %u: '%.*s'", i, i - 1,
+                           (int) (b.len < 100 ? b.len : 100), (const char *) b.ptr);
+        total += b.len;
     }
+    if (total > IDS_MAX)
+        return dz_fail(err, DZ_LIMIT, "the tests' ids have %zu bytes; the limit is %d", total,
+                       IDS_MAX);
     return DZ_OK;
 }
 
@@ -168,9 +176,7 @@ enum dz_rc
 store_job_put_manifest(struct store_job *self, const struct dz_slice *ids, uint32_t count,
                        struct dz_err *err)
 {
-    if (count > STORE_TESTS_MAX)
-        return dz_fail(err, DZ_LIMIT, "%u tests; the limit is %u", count, STORE_TESTS_MAX);
-    enum dz_rc rc = check_order(ids, count, err);
+    enum dz_rc rc = check_ids(ids, count, err);
     if (rc != DZ_OK)
         return rc;
     char name[NAME_LEN];

@@ -27,6 +27,7 @@ class Figure:
     rows: Sequence[Row]
     memory: bool = False
     args: Sequence[str] = ()
+    inner: int = 1  # so many runs make one turn, their medians count
 
 
 def pandas(workers: int, wall: float, first: float, pss: float, cpu: float | None) -> dict[str, Figure]:
@@ -63,7 +64,8 @@ FIGURES: dict[str, Figure] = {
         0,
         ["absent", "present"],
         [Row("plugin installed, no --dagz", "wall", "absent", 0.005, "present", "s", difference=True)],
-        args=["--version"],
+        args=["--co"],
+        inner=15,
     ),
     "scale-240k": Figure(
         "trivial:240000:1500",

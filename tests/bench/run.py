@@ -1,6 +1,6 @@
 """Measure the product against its peers, interleaved, and say ratios.
 
-    python tests/bench/run.py FIGURE... | --all  [--repeat N] [--without dagz] [--json FILE]
+    python tests/bench/run.py [FIGURE...] [--repeat N] [--without dagz] [--json FILE]     (default: all)
 
 All contenders of a figure take turns, so that what else the machine does meets them alike.  A ratio
 is that of the medians; beside it stand the least and the greatest ratio within one turn.  Absolute
@@ -140,13 +140,19 @@ def judge(row: Row, turns: Turns) -> str:
     return f"{mark} {result:.3f}{unit} (target {row.target:.3f}, spread {spread}, {len(turns)} turns)  {row.text}"
 
 
+def turn(place: Ground, figure: Figure, contenders: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Each contender once, or `inner` times in alternation."""
+    runs = [{c: once(place, figure, c) for c in contenders} for _ in range(figure.inner)]
+    return {c: {n: median(r[c][n] for r in runs) for n in runs[0][c]} for c in contenders}
+
+
 def run(name: str, repeat: int, without: Sequence[str]) -> Turns:
     figure = FIGURES[name]
     place = ground(figure)
     contenders = [c for c in figure.contenders if c not in without]
     turns: Turns = []
     for _ in range(repeat):
-        turns.append({c: once(place, figure, c) for c in contenders})
+        turns.append(turn(place, figure, contenders))
         print(f"{name}: turn {len(turns)} of {repeat}", file=sys.stderr, flush=True)
     tests = {c: turns[0][c].get("tests") for c in contenders}
     print(f"{name}: {figure.suite}, {figure.workers} workers, tests {tests}")
@@ -159,15 +165,14 @@ def run(name: str, repeat: int, without: Sequence[str]) -> Turns:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    parser.add_argument("--all", action="store_true")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--without", action="append", default=[], metavar="CONTENDER")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    names = list(FIGURES) if args.all else args.names
+    names = args.names or list(FIGURES)
     unknown = [name for name in names if name not in FIGURES]
-    if unknown or not names:
-        parser.error(f"unknown figure: {', '.join(unknown)}" if unknown else "name a figure, or --all")
+    if unknown:
+        parser.error(f"unknown figure: {', '.join(unknown)}")
     WORK.mkdir(parents=True, exist_ok=True)
     results = {name: run(name, args.repeat, args.without) for name in names}
     if args.json:

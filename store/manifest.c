@@ -43,7 +43,8 @@ pack(const struct dz_slice *ids, uint32_t count, struct dz_buf *out)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t len = (uint32_t) ids[i].len;
         memcpy(at + i * sizeof(len), &len, sizeof(len));
-        memcpy(text, ids[i].ptr, len);
+        if (len > 0)
+            memcpy(text, ids[i].ptr, len);
         text += len;
     }
     out->len += count * sizeof(uint32_t) + total;

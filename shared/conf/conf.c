@@ -15,7 +15,7 @@
 #include "shared/base/fd.h"
 #include "shared/conf/value.h"
 
-enum { PATH_MAX_LEN = 128, DEPTH_MAX = 8, KEYS_MAX = 64 };
+enum { PATH_MAX_LEN = 128, DEPTH_MAX = 8, KEYS_MAX = 64, NAME_SHOWN = 100 };
 
 struct reader {
     yaml_parser_t yaml;
@@ -33,7 +33,10 @@ struct reader {
 static enum dz_rc
 refuse_at(struct reader *self, size_t line, size_t column, const char *what)
 {
-    return dz_fail(self->err, DZ_CORRUPT, "%.100s:%zu:%zu: %s", self->name, line + 1, column + 1,
+    size_t len = strlen(self->name);
+    bool is_long = len > NAME_SHOWN; /* its end tells most, and the complaint must have room */
+    return dz_fail(self->err, DZ_CORRUPT, "%s%s:%zu:%zu: %s", is_long ? "..." : "",
+                   is_long ? self->name + len - NAME_SHOWN : self->name, line + 1, column + 1,
                    what);
 }
 

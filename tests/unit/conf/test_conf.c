@@ -170,6 +170,21 @@ sizes_are_read_with_their_units(void **state)
 }
 
 static void
+of_a_long_path_the_end_is_told(void **state)
+{
+    (void) state;
+    char name[301];
+    struct dz_err err;
+    struct settings s = { 0 };
+    memset(name, 'd', 300);
+    memcpy(name + 286, "/x/config.yaml", 15);
+    assert_int_equal(dz_conf_parse(name, dz_str("bad: 1\n"), KEYS, DZ_LEN(KEYS), &s, &err),
+                     DZ_CORRUPT);
+    assert_memory_equal(err.text, "...ddd", 6);
+    assert_non_null(strstr(err.text, "/x/config.yaml:1:1: unknown key 'bad'"));
+}
+
+static void
 a_file_that_is_not_there_is_absent(void **state)
 {
     (void) state;
@@ -233,6 +248,7 @@ main(void)
         cmocka_unit_test(every_complaint_gives_line_and_column_and_the_thing),
         cmocka_unit_test(a_refused_file_changes_nothing),
         cmocka_unit_test(sizes_are_read_with_their_units),
+        cmocka_unit_test(of_a_long_path_the_end_is_told),
         cmocka_unit_test(a_file_that_is_not_there_is_absent),
         cmocka_unit_test(what_is_quoted_reads_back_as_it_was),
         cmocka_unit_test(the_nearest_word_is_found_only_when_it_is_near),

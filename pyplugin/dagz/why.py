@@ -24,7 +24,7 @@ def first_line(report: Any, root: str) -> str:
     longrepr = report.longrepr
     if type(longrepr) is tuple:  # a skip: path, line, reason
         path, line, reason = longrepr
-        return f"{below(path, root)}:{line}: {reason}"
+        return f"{below(path, root)}:{line}: {reason.removeprefix('Skipped: ')}"
     crash = getattr(longrepr, "reprcrash", None)
     if crash is None:
         return str(longrepr or "").strip().partition("\n")[0]
@@ -40,7 +40,8 @@ def text_of(reports: Iterable[Any], root: str) -> bytes:
             continue
         reason = getattr(report, "wasxfail", None)
         line = first_line(report, root) if reason is None else f"{reason or 'expected to fail'}"
-        line = line if report.when == "call" else f"{line} ({report.when})"
-        whole = report.longreprtext if report.outcome == "failed" else ""
-        texts.append(f"{line}\n{whole}".rstrip())
+        if report.outcome == "failed":
+            line = line if report.when == "call" else f"{line} ({report.when})"
+            line = f"{line}\n{report.longreprtext}"
+        texts.append(line.rstrip())
     return "\n\n".join(texts)[:LIMIT].encode("utf-8", "backslashreplace")

@@ -1,10 +1,15 @@
 /* vcs.c - questions to libgit2, answered without running git. */
 #include "shared/vcs/vcs.h"
 
+#include <errno.h>
 #include <git2.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+enum { HASH_BUDGET = 8 << 20 }; /* bytes of files whose times say nothing */
 
 struct dz_vcs {
     git_repository *repo; /* owned */
@@ -169,26 +174,67 @@ dz_vcs_head(struct dz_vcs *self, char hex_out[DZ_VCS_HEX + 1], struct dz_err *er
     return DZ_OK;
 }
 
-static int
-stop_at_first(const char *path, unsigned int flags, void *arg)
+/* ---- dirty ---- */
+
+/* Does what is staged differ from the commit? */
+static enum dz_rc
+is_staged(struct dz_vcs *self, bool *out, struct dz_err *err)
 {
-    (void) path;
-    (void) flags;
-    *(bool *) arg = true;
-    return GIT_EUSER;
+    git_object *tree = NULL;
+    git_diff *diff = NULL;
+    int code = git_revparse_single(&tree, self->repo, "HEAD^{tree}");
+    if (code == 0)
+        code = git_diff_tree_to_index(&diff, self->repo, (git_tree *) tree, NULL, NULL);
+    if (code == 0)
+        *out = git_diff_num_deltas(diff) > 0;
+    git_diff_free(diff);
+    git_object_free(tree);
+    return code == 0 || code == GIT_ENOTFOUND ? DZ_OK : fail_git(err, "compare", self->worktree);
+}
+
+/* One tracked file.  Size and time of the index answer nearly always; after a copy of the whole
+ * checkout they do not, and then only so many bytes are hashed: this is a hint for people, and not
+ * worth the seconds that a large project would cost each run. */
+static bool
+is_changed(struct dz_vcs *self, const git_index_entry *entry, size_t *budget)
+{
+    char path[PATH_MAX];
+    struct stat file;
+    git_oid oid;
+    bool is_file = (entry->mode & S_IFMT) == S_IFREG;
+    if (!is_file || snprintf(path, sizeof(path), "%s/%s", self->worktree, entry->path) >= PATH_MAX)
+        return false; /* links and submodules are not looked at */
+    if (lstat(path, &file) != 0)
+        return errno == ENOENT || errno == ENOTDIR;
+    if ((uint32_t) file.st_size != entry->file_size)
+        return true;
+    bool is_same_time = file.st_mtim.tv_sec == entry->mtime.seconds &&
+                        (uint32_t) file.st_mtim.tv_nsec == entry->mtime.nanoseconds;
+    if (is_same_time || (size_t) file.st_size > *budget)
+        return false;
+    *budget -= (size_t) file.st_size;
+    return git_repository_hashfile(&oid, self->repo, path, GIT_OBJECT_BLOB, NULL) == 0 &&
+           !git_oid_equal(&oid, &entry->id);
 }
 
 enum dz_rc
 dz_vcs_dirty(struct dz_vcs *self, bool *is_dirty_out, struct dz_err *err)
 {
-    git_status_options opts;
+    git_index *index = NULL;
     bool is_dirty = false;
-    (void) git_status_options_init(&opts, GIT_STATUS_OPTIONS_VERSION);
-    opts.flags = GIT_STATUS_OPT_EXCLUDE_SUBMODULES; /* and without the flag for untracked files */
-    int code = git_status_foreach_ext(self->repo, &opts, stop_at_first, &is_dirty);
-    if (code != 0 && code != GIT_EUSER)
-        return fail_git(err, "compare the files of",
-                        self->worktree ? self->worktree : "a bare one");
-    *is_dirty_out = is_dirty;
-    return DZ_OK;
+    size_t budget = HASH_BUDGET;
+    if (!self->worktree) {
+        *is_dirty_out = false;
+        return DZ_OK;
+    }
+    enum dz_rc rc = is_staged(self, &is_dirty, err);
+    if (rc == DZ_OK && git_repository_index(&index, self->repo) != 0)
+        rc = fail_git(err, "read the index of", self->worktree);
+    size_t count = index ? git_index_entrycount(index) : 0;
+    for (size_t i = 0; i < count && !is_dirty; i++)
+        is_dirty = is_changed(self, git_index_get_byindex(index, i), &budget);
+    git_index_free(index);
+    if (rc == DZ_OK)
+        *is_dirty_out = is_dirty;
+    return rc;
 }

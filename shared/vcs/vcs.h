@@ -35,7 +35,8 @@ DZ_MUST_USE enum dz_rc dz_vcs_head(struct dz_vcs *self, char hex_out[DZ_VCS_HEX 
 DZ_MUST_USE enum dz_rc dz_vcs_resolve(struct dz_vcs *self, const char *rev,
                                       char hex_out[DZ_VCS_HEX + 1], struct dz_err *err);
 
-/* Do tracked files differ from the commit checked out? */
+/* Do tracked files differ from the commit checked out?  A hint for people: files that kept their size
+ * but not their time (a copied checkout) are compared up to 8 MiB, and taken as unchanged beyond. */
 DZ_MUST_USE enum dz_rc dz_vcs_dirty(struct dz_vcs *self, bool *is_dirty_out, struct dz_err *err);
 
 #endif

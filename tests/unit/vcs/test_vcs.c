@@ -166,6 +166,31 @@ only_tracked_files_make_a_worktree_dirty(void **state)
     dz_vcs_close(&vcs);
 }
 
+static void
+every_kind_of_change_is_seen_and_a_new_time_is_none(void **state)
+{
+    static const struct {
+        const char *commands;
+        bool is_dirty;
+    } cases[] = {
+        { "touch -d 2020-01-01 a", false },    { "echo 2 > a", true },
+        { "git checkout -q a && rm a", true }, { "git checkout -q a", false },
+        { "echo n > b && git add b", true },   { "git rm -q --cached b", false },
+        { "git rm -q --cached a", true },      { "git add a", false },
+    };
+    struct fixture *f = *state;
+    sh(f, "git init -q . && echo 1 > a && git add a && git commit -q -m 1");
+    for (size_t i = 0; i < DZ_LEN(cases); i++) {
+        bool is_dirty = !cases[i].is_dirty;
+        sh(f, cases[i].commands);
+        struct dz_vcs *vcs = open_vcs(f);
+        assert_ok(dz_vcs_dirty(vcs, &is_dirty, &f->err));
+        if (is_dirty != cases[i].is_dirty)
+            fail_msg("after: %s", cases[i].commands);
+        dz_vcs_close(&vcs);
+    }
+}
+
 int
 main(void)
 {
@@ -177,6 +202,7 @@ main(void)
         T(a_path_is_told_relative_to_the_worktree),
         T(revisions_resolve_to_commits),
         T(only_tracked_files_make_a_worktree_dirty),
+        T(every_kind_of_change_is_seen_and_a_new_time_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

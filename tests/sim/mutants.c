@@ -46,6 +46,8 @@ hunt(uint64_t count)
 static bool
 is_caught(uint64_t rules, uint64_t count)
 {
+    if (rules == 0)
+        printf("broken: nothing\n");
     for (int rule = 0; rule < DZ_RULES; rule++)
         if (rules >> rule & 1)
             printf("broken: %s\n", texts[rule]);
@@ -62,7 +64,7 @@ is_caught(uint64_t rules, uint64_t count)
     if (WIFSIGNALED(status))
         printf("  caught by an assertion\n");
     else if (WEXITSTATUS(status) == 0)
-        printf("  NOT CAUGHT\n");
+        printf("  not caught\n");
     return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 

@@ -259,7 +259,8 @@ check_left_behind(struct world *self)
         const struct node *node = &self->nodes[n];
         dz_us since = later_of(self->heal_at, well_since(node));
         since = later_of(since, well_since(&self->nodes[0])); /* the scheduler's, too */
-        bool is_well = node->vassal && self->is_healed && self->now - since > SETTLED_US;
+        bool is_well = node->vassal && self->is_healed &&
+                       self->now - since > SETTLED_US + 3 * self->opt.delay_us;
         if (is_well && !node->has_left)
             world_break(self, "node %u (%s) is left behind", n, vassal_state_text(node->vassal));
     }

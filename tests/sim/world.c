@@ -47,7 +47,7 @@ draw_faults(struct options *self, struct rng *rng)
     self->absent = maybe(rng, 100, 200);
     self->loss = maybe(rng, 400, 250);
     self->twice = maybe(rng, 300, 200);
-    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000 }[rng_below(rng, 5)];
+    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000, 700000 }[rng_below(rng, 6)];
     self->reorders = rng_chance(rng, 500);
     self->worker_kills = maybe(rng, 400, 4);
     self->zygote_kills = maybe(rng, 200, 2);

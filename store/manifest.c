@@ -11,6 +11,14 @@ enum { NAME_LEN = 32, IDS_MAX = 900 << 20 };
 
 /* ---- bytes: count, then a length for each id, then the ids ---- */
 
+static bool
+is_before(struct dz_slice a, struct dz_slice b)
+{
+    size_t least = a.len < b.len ? a.len : b.len;
+    int order = least ? memcmp(a.ptr, b.ptr, least) : 0;
+    return order < 0 || (order == 0 && a.len < b.len);
+}
+
 static enum dz_rc
 check_ids(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
 {
@@ -18,13 +26,10 @@ check_ids(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
     if (count > STORE_TESTS_MAX)
         return dz_fail(err, DZ_LIMIT, "%u tests; the limit is %u", count, STORE_TESTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct dz_slice a = i ? ids[i - 1] : (struct dz_slice){ 0 }, b = ids[i];
-        size_t least = a.len < b.len ? a.len : b.len;
-        int order = least ? memcmp(a.ptr, b.ptr, least) : 0;
-        if (i > 0 && (order > 0 || (order == 0 && a.len >= b.len)))
+        total += ids[i].len;
+        if (i > 0 && !is_before(ids[i - 1], ids[i]))
             return dz_fail(err, DZ_CORRUPT, "test %u is not after test %u: '%.*s'", i, i - 1,
-                           (int) (b.len < 100 ? b.len : 100), (const char *) b.ptr);
-        total += b.len;
+                           (int) (ids[i].len < 100 ? ids[i].len : 100), (const char *) ids[i].ptr);
     }
     if (total > IDS_MAX)
         return dz_fail(err, DZ_LIMIT, "the tests' ids have %zu bytes; the limit is %d", total,

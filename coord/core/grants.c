@@ -238,14 +238,31 @@ queued_us(struct coord *self, struct slot *slot)
     return 0;
 }
 
+/* May a slot that has nothing get something yet?  Tests that nobody was given, or that wait behind
+ * others in a queue, may still come to it, unless they are tied to their slot.  Until neither is
+ * left its worker is not sent to tear down what its session made: it would be made twice. */
+static bool
+more_may_come(const struct coord *self)
+{
+    if (plan_has_unbound(self->plan))
+        return true;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        const struct slot *slot = self->slots[i];
+        uint32_t live = slot->held_count - slot->stale;
+        bool is_tied = live > 1 && plan_is_tied(self->plan, slot->held[slot->held_count - 1]);
+        if (slot->is_up && (slot->is_revoking || (live > 1 && !is_tied)))
+            return true;
+    }
+    return false;
+}
+
 static void
 say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t count, dz_us now)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
     struct dz_msg msg = { .id = DZ_MSG_mesh_assign,
                           .as.mesh_assign = { .slot = slot->num,
-                                              .follow = count > 0 &&
-                                                        plan_has_more(self->plan, slot->number) } };
+                                              .follow = count > 0 && more_may_come(self) } };
     for (size_t i = 0; i < count; i++) {
         struct dz_item_grant grant = { .test = tests[i] };
         dz_grant_add(&msg.as.mesh_assign.grants, &bytes, &grant);
@@ -281,7 +298,7 @@ give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
         worth_us += cost(self, slot, tests[i]);
         hold(self, slot, tests[i], now);
     }
-    if (count > 0 || (slot->wants && !DZ_BROKEN(ANSWER_WANT)))
+    if (count > 0 || (slot->wants && !more_may_come(self) && !DZ_BROKEN(ANSWER_WANT)))
         say_assign(self, slot, tests, count, now);
     return worth_us;
 }
@@ -306,7 +323,7 @@ give(struct coord *self, struct slot *slot, dz_us now)
         given = give_batch(self, slot, target - queued, now);
     }
     set_parked(self, slot, !has_given && (is_dry || slot->is_parked));
-    slot->wants = false;
+    slot->wants = slot->wants && !has_given && more_may_come(self); /* the answer is owed */
     if (slot->is_parked)
         coord_wake(self, now + RESCUE_US);
 }
@@ -337,9 +354,21 @@ serve(struct coord *self, struct slot *slot, dz_us now)
         give(self, slot, now);
 }
 
+/* Slots to which an answer is owed can be told "nothing" as soon as nothing may come any more. */
+static void
+mark_settled(struct coord *self)
+{
+    if (self->parked_count == 0 || more_may_come(self))
+        return;
+    for (size_t i = 0; i < self->slot_count; i++)
+        if (self->slots[i]->is_parked && self->slots[i]->wants)
+            slot_mark(self, self->slots[i]);
+}
+
 void
 slots_flush(struct coord *self, dz_us now)
 {
+    mark_settled(self);
     for (size_t i = 0; i < self->dirty_slot_count; i++) {
         struct slot *slot = self->dirty_slots[i];
         slot->is_dirty = false; /* serving one may mark others, or itself, again */

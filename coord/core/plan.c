@@ -45,6 +45,7 @@ struct plan {
     size_t slot_count, open_count;
     struct victims victims; /* open slots whose part others may cut */
     size_t free_count;
+    size_t bound_count; /* positions left in tied parts that slots work on */
     uint64_t free_us;
     uint64_t seen_us, seen_count; /* of finished tests */
 };
@@ -203,10 +204,17 @@ loosen(struct plan *self, struct part part, uint32_t avoid)
     self->loose[self->loose_count++] = (struct loose_part){ part, avoid };
 }
 
+static size_t
+bound_in(const struct part *part)
+{
+    return part->is_tied ? part->hi - part->lo : 0;
+}
+
 static void
 drop_part(struct plan *self, uint32_t slot)
 {
     struct plan_slot *at = &self->slots[slot];
+    self->bound_count -= bound_in(&at->part);
     loosen(self, at->part, PLAN_NO_SLOT);
     at->part.lo = at->part.hi;
     victims_drop(&self->victims, slot);
@@ -241,6 +249,8 @@ plan_close(struct plan *self, uint32_t slot)
 static void
 work_on(struct plan *self, uint32_t slot, struct part part)
 {
+    self->bound_count -= bound_in(&self->slots[slot].part);
+    self->bound_count += bound_in(&part);
     self->slots[slot].part = part;
     if (part.is_tied)
         victims_drop(&self->victims, slot);
@@ -352,6 +362,7 @@ take_next(struct plan *self, uint32_t slot, uint32_t *test_out)
         struct part *part = &self->slots[slot].part;
         while (part->lo < part->hi) {
             *test_out = self->units.seq[part->lo++];
+            self->bound_count -= part->is_tied;
             if (take(self, *test_out))
                 return true;
         }
@@ -375,15 +386,9 @@ plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max, uint32_
 }
 
 bool
-plan_has_more(const struct plan *self, uint32_t slot)
+plan_has_unbound(const struct plan *self)
 {
-    const struct part *part = &self->slots[slot].part;
-    const struct victim *top = victims_top(&self->victims);
-    if (self->free_count == 0)
-        return false;
-    return part->lo < part->hi || self->loose_count > 0 ||
-           self->next_unit < self->units.unit_count ||
-           (top && top->slot != slot && top->left_us >= STEAL_MIN_US);
+    return self->free_count > self->bound_count;
 }
 
 /* ------------------------------------------------------------------ what comes back */

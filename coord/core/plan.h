@@ -60,8 +60,8 @@ size_t plan_free(const struct plan *self);   /* tests */
 dz_us plan_free_us(const struct plan *self); /* what they should take */
 dz_us plan_cost_us(const struct plan *self, uint32_t slot, uint32_t test); /* > 0 */
 
-/* Would plan_take() find something for `slot`, as far as can be told cheaply?  May be wrong either
- * way, so it is good for hints only. */
-bool plan_has_more(const struct plan *self, uint32_t slot);
+/* Is there a free test that is not bound to the slot which works on its tied unit?  (Of slots that
+ * have nothing, one may get it yet.) */
+bool plan_has_unbound(const struct plan *self);
 
 #endif

@@ -8,7 +8,7 @@
 #include "tests/sim/world.h"
 
 enum {
-    WAIT_MAX_US = 50 * 1000,
+    WAIT_MAX_US = 5 * 1000 * 1000, /* others may have tests to give up for so long */
     SETTLED_US = 1000 * 1000,
 };
 
@@ -117,7 +117,8 @@ row_of(const struct world *self, uint64_t exec)
     return NULL;
 }
 
-/* Where nothing goes wrong, a worker is told in time what comes next. */
+/* Where nothing goes wrong, a worker is told what comes next, at the latest when no other worker
+ * has anything left that it could take. */
 void
 oracle_worker_waited(struct world *self, uint32_t n, dz_us waited)
 {

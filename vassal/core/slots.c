@@ -15,9 +15,9 @@
 #include "vassal/core/inside.h"
 
 enum {
-    FAILS_MAX = 8,          /* workers in a row that die before they have run anything */
-    ANSWER_US = 300 * 1000, /* a worker does not wait longer for the scheduler: NONE */
-    KILL_HOW = 2,           /* of DRAIN */
+    FAILS_MAX = 8,                /* workers in a row that die before they have run anything */
+    ANSWER_US = 30 * 1000 * 1000, /* a worker does not wait longer for the scheduler: NONE */
+    KILL_HOW = 2,                 /* of DRAIN */
 };
 
 void

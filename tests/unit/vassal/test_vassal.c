@@ -256,7 +256,7 @@ a_worker_does_not_wait_for_a_scheduler_that_is_silent(void **state)
     (void) state;
     DZ_AUTO(lab_fini) struct lab lab = lab_new();
     slot_event(&lab, VASSAL_EV_SLOT_ASKS, 0);
-    lab.now += 299 * 1000;
+    lab.now += 29999 * 1000;
     give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
     assert_null(effect(&lab, VASSAL_FX_FEED, 0));
     lab.now += 1000;

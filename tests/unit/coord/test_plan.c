@@ -188,6 +188,22 @@ a_file_stays_in_one_slot_under_loadfile(void **state)
     assert_false(plan_let_go(plan, 0));
 }
 
+/* A slot without work need not wait for tests that are tied to another one. */
+static void
+tests_of_a_tied_unit_are_bound_to_the_slot_that_works_on_it(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_module(&suite, "a", 3, 100000);
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
+    assert_true(plan_has_unbound(plan));
+    assert_int_equal(take_one(plan, 0), 0);
+    assert_false(plan_has_unbound(plan));
+    assert_int_equal(plan_free(plan), 2);
+    plan_close(plan, 0);
+    assert_true(plan_has_unbound(plan));
+}
+
 static void
 a_group_is_one_unit_across_modules(void **state)
 {
@@ -329,6 +345,7 @@ main(void)
         cmocka_unit_test(a_cut_prefers_the_beginning_of_a_class),
         cmocka_unit_test(a_short_rest_is_left_where_it_is),
         cmocka_unit_test(a_file_stays_in_one_slot_under_loadfile),
+        cmocka_unit_test(tests_of_a_tied_unit_are_bound_to_the_slot_that_works_on_it),
         cmocka_unit_test(a_group_is_one_unit_across_modules),
         cmocka_unit_test(a_scope_ends_before_the_parameters),
         cmocka_unit_test(a_batch_is_counted_in_time),

@@ -40,7 +40,7 @@ SUITES: dict[str, Suite] = {
         small=True,
     ),
     "networkx": Suite("networkx==3.*", ["numpy==2.*", "scipy==1.*"], ["."], below="networkx"),
-    "sympy": Suite("sympy==1.*", [], ["core", "functions"], below="sympy"),
+    "sympy": Suite("sympy==1.*", ["hypothesis==6.*"], ["core", "functions"], below="sympy"),
     "pandas": Suite(
         "pandas==3.*",
         ["hypothesis==6.*", "pyarrow"],

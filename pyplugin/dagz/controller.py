@@ -6,7 +6,6 @@ tests had run here.
 
 from __future__ import annotations
 
-import gc
 import marshal
 import time
 from pathlib import Path
@@ -202,7 +201,6 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         quicken(self.config.pluginmanager)
-        gc.freeze()  # conftests' imports are out of every collection that reports cause
         self.is_running = True
         while self.done is None:
             self.turn()

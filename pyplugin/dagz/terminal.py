@@ -16,6 +16,7 @@ from _pytest.reports import TestReport
 from _pytest.terminal import TerminalReporter
 
 from dagz.hooks import drop, is_pytests
+from dagz.reports import PLAIN_FIELDS
 
 if TYPE_CHECKING:
     import pytest
@@ -30,6 +31,7 @@ SHOWN_FROM_MS = 200  # shorter tests would only flicker
 BAR_WIDTH = 20
 AGENT_VARIABLES = ("AI_AGENT", "CLAUDECODE", "CURSOR_AGENT", "GEMINI_CLI", "CODEX_SANDBOX")
 CI_VARIABLES = ("CI", "BUILD_NUMBER")
+SIGNED = 3  # attributes of every report that came from a worker: node, worker_id, testrun_uid
 SEVERITY = ({}, {"yellow": True}, {"red": True})
 
 
@@ -79,7 +81,7 @@ class QuietProgress:
             category, letter, word = self.config.hook.pytest_report_teststatus(
                 report=report, config=self.config
             )
-        if not category and not self.keeps_phases and not report.sections:
+        if not category and not self.keeps_phases and self.is_bare(report):
             return
         if category in reporter.stats:
             reporter.stats[category].append(report)
@@ -87,6 +89,11 @@ class QuietProgress:
             reporter._add_stats(category, [report])
         if report.outcome == "failed":
             self.ui.failed(report, category)
+
+    @staticmethod
+    def is_bare(report: pytest.TestReport) -> bool:
+        """Whether nobody put anything into a passed phase: no output, no attribute of a plugin's."""
+        return not report.sections and len(report.__dict__) == len(PLAIN_FIELDS) + SIGNED
 
 
 class Ui:

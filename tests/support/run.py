@@ -396,6 +396,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=actions)
     what = parser.parse_args().what
+    # A shell's background job ignores SIGINT, and so would every pytest that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for old in LOGS.glob("*.log"):
         old.unlink()
     session = Session()

@@ -45,6 +45,13 @@ static const struct zb_command COMMANDS[] = {
       "  zb logs -f --worker=jw0\n"
       "  zb logs j10 --test=tests/test_api.py::test_get --raw\n",
       "zb.logs/1", true, cmd_logs_options, cmd_logs },
+    { "ci", "env", "which CI step a run here would belong to",
+      "Show what the environment says of CI: the pipeline and step by which runs find each other,\n"
+      "this slot of how many, and which variables said so.  Exit code 1 when one makes no sense.",
+      "  zb ci env\n"
+      "  zb ci env --json\n"
+      "  zb ci env --job=nightly          as a run with --dagz-job=nightly sees it\n",
+      "zb.ci/1", false, cmd_ci_options, cmd_ci },
     { "help", "[COMMAND|TOPIC]", "this, or more on one of them",
       "Help on a command or a topic.  With --json: every command with its options.",
       "  zb help tests\n"

@@ -25,15 +25,16 @@ USES: dict[str, list[str]] = {
     "shared/http": ["shared/base"],
     "shared/vcs": ["shared/base"],
     "shared/proc": ["shared/base"],
+    "shared/ci": ["shared/base"],
     "coord/core": ["shared/wire"],
     "coord/io": ["coord/core", "shared/net", "shared/kv", "shared/vcs"],
     "coord": ["coord/io"],
     "vassal/core": ["shared/wire"],
     "vassal/io": ["vassal/core", "shared/net", "shared/kv", "shared/proc", "shared/shm", "shared/vcs"],
-    "vassal": ["vassal/io", "shared/conf"],
+    "vassal": ["vassal/io", "shared/conf", "shared/ci"],
     "worker": ["shared/wire", "shared/shm", "shared/proc"],
     "store": ["shared/wire", "shared/kv", "shared/conf", "shared/vcs"],
-    "zb": ["shared/conf", "shared/vcs", "shared/wire"],
+    "zb": ["shared/conf", "shared/vcs", "shared/wire", "shared/ci"],
     "pyplugin": ["worker", "shared/wire", "shared/shm"],
 }
 # a role that hosts another one does so through that role's public header

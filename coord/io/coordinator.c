@@ -209,9 +209,15 @@ give(struct coordinator *self, const struct coord_event *event)
 
 /* ------------------------------------------------------------------ events */
 
+/* Who a message is from must be who sent it: the gate knows. */
 static void
-on_message(void *arg, struct dz_slice body)
+on_message(void *arg, uint64_t from, struct dz_slice body)
 {
+    struct dz_msg_mesh mesh;
+    if (from != 0 && (dz_mesh_open(body, &mesh) != DZ_OK || mesh.node != from)) {
+        log_warn("coord.impostor", "node=%" PRIx64, from);
+        return;
+    }
     give(arg, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = body });
 }
 

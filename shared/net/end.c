@@ -1,8 +1,13 @@
 #include "shared/net/end.h"
 
 enum {
-    PER_WAKE = 64,      /* messages, then others have their turn */
-    BODY_MAX = 1 << 20, /* bytes */
+    PER_WAKE = 64,            /* messages, then others have their turn */
+    BODY_MAX = 1 << 20,       /* bytes within a process */
+    BODY_FAR_MAX = 260 << 10, /* bytes from another: a body of the schema in its envelope */
+    HANDSHAKE_MS = 3000,      /* a connection that says nothing is cut after so long */
+    BACKLOG = 1024,
+    HEARTBEAT_MS = 1000,
+    HEARTBEAT_TIMEOUT_MS = 5000, /* only sweeps half-open connections */
 };
 
 void
@@ -39,6 +44,26 @@ skip_parts(void *handle, zmq_msg_t *part)
         ;
 }
 
+/* The node that the gate let this connection in as; 0: it is from this process. */
+static uint64_t
+sender_of(zmq_msg_t *part)
+{
+    const char *user = zmq_msg_gets(part, "User-Id");
+    return user ? strtoull(user, NULL, 16) : 0;
+}
+
+/* In ZeroMQ's way of numbering: the last part carries the connection's properties; the first one
+ * may have lost them. */
+static void
+deliver(struct dz_end *self, zmq_msg_t *part)
+{
+    struct dz_slice body = { zmq_msg_data(part), zmq_msg_size(part) };
+    if (self->hub_fn)
+        self->hub_fn(self->arg, sender_of(part), body);
+    else
+        self->fn(self->arg, body);
+}
+
 /* False: there is no message. */
 static bool
 take_one(struct dz_end *self)
@@ -55,10 +80,11 @@ take_one(struct dz_end *self)
     }
     if (got >= 0 && before == self->frames_before_body && !zmq_msg_more(&part) &&
         zmq_msg_size(&part) <= BODY_MAX)
-        self->fn(self->arg, (struct dz_slice){ zmq_msg_data(&part), zmq_msg_size(&part) });
+        deliver(self, &part);
     else if (is_there)
         self->refused++;
-    skip_parts(handle, &part);
+    if (self->sock) /* not closed by the handler */
+        skip_parts(handle, &part);
     (void) zmq_msg_close(&part);
     return is_there;
 }
@@ -67,7 +93,7 @@ static void
 on_readable(void *arg)
 {
     struct dz_end *self = arg;
-    for (int i = 0; i < PER_WAKE; i++) {
+    for (int i = 0; i < PER_WAKE && self->sock; i++) { /* a handler may close it */
         if (!take_one(self))
             return;
     }
@@ -86,6 +112,19 @@ dz_end_open(struct dz_end *self, struct dz_loop *loop, zsock_t *sock, struct dz_
     zsock_set_sndtimeo(sock, 0);
     zsock_set_maxmsgsize(sock, BODY_MAX);
     return dz_loop_watch_zmq(loop, zsock_resolve(sock), on_readable, self, err);
+}
+
+void
+dz_end_face_network(struct dz_end *self, const struct dz_keys *keys)
+{
+    zsock_set_curve_publickey_bin(self->sock, keys->public.bytes);
+    zsock_set_curve_secretkey_bin(self->sock, keys->secret.bytes);
+    zsock_set_zap_domain(self->sock, DZ_GATE_DOMAIN);
+    zsock_set_maxmsgsize(self->sock, BODY_FAR_MAX);
+    zsock_set_handshake_ivl(self->sock, HANDSHAKE_MS);
+    zsock_set_backlog(self->sock, BACKLOG);
+    zsock_set_heartbeat_ivl(self->sock, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(self->sock, HEARTBEAT_TIMEOUT_MS);
 }
 
 void

@@ -6,14 +6,22 @@
 
 #include "shared/base/base.h"
 #include "shared/net/hub.h"
+#include "shared/net/keys.h"
 #include "shared/net/loop.h"
 
-enum { DZ_ROUTING_LEN = 1 + 2 * (int) sizeof(uint64_t) };
+/* All jobs' one domain: an agent has one job. */
+#define DZ_GATE_DOMAIN "dagz"
+
+enum {
+    DZ_ROUTING_LEN = 1 + 2 * (int) sizeof(uint64_t),
+    DZ_USER_LEN = 16, /* hexadecimal digits of a node's number, as the gate writes them */
+};
 
 struct dz_end {
     struct dz_loop *loop; /* borrowed */
-    zsock_t *sock;        /* owned */
-    dz_body_fn *fn;
+    zsock_t *sock;        /* owned; NULL: closed */
+    dz_body_fn *fn;       /* one of the two */
+    dz_hub_fn *hub_fn;
     void *arg;
     uint64_t refused;
     int frames_before_body; /* 1: the routing id */
@@ -23,6 +31,8 @@ struct dz_end {
 DZ_MUST_USE enum dz_rc dz_end_open(struct dz_end *self, struct dz_loop *loop, zsock_t *sock,
                                    struct dz_err *err);
 void dz_end_close(struct dz_end *self);
+/* How connections between machines are kept; before binding or connecting. */
+void dz_end_face_network(struct dz_end *self, const struct dz_keys *keys);
 void dz_routing_id(struct dz_peer peer, uint8_t out[DZ_ROUTING_LEN]);
 
 #endif

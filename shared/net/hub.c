@@ -4,14 +4,15 @@
 
 struct dz_hub {
     struct dz_end end;
+    char *near, *far; /* where it is bound, owned; NULL: not */
 };
 
 enum dz_rc
-dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_body_fn *fn, void *arg,
+dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_hub_fn *fn, void *arg,
            struct dz_hub **self_out, struct dz_err *err)
 {
     DZ_AUTO(dz_hub_destroy) struct dz_hub *self = dz_alloc0(1, sizeof(*self));
-    self->end = (struct dz_end){ .fn = fn, .arg = arg, .frames_before_body = 1 };
+    self->end = (struct dz_end){ .hub_fn = fn, .arg = arg, .frames_before_body = 1 };
     enum dz_rc rc = dz_end_open(&self->end, loop, zsock_new(ZMQ_ROUTER), err);
     if (rc != DZ_OK)
         return rc;
@@ -19,6 +20,7 @@ dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_body_fn *fn, void *arg
     zsock_set_router_handover(self->end.sock, 1);
     if (zsock_bind(self->end.sock, "%s", endpoint) < 0)
         return dz_fail(err, DZ_IO, "bind '%s': %s", endpoint, zmq_strerror(errno));
+    self->near = dz_strdup(endpoint);
     *self_out = dz_move(self);
     return DZ_OK;
 }
@@ -29,8 +31,33 @@ dz_hub_destroy(struct dz_hub **self_p)
     struct dz_hub *self = dz_move(*self_p);
     if (!self)
         return;
+    if (self->near) /* closing alone frees the names later */
+        (void) zsock_unbind(self->end.sock, "%s", self->near);
+    if (self->far)
+        (void) zsock_unbind(self->end.sock, "%s", self->far);
     dz_end_close(&self->end);
+    free(self->near);
+    free(self->far);
     free(self);
+}
+
+enum dz_rc
+dz_hub_listen(struct dz_hub *self, const struct dz_gate *gate, const struct dz_keys *keys,
+              const char *endpoint, const char **endpoint_out, struct dz_err *err)
+{
+    dz_assert(!self->far);
+    if (!gate)
+        return dz_fail(err, DZ_REFUSED, "bind '%s': nobody would guard it", endpoint);
+    zsock_t *sock = self->end.sock;
+    dz_end_face_network(&self->end, keys);
+    zsock_set_curve_server(sock, 1);
+    if (zsock_bind(sock, "%s", endpoint) < 0)
+        return dz_fail(err, DZ_IO, "bind '%s': %s", endpoint, zmq_strerror(errno));
+    char *bound = zsock_last_endpoint(sock);
+    self->far = dz_strdup(bound ? bound : endpoint);
+    freen(bound);
+    *endpoint_out = self->far;
+    return DZ_OK;
 }
 
 enum dz_rc

@@ -11,6 +11,7 @@
 #define DZ_SHARED_NET_HUB_H
 
 #include "shared/base/base.h"
+#include "shared/net/keys.h"
 #include "shared/net/loop.h"
 
 /* Who a message is for: the node and its life, as the routing id. */
@@ -25,13 +26,24 @@ void dz_net_setup(void);
 void dz_net_teardown(void); /* when hubs and links are gone */
 
 typedef void dz_body_fn(void *arg, struct dz_slice body);
+/* `from`: the node that the gate let this connection in as; 0: it is of this process. */
+typedef void dz_hub_fn(void *arg, uint64_t from, struct dz_slice body);
 
 struct dz_hub;
+struct dz_gate;
 
 /* `endpoint`: "inproc://..." within this process. */
-DZ_MUST_USE enum dz_rc dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_body_fn *fn,
+DZ_MUST_USE enum dz_rc dz_hub_new(struct dz_loop *loop, const char *endpoint, dz_hub_fn *fn,
                                   void *arg, struct dz_hub **self_out, struct dz_err *err);
 void dz_hub_destroy(struct dz_hub **self_p);
+
+/* Once: be there for other processes too.  An asterisk as the port of a TCP endpoint takes a free
+ * one; the folder of "ipc:///path" must exist.  Needs a gate (gate.h): without one anybody would be
+ * let in, so REFUSED.  *endpoint_out is where it is bound, "tcp://0.0.0.0:41237"; borrowed. */
+DZ_MUST_USE enum dz_rc dz_hub_listen(struct dz_hub *self, const struct dz_gate *gate,
+                                     const struct dz_keys *keys, const char *endpoint,
+                                     const char **endpoint_out, struct dz_err *err);
+
 /* ABSENT: nobody of that name.  FULL: its pipe is.  Dropped either way. */
 enum dz_rc dz_hub_send(struct dz_hub *self, struct dz_peer to, struct dz_slice body);
 /* Messages that were not of the form above. */

@@ -20,7 +20,7 @@
 
 enum {
     BATCH = 64,       /* events of one wake; the rest come with the next one */
-    SOCKS_MAX = 8,    /* ZeroMQ sockets: a ROUTER and a DEALER for each scheduler */
+    SOCKS_MAX = 16,   /* ZeroMQ sockets: gate, ROUTER, and two for each scheduler that is dialled */
     TIMERS_MAX = 256, /* set at one time */
 };
 

@@ -25,6 +25,13 @@ hear(void *arg, struct dz_slice body)
 }
 
 static void
+hear_from(void *arg, uint64_t from, struct dz_slice body)
+{
+    assert_int_equal(from, 0); /* of this process */
+    hear(arg, body);
+}
+
+static void
 turn_until(struct dz_loop *loop, const struct heard *heard, unsigned count)
 {
     for (int i = 0; i < 100 && heard->count < count; i++)
@@ -41,7 +48,7 @@ a_message_goes_to_the_hub_and_an_answer_to_the_node_that_asked(void **state)
     struct heard at_hub = { 0 }, at_one = { 0 }, at_two = { 0 };
     struct dz_hub *hub = NULL;
     struct dz_link *one = NULL, *two = NULL;
-    assert_ok(dz_hub_new(loop, "inproc://test", hear, &at_hub, &hub, NULL));
+    assert_ok(dz_hub_new(loop, "inproc://test", hear_from, &at_hub, &hub, NULL));
     struct dz_peer names[] = { { .node = 1, .inc = 7 }, { .node = 2, .inc = 7 } };
     assert_ok(dz_link_new(loop, "inproc://test", names[0], hear, &at_one, &one, NULL));
     assert_ok(dz_link_new(loop, "inproc://test", names[1], hear, &at_two, &two, NULL));
@@ -69,7 +76,7 @@ a_message_for_nobody_is_refused_at_once(void **state)
     assert_ok(dz_loop_new(&loop, NULL));
     struct heard heard = { 0 };
     struct dz_hub *hub = NULL;
-    assert_ok(dz_hub_new(loop, "inproc://empty", hear, &heard, &hub, NULL));
+    assert_ok(dz_hub_new(loop, "inproc://empty", hear_from, &heard, &hub, NULL));
     struct dz_peer nobody = { .node = 3, .inc = 1 };
     assert_int_equal(dz_hub_send(hub, nobody, dz_str("hello")), DZ_ABSENT);
     dz_hub_destroy(&hub);

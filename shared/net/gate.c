@@ -1,0 +1,155 @@
+#include "shared/net/gate.h"
+
+#include <czmq.h>
+#include <inttypes.h>
+
+#include "shared/base/map.h"
+#include "shared/net/end.h"
+
+#define ENDPOINT "inproc://zeromq.zap.01"
+
+enum { PER_WAKE = 256, DOMAIN_PART = 2, MECHANISM_PART = 5, KEY_PART = 6, PARTS = 7 };
+
+struct dz_gate {
+    struct dz_loop *loop; /* borrowed */
+    zsock_t *sock;        /* owned */
+    struct dz_map keys;   /* a node's number -> its key, owned */
+    uint64_t refused;
+};
+
+/* ------------------------------------------------------------------ answers */
+
+/* The node that this key is admitted as, 0: none. */
+static uint64_t
+node_of(const struct dz_gate *self, zframe_t *frame)
+{
+    struct dz_key key;
+    if (zframe_size(frame) != sizeof(key.bytes))
+        return 0;
+    memcpy(key.bytes, zframe_data(frame), sizeof(key.bytes));
+    uint64_t node = dz_key_node(&key);
+    const struct dz_key *known = dz_map_get(&self->keys, node);
+    return known && memcmp(known, &key, sizeof(key)) == 0 ? node : 0;
+}
+
+static uint64_t
+judge(const struct dz_gate *self, zframe_t *const parts[PARTS])
+{
+    if (!zframe_streq(parts[0], "1.0") || !zframe_streq(parts[DOMAIN_PART], DZ_GATE_DOMAIN) ||
+        !zframe_streq(parts[MECHANISM_PART], "CURVE"))
+        return 0;
+    return node_of(self, parts[KEY_PART]);
+}
+
+static void
+answer(struct dz_gate *self, zmsg_t *request)
+{
+    zframe_t *parts[PARTS] = { 0 };
+    size_t count = 0;
+    for (zframe_t *part = zmsg_first(request); part && count < PARTS; part = zmsg_next(request))
+        parts[count++] = part;
+    uint64_t node = count == PARTS ? judge(self, parts) : 0;
+    if (node == 0)
+        self->refused++;
+    char user[DZ_USER_LEN + 1];
+    (void) snprintf(user, sizeof(user), "%016" PRIx64, node);
+    zmsg_t *reply = zmsg_new();
+    zmsg_addstr(reply, "1.0");
+    if (count > 1)
+        zmsg_addmem(reply, zframe_data(parts[1]), zframe_size(parts[1])); /* the request's number */
+    else
+        zmsg_addstr(reply, "");
+    zmsg_addstr(reply, node ? "200" : "400");
+    zmsg_addstr(reply, node ? "OK" : "not a member");
+    zmsg_addstr(reply, node ? user : "");
+    zmsg_addmem(reply, "", 0);
+    if (zmsg_send(&reply, self->sock) != 0)
+        zmsg_destroy(&reply); /* libzmq asks again with the next connection */
+}
+
+static void
+on_request(void *arg)
+{
+    struct dz_gate *self = arg;
+    for (int i = 0; i < PER_WAKE; i++) {
+        zmsg_t *request = zmsg_recv(self->sock);
+        if (!request)
+            return;
+        answer(self, request);
+        zmsg_destroy(&request);
+    }
+}
+
+/* ------------------------------------------------------------------ members */
+
+enum dz_rc
+dz_gate_admit(struct dz_gate *self, const struct dz_key *public)
+{
+    uint64_t node = dz_key_node(public);
+    struct dz_key *known = dz_map_get(&self->keys, node);
+    if (known)
+        return memcmp(known, public, sizeof(*known)) == 0 ? DZ_OK : DZ_REFUSED;
+    if (self->keys.len >= DZ_GATE_KEYS_MAX)
+        return DZ_LIMIT;
+    known = dz_alloc0(1, sizeof(*known));
+    *known = *public;
+    (void) dz_map_put(&self->keys, node, known); /* there was none */
+    return DZ_OK;
+}
+
+void
+dz_gate_expel(struct dz_gate *self, const struct dz_key *public)
+{
+    struct dz_key *known = dz_map_get(&self->keys, dz_key_node(public));
+    if (!known || memcmp(known, public, sizeof(*known)) != 0)
+        return;
+    free(dz_map_del(&self->keys, dz_key_node(public)));
+}
+
+uint64_t
+dz_gate_refused(const struct dz_gate *self)
+{
+    return self->refused;
+}
+
+/* ------------------------------------------------------------------ life */
+
+enum dz_rc
+dz_gate_new(struct dz_loop *loop, struct dz_gate **self_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_gate_destroy) struct dz_gate *self = dz_alloc0(1, sizeof(*self));
+    self->loop = loop;
+    self->sock = zsock_new(ZMQ_REP);
+    if (!self->sock)
+        return dz_fail(err, DZ_IO, "make a ZeroMQ socket: %s", zmq_strerror(errno));
+    zsock_set_linger(self->sock, 0);
+    zsock_set_rcvtimeo(self->sock, 0);
+    zsock_set_sndtimeo(self->sock, 0);
+    if (zsock_bind(self->sock, ENDPOINT) < 0)
+        return dz_fail(err, errno == EADDRINUSE ? DZ_EXISTS : DZ_IO, "answer for ZAP: %s",
+                       zmq_strerror(errno));
+    enum dz_rc rc = dz_loop_watch_zmq(loop, zsock_resolve(self->sock), on_request, self, err);
+    if (rc != DZ_OK)
+        return rc;
+    *self_out = dz_move(self);
+    return DZ_OK;
+}
+
+void
+dz_gate_destroy(struct dz_gate **self_p)
+{
+    struct dz_gate *self = dz_move(*self_p);
+    if (!self)
+        return;
+    if (self->sock) {
+        dz_loop_unwatch_zmq(self->loop, zsock_resolve(self->sock));
+        (void) zsock_unbind(self->sock, ENDPOINT); /* closing alone frees the name later */
+    }
+    zsock_destroy(&self->sock);
+    uint64_t node = 0;
+    void *key = NULL;
+    for (size_t at = 0; dz_map_next(&self->keys, &at, &node, &key);)
+        free(key);
+    dz_map_fini(&self->keys);
+    free(self);
+}

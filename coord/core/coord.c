@@ -178,6 +178,9 @@ handle(struct coord *self, const struct coord_event *event, dz_us now)
         break;
     case COORD_EV_SEALED: on_sealed(self, event, now); break;
     case COORD_EV_GONE: on_gone(self, event); break;
+    case COORD_EV_OUTRANKED: (void) coord_turn(self, TURN_OUTRANKED, now); break;
+    case COORD_EV_STORED:
+    case COORD_EV_TESTS: break;
     }
 }
 

@@ -47,10 +47,16 @@ struct coord_cfg {
     dz_us hb_us;     /* silence after which a heartbeat is due; 0: 100 ms */
     dz_us dead_us;   /* silence after which another node is given up; 0: 1 s */
     dz_us state_us;  /* longest wait for STATE of the nodes that are expected; 0: 2 s */
+    unsigned shard_index, shard_total; /* total above 1: only its static share of the tests is run
+                                        *, the rest is somebody else's */
+    bool has_store; /* COUNTED is not yet stored: STORED follows, and results keep a second copy on
+                     * another node until then.  false: the ledger that answers COUNT is the last */
+    bool is_blind;  /* the store's ledger could not be read (LEDGER is not complete) */
 };
 
 struct coord_test {
-    struct dz_slice id;    /* node id; tests are given sorted by its bytes */
+    struct dz_slice id;    /* node id; tests are given sorted by its bytes.  Borrowed until the core
+                            * is destroyed: nodes whose manifest differs are compared with it */
     struct dz_slice group; /* xdist_group or empty */
     uint32_t order;        /* position in collection order: a permutation of 0 .. count - 1 */
     uint32_t est_us;       /* expected duration, 0 unknown */
@@ -78,11 +84,16 @@ enum coord_event_kind {
     COORD_EV_START,     /* this node was elected: once, first */
     COORD_EV_PERSISTED, /* answer to PERSIST: the epoch's number is on disk */
     COORD_EV_MANIFEST,  /* the node's tests: once */
-    COORD_EV_LEDGER,    /* rows of the ledger, right after MANIFEST, if the job is not new */
+    COORD_EV_LEDGER,    /* rows that the ledger holds: right after MANIFEST if the job is not new;
+                         * later for what the store counted before us (its word goes) */
+    COORD_EV_TESTS, /* tests of the job that the manifest lacks, as the ledger names them: they get
+                         * the next numbers.  Before the LEDGER that uses those */
     COORD_EV_MESSAGE,   /* bytes that a node sent to the scheduler */
     COORD_EV_COUNTED,   /* answer to COUNT: the rows are durable */
     COORD_EV_SEALED,    /* answer to SEAL */
     COORD_EV_GONE,      /* the transport knows that a node is dead (its host said so) */
+    COORD_EV_STORED,    /* all rows of the batches up to this one are in the store */
+    COORD_EV_OUTRANKED, /* this node's vassal says: stop (it leaves, or somebody else leads) */
 };
 
 struct coord_event {
@@ -100,6 +111,10 @@ struct coord_event {
             const struct coord_row *rows; /* may be given in several events */
             size_t count;
         } ledger;
+        struct {
+            const struct dz_slice *ids; /* copied */
+            size_t count;
+        } tests;
         struct dz_slice message; /* one frame, without any transport's prefix */
         struct {
             uint64_t batch;                     /* that of the COUNT */
@@ -113,6 +128,10 @@ struct coord_event {
             uint64_t node;
             uint64_t inc;
         } gone;
+        struct {
+            uint64_t batch;
+        } stored;
+        struct dz_epoch outranked; /* the greater epoch; n 0: none is known, look for another one */
     } as;
 };
 
@@ -134,6 +153,7 @@ struct coord_account {
     uint64_t collected, counted, duplicates, not_run, failed;
     uint64_t nodes, workers; /* that ever took part */
     uint64_t digest;         /* dz_ledger_mix() over the counted rows */
+    uint64_t elsewhere;      /* of other shards; collected == counted + not_run + elsewhere */
     bool agrees;             /* the ledger's count and digest are the same; false: exit code 16 */
 };
 
@@ -144,8 +164,10 @@ enum coord_effect_kind {
                        * may come later but in the order of the batches */
     COORD_FX_SEAL,    /* close the ledger, answer SEALED with what it holds */
     COORD_FX_DONE,    /* the job is over, everybody left; nothing follows */
-    COORD_FX_DEPOSED, /* a greater epoch exists: stop driving this object, destroy it */
+    COORD_FX_DEPOSED, /* it steps down: destroy this object, tell the vassal's core (DEPOSED) */
     COORD_FX_NOTE,    /* a line for people */
+    COORD_FX_TESTS, /* nodes brought tests that the manifest lacks: they have these numbers from now
+                       * on.  Add them to the job's manifest in the store before any of their rows */
 };
 
 struct coord_effect {
@@ -166,6 +188,12 @@ struct coord_effect {
         } count;
         struct coord_account seal; /* duplicates and agrees are not known yet */
         struct coord_account done;
+        struct dz_epoch deposed; /* the greater epoch; n 0: none is known */
+        struct {
+            uint32_t first;
+            const struct dz_slice *ids;
+            size_t count;
+        } tests;
         struct {
             unsigned severity; /* as in message note */
             struct dz_slice text;

@@ -55,7 +55,8 @@ wrap(struct dz_flow *self, uint64_t seq, struct dz_slice body, struct dz_buf *ou
                                         .session = self->session,
                                         .seq = seq,
                                         .ack = self->heard,
-                                        .body = body },
+                                        .body = body,
+                                        .to = self->to },
                  out);
     self->ack_at = INT64_MAX;
 }

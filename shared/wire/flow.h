@@ -31,6 +31,7 @@ struct dz_flow {
     uint64_t node, inc; /* this end */
     uint64_t peer_inc;
     uint64_t session;
+    enum dz_mesh_end to; /* which end of the other node this one speaks to */
 
     uint64_t said;      /* greatest number given */
     uint64_t acked;     /* ... acknowledged */

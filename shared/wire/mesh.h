@@ -8,7 +8,9 @@
 #include "shared/base/base.h"
 
 enum {
-    DZ_GRANTS_MAX = 64, /* grants of one ASSIGN, facts of one RESULT */
+    DZ_GRANTS_MAX = 64,   /* grants of one ASSIGN, facts of one RESULT */
+    DZ_CONTACT_MAX = 512, /* bytes that say how a node is reached; opaque to the cores */
+    DZ_SUCCESSORS_MAX = 32,
 };
 
 /* Totally ordered by (n, node, inc).  n is on disk before its first use. */
@@ -25,6 +27,16 @@ int dz_epoch_cmp(const struct dz_epoch *a, const struct dz_epoch *b);
 struct dz_grant {
     uint32_t test;    /* index in the manifest, which is sorted by node id */
     uint32_t attempt; /* 0 the first */
+};
+
+/* Whom an envelope is for.  A node has both ends while it schedules. */
+enum dz_mesh_end { DZ_MESH_TO_VASSAL, DZ_MESH_TO_SCHEDULER };
+
+/* lead.flags */
+enum dz_lead_flag {
+    DZ_LEAD_KEEPS = 1, /* counted is not stored: keep every result until STORED */
+    DZ_LEAD_BLIND = 2, /* I have not seen the store's ledger: tell stored results as well */
+    DZ_LEAD_ASKS = 4,  /* your manifest is not mine: say OWN before STATE */
 };
 
 /* What a vassal says of a slot. */
@@ -58,6 +70,7 @@ enum dz_mesh_err {
     DZ_MESH_ERR_MANIFEST, /* another list of tests */
     DZ_MESH_ERR_FULL,     /* too many nodes */
     DZ_MESH_ERR_SEALED,   /* too late */
+    DZ_MESH_ERR_LIMIT,    /* more tests than a job can have */
 };
 
 /* The ledger's digest is the sum, modulo 2^64, of this over its counted rows: equal whatever the

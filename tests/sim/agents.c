@@ -167,8 +167,8 @@ apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct ans
     struct node *node = &self->nodes[n];
     switch (fx->kind) {
     case VASSAL_FX_SEND:
-        oracle_vassal_sends(self, n, fx->as.send);
-        net_send(self, n, true, fx->as.send);
+        oracle_vassal_sends(self, n, fx->as.send.frame);
+        net_send(self, n, true, fx->as.send.frame);
         break;
     case VASSAL_FX_FORK: on_fork(self, n, fx->as.slot.slot); break;
     case VASSAL_FX_FEED: on_feed(self, n, fx, answers); break;
@@ -193,6 +193,7 @@ apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct ans
         world_trace(self, "node %u notes: %.*s", n, (int) fx->as.note.text.len,
                     (const char *) fx->as.note.text.ptr);
         break;
+    default: break;
     }
 }
 

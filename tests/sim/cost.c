@@ -105,9 +105,9 @@ give_vassal(struct bench *self, const struct vassal_event *event)
     for (size_t i = 0; i < fx.count; i++) {
         const struct vassal_effect *it = &fx.items[i];
         if (it->kind == VASSAL_FX_SEND && frame_count < DZ_LEN(frames)) {
-            uint8_t *copy = dz_realloc(NULL, it->as.send.len, 1);
-            memcpy(copy, it->as.send.ptr, it->as.send.len);
-            frames[frame_count++] = (struct dz_slice){ copy, it->as.send.len };
+            uint8_t *copy = dz_realloc(NULL, it->as.send.frame.len, 1);
+            memcpy(copy, it->as.send.frame.ptr, it->as.send.frame.len);
+            frames[frame_count++] = (struct dz_slice){ copy, it->as.send.frame.len };
         } else if (it->kind == VASSAL_FX_FEED) {
             feed(self, it);
         } else if (it->kind == VASSAL_FX_JOURNAL) {

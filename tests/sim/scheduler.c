@@ -156,6 +156,7 @@ apply(struct world *self, const struct coord_effect *fx)
         world_trace(self, "scheduler notes: %.*s", (int) fx->as.note.text.len,
                     (const char *) fx->as.note.text.ptr);
         break;
+    default: break;
     }
 }
 

@@ -25,7 +25,8 @@ static void
 send(struct vassal *self)
 {
     struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_SEND);
-    fx->as.send = dz_arena_copy(&self->arena, dz_buf_slice(&self->frame));
+    fx->as.send.node = self->scheduler;
+    fx->as.send.frame = dz_arena_copy(&self->arena, dz_buf_slice(&self->frame));
     dz_buf_clear(&self->frame);
 }
 

@@ -10,12 +10,25 @@
  *              FORK -> SLOT_UP -> FEED ... RESULT ... -> SLOT_DOWN -> (FORK again)
  *          The core keeps the list of what it granted and has no result of, in the order of the
  *          queue in shared memory: running first.
- * A result RESULT -> JOURNAL -> JOURNALED -> told to the scheduler -> COUNTED.  The driver keeps what
- *          belongs to it (reports, log range, stacks) under `record` until COUNTED. */
+ * A result RESULT -> JOURNAL -> JOURNALED -> told to the scheduler -> COUNTED -> STORED.  The driver
+ *          keeps what belongs to it (reports, log range, stacks) under `record` until COUNTED, and
+ *          the record itself in the spool until it is stored.
+ * Who leads  Above the session, this core decides who schedules (its rank):
+ *              ask the authority (the store; on one host the lock's holder) -> GRANTED: LEAD, this node
+ *              makes a coordinator | HELD: HELLO to the holder | UNREACHABLE: SHARD if the CI has
+ *              several slots, else LEAD.
+ *          A scheduler that is gone or silent: CLAIM with that evidence; if the authority cannot be
+ *          reached, nodes succeed it in the order that it told (MEMBERS), with n + 1.
+ *          The coordinator that the driver hosts is another core (coord/core/coord.h); what one of
+ *          them has to tell the other goes through the driver: LEAD, ABDICATE, and DEPOSED back.
+ * Messages  SEND names a node.  To itself: straight to its coordinator.  A frame that arrives goes to the
+ *          end that its envelope names (`to`, shared/wire/frame.h); one for a scheduler that does
+ *          not run here is given to this core, which tells its sender who leads. */
 #ifndef DZ_VASSAL_CORE_VASSAL_H
 #define DZ_VASSAL_CORE_VASSAL_H
 
 #include "shared/base/base.h"
+#include "shared/wire/lease.h"
 #include "shared/wire/mesh.h"
 #include "shared/wire/model.h"
 
@@ -23,12 +36,22 @@ struct vassal;
 
 enum { VASSAL_SLOTS_MAX = 1024, VASSAL_QUEUE_MAX = 128 /* granted and unfinished, per slot */ };
 
+enum vassal_rendezvous {
+    VASSAL_ALONE, /* nobody else takes part: this node leads as soon as it has its manifest */
+    VASSAL_MEETS, /* there is an authority to ask (store, host) */
+};
+
 struct vassal_cfg {
     struct dz_slice job; /* copied */
     uint64_t node;       /* unique in the job, not 0 */
     uint64_t inc;        /* of this life of the agent: greater than those of earlier lives */
     unsigned slots;      /* workers of this node: 1 .. VASSAL_SLOTS_MAX */
     dz_us hb_us;         /* 0: 100 ms; LEAD changes it */
+    enum vassal_rendezvous rendezvous;
+    unsigned shard_index,
+        shard_total;         /* of the CI's parallel step; total < 2: not known to be one */
+    struct dz_slice contact; /* copied: how others reach this node (the transport's bytes), at most
+                              * DZ_CONTACT_MAX.  Empty: it cannot be reached, so it never succeeds */
 };
 
 /* What a worker may expect after its queue is empty: enum dz_more of shared/shm/shm.h, number for
@@ -43,6 +66,7 @@ struct vassal_outcome {
     uint64_t exec;   /* unique among all executions of this node's incarnation (not only of the
                       * worker: put the worker's generation above its own counter) */
     uint64_t inc;    /* incarnation in which it ran; the core fills it, RESTORED gives it back */
+    uint64_t origin; /* node that ran it, 0: this one; the core fills it, RESTORED gives it back */
     uint64_t digest; /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
 };
@@ -69,6 +93,12 @@ enum vassal_event_kind {
                           * in a FEED and are not in the queue */
     VASSAL_EV_STOP,      /* the person, or -x, ends the job */
     VASSAL_EV_LEAVE,     /* SIGTERM to this node: unstarted tests go back, others go on elsewhere */
+    VASSAL_EV_JOIN,      /* the transport is ready: look for the others.  Once; may come before or
+                          * after MANIFEST.  Not under VASSAL_ALONE */
+    VASSAL_EV_ANSWER,    /* to an ASK, when there is one; UNREACHABLE if the driver gave up */
+    VASSAL_EV_GONE,      /* the transport knows that a node's process has ended (its connection was
+                          * reset and cannot be made again).  Silence is noticed by the cores */
+    VASSAL_EV_DEPOSED,   /* the coordinator of this node said DEPOSED and is destroyed */
 };
 
 struct vassal_event {
@@ -117,11 +147,21 @@ struct vassal_event {
             int how; /* 0 running tests finish, 1 kill workers now */
             struct dz_slice reason;
         } stop;
+        struct {
+            uint64_t number; /* of the ASK */
+            struct dz_lease_reply reply;
+            struct dz_slice contact; /* GRANTED: empty.  HELD: of the holder, as it gave it */
+        } answer;
+        struct {
+            uint64_t node;
+            uint64_t inc;
+        } gone;
+        struct dz_epoch deposed; /* the greater epoch; n 0: it left by itself, none is known */
     } as;
 };
 
 enum vassal_effect_kind {
-    VASSAL_FX_SEND,  /* to the scheduler, best effort */
+    VASSAL_FX_SEND,  /* to a node, best effort: never wait for it, drop it when there is no way */
     VASSAL_FX_FORK,  /* make a worker in the slot (nothing to do if one is being made: solo); answer
                         * SLOT_UP, or SLOT_DOWN when that failed */
     VASSAL_FX_FEED,  /* 1 put the grants into the slot's queue, 2 set `more`, 3 wake the worker if
@@ -130,9 +170,21 @@ enum vassal_effect_kind {
                         * those that could be taken, possibly none */
     VASSAL_FX_KILL,  /* kill the slot's process group now; SLOT_DOWN with cause STOPPED follows */
     VASSAL_FX_JOURNAL, /* write it to the spool with all that belongs to it; answer JOURNALED */
-    VASSAL_FX_COUNTED, /* the scheduler's word on a record: tell the controller */
+    VASSAL_FX_COUNTED, /* the scheduler's word on a record: tell the controller (once for each) */
     VASSAL_FX_DONE,    /* the job is over (or, not is_sealed: cannot go on); nothing follows */
     VASSAL_FX_NOTE,    /* a line for people */
+    VASSAL_FX_STORED,  /* a record need not be kept in the spool any more.  What was not said to be
+                        * stored when the node ends stays there, for zb push */
+    VASSAL_FX_ASK,     /* ask the authority; answer ANSWER.  Only the newest ASK counts: one that is
+                        * still on its way may be dropped (without an answer) for the next.  A HTTP
+                        * try takes at most ask.patience_us, then say UNREACHABLE */
+    VASSAL_FX_MEET,    /* here is how to reach a node: connect, and let it in.  Safe to repeat */
+    VASSAL_FX_LEAD,    /* this node schedules: make a coordinator (after destroying one that runs),
+                        * START it with seen_n = n - 1, MANIFEST when it is known, LEDGER with what
+                        * the authority's ledger holds if it can be read */
+    VASSAL_FX_ABDICATE, /* give the coordinator of this node COORD_EV_OUTRANKED, if one runs; it
+                         * answers with its own DEPOSED */
+    VASSAL_FX_RANK,     /* what this node is has changed; for logs and people */
 };
 
 /* What DONE tells: message `done` can be filled from it. */
@@ -140,12 +192,20 @@ struct vassal_account {
     uint64_t collected, counted, duplicates, not_run, failed, nodes, workers, digest;
     bool agrees;    /* the ledger's count and digest are the scheduler's */
     bool is_sealed; /* false: the job ended here without a seal, the rest is unknown */
+    bool is_late;   /* not is_sealed: it had ended before this node could join.  The driver compares
+                     * manifests: exit 0, or what the sealed one lacks is a job of its own */
+    bool is_shard;  /* only this node's static shard: completeness is not verified */
+    uint64_t pending; /* records of this node that are not known to be stored */
 };
 
 struct vassal_effect {
     enum vassal_effect_kind kind;
     union {
-        struct dz_slice send; /* one frame */
+        struct {
+            uint64_t node; /* to: may be this node itself, that is its coordinator */
+            uint64_t inc;  /* 0: in whatever life it is */
+            struct dz_slice frame;
+        } send;
         struct {
             unsigned slot;
         } slot; /* FORK, KILL */
@@ -169,8 +229,32 @@ struct vassal_effect {
         struct {
             uint64_t record;
             enum dz_word word;
+            bool is_stored; /* STORED will not follow */
             struct vassal_outcome outcome;
         } counted;
+        uint64_t stored; /* record */
+        struct {
+            uint64_t number;
+            struct dz_lease_ask ask;
+            dz_us patience_us;
+        } ask;
+        struct {
+            uint64_t node;
+            uint64_t inc; /* 0: not known */
+            struct dz_slice contact;
+        } meet;
+        struct {
+            uint64_t n;        /* number of the epoch */
+            unsigned expected; /* nodes that were members: coord_cfg.nodes_expected */
+            unsigned shard_index, shard_total; /* total 0: everything.  To coord_cfg */
+            bool is_blind; /* the authority could not be reached: coord_cfg.is_blind unless the
+                            * driver can read the ledger all the same */
+        } lead;
+        struct {
+            const char *name;      /* "VASSAL" */
+            struct dz_epoch epoch; /* of the scheduler, n 0: none is known */
+            const char *why;       /* a few words */
+        } rank;
         struct vassal_account done;
         struct {
             unsigned severity;

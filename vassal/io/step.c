@@ -149,7 +149,7 @@ static void
 apply(struct agent *self, const struct vassal_effect *effect)
 {
     switch (effect->kind) {
-    case VASSAL_FX_SEND: send_to_scheduler(self, effect->as.send); return;
+    case VASSAL_FX_SEND: send_to_scheduler(self, effect->as.send.frame); return;
     case VASSAL_FX_FORK: fork_seat(self, effect->as.slot.slot); return;
     case VASSAL_FX_FEED:
         seat_feed(&self->seats[effect->as.feed.slot], effect->as.feed.grants, effect->as.feed.count,
@@ -165,6 +165,15 @@ apply(struct agent *self, const struct vassal_effect *effect)
     case VASSAL_FX_COUNTED: counted(self, effect); return;
     case VASSAL_FX_DONE: done(self, &effect->as.done); return;
     case VASSAL_FX_NOTE: agent_note(self, effect->as.note.severity, effect->as.note.text); return;
+    case VASSAL_FX_RANK:
+        log_info("vassal.rank", "rank=%s epoch=%llu why=%s", effect->as.rank.name,
+                 (unsigned long long) effect->as.rank.epoch.n, effect->as.rank.why);
+        return;
+    case VASSAL_FX_STORED: /* COUNTED said so already */
+    case VASSAL_FX_LEAD:   /* a node that is alone has made its coordinator before */
+    case VASSAL_FX_ASK:    /* it asks nobody */
+    case VASSAL_FX_MEET:   /* and meets nobody */
+    case VASSAL_FX_ABDICATE: /* and nobody takes over */ return;
     }
 }
 
@@ -181,6 +190,8 @@ event_name(enum vassal_event_kind kind)
         [VASSAL_EV_JOURNALED] = "journaled", [VASSAL_EV_RESTORED] = "restored",
         [VASSAL_EV_UNPUT] = "unput",         [VASSAL_EV_ABSENT] = "absent",
         [VASSAL_EV_STOP] = "stop",           [VASSAL_EV_LEAVE] = "leave",
+        [VASSAL_EV_JOIN] = "join",           [VASSAL_EV_ANSWER] = "answer",
+        [VASSAL_EV_GONE] = "gone",           [VASSAL_EV_DEPOSED] = "deposed",
     };
     return (size_t) kind < DZ_LEN(names) ? names[kind] : "?";
 }

@@ -41,7 +41,7 @@ give(struct lab *lab, const struct vassal_event *event)
     vassal_check(lab->vassal);
     for (size_t i = 0; i < fx.count; i++) {
         if (fx.items[i].kind == VASSAL_FX_SEND)
-            note_said(lab, fx.items[i].as.send);
+            note_said(lab, fx.items[i].as.send.frame);
         else
             lab->fx[lab->fx_count++] = fx.items[i];
     }

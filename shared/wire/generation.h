@@ -1,0 +1,62 @@
+/* generation.h - into which run of a job a process comes that the CI started.
+ *
+ * Slots of one CI step come early, late, twice under another CI job id (a retry), or again after
+ * all is over (the rerun button).  Whoever keeps the job's records (the store; on one host without
+ * a store the holder of the user's lock) asks this pure function, so that the rules of SPEC 4 are
+ * written once.
+ *
+ * The join key includes an ordinal: how often this same CI job (id and attempt) has already *ended*
+ * under the key.  Two commands in one CI job are so two jobs, and neither meets this function with
+ * the other's records. */
+#ifndef DZ_SHARED_WIRE_GENERATION_H
+#define DZ_SHARED_WIRE_GENERATION_H
+
+#include "shared/base/base.h"
+
+#define DZ_NO_INDEX UINT32_MAX
+
+/* How a node's part in a generation ended. */
+enum dz_slot_end {
+    DZ_SLOT_END_NONE,       /* it is there, or nobody knows better */
+    DZ_SLOT_END_VERDICT,    /* it left after the seal, with an exit code */
+    DZ_SLOT_END_TERMINATED, /* SIGTERM: spot instance taken away, job cancelled */
+    DZ_SLOT_END_LOST,       /* given up by a scheduler */
+};
+
+/* One node that took part. */
+struct dz_slot_past {
+    uint32_t index;  /* of the CI's parallel step; DZ_NO_INDEX: the CI names none */
+    uint64_t ci_job; /* hash of the CI's own id of the job; a retry has another one */
+    enum dz_slot_end end;
+};
+
+/* The newest generation of a job. */
+struct dz_generation {
+    uint32_t number;                 /* 0 the first; what comes with attempt 1 */
+    bool exists, is_sealed, is_good; /* is_good: sealed, and no test failed or is missing */
+    const struct dz_slot_past *past; /* borrowed */
+    size_t past_count;
+};
+
+struct dz_arrival {
+    uint32_t index;   /* or DZ_NO_INDEX */
+    uint64_t ci_job;  /* hash */
+    uint32_t attempt; /* GITHUB_RUN_ATTEMPT, from 1; 0: this CI does not count attempts */
+};
+
+enum dz_arrival_word {
+    DZ_ARRIVAL_JOINS,   /* the newest generation, as a node of its own */
+    DZ_ARRIVAL_RETURNS, /* the same, as a new incarnation of the slot: the older one is fenced */
+    DZ_ARRIVAL_LATE, /* the generation is sealed: say so, exit 0 (unless it has tests of its own) */
+    DZ_ARRIVAL_OPENS, /* the next generation, number `number` */
+};
+
+struct dz_arrival_reply {
+    enum dz_arrival_word word;
+    uint32_t number; /* of the generation that is joined, or missed */
+};
+
+struct dz_arrival_reply dz_generation_of(const struct dz_generation *newest,
+                                         const struct dz_arrival *who);
+
+#endif

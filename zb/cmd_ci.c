@@ -98,35 +98,35 @@ static void
 write_text(struct zb *zb, const char *key, const char *text)
 {
     if (text && *text) {
-        zb_json_text(zb, key, text);
+        jot_text(&zb->out, key, text);
         return;
     }
-    zb_json_key(zb, key);
+    jot_key(&zb->out, key);
     zb_put(zb, dz_str("null"));
 }
 
 static void
 write_json(struct zb *zb, const struct dz_ci *ci)
 {
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
+    jot_open(&zb->out, '{');
+    jot_text(&zb->out, "schema", zb->command->schema);
     write_text(zb, "provider", ci->provider);
     write_text(zb, "key", ci->key);
     write_text(zb, "pipeline", ci->pipeline);
     write_text(zb, "step", ci->step);
     write_text(zb, "job", ci->job);
     write_text(zb, "commit", ci->commit);
-    zb_json_int(zb, "attempt", ci->attempt);
-    zb_json_int(zb, "slot", ci->slot);
-    zb_json_int(zb, "total", ci->total);
+    jot_int(&zb->out, "attempt", ci->attempt);
+    jot_int(&zb->out, "slot", ci->slot);
+    jot_int(&zb->out, "total", ci->total);
     write_text(zb, "problem", ci->problem);
-    zb_json_key(zb, "from");
-    zb_json_open(zb, '{');
+    jot_key(&zb->out, "from");
+    jot_open(&zb->out, '{');
     for (unsigned i = 0; i < ci->fact_count; i++)
-        zb_json_text(zb, ci->facts[i].what, ci->facts[i].from);
-    zb_json_close(zb, '}');
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
+        jot_text(&zb->out, ci->facts[i].what, ci->facts[i].from);
+    jot_close(&zb->out, '}');
+    jot_close(&zb->out, '}');
+    jot_end(&zb->out);
 }
 
 int

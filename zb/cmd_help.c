@@ -92,43 +92,43 @@ json_options(struct zb *zb, const struct argp_option *option)
 {
     for (; option && option->name; option++) {
         char letter[2] = { (char) option->key, '\0' };
-        zb_json_open(zb, '{');
-        zb_json_text(zb, "name", option->name);
-        zb_json_text(zb, "letter", letter);
+        jot_open(&zb->out, '{');
+        jot_text(&zb->out, "name", option->name);
+        jot_text(&zb->out, "letter", letter);
         if (option->arg)
-            zb_json_text(zb, "argument", option->arg);
-        zb_json_text(zb, "help", option->doc);
-        zb_json_close(zb, '}');
+            jot_text(&zb->out, "argument", option->arg);
+        jot_text(&zb->out, "help", option->doc);
+        jot_close(&zb->out, '}');
     }
 }
 
 static void
 json_all(struct zb *zb)
 {
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
-    zb_json_key(zb, "commands");
-    zb_json_open(zb, '[');
+    jot_open(&zb->out, '{');
+    jot_text(&zb->out, "schema", zb->command->schema);
+    jot_key(&zb->out, "commands");
+    jot_open(&zb->out, '[');
     for (size_t i = 0; i < zb->command_count; i++) {
         const struct zb_command *c = &zb->commands[i];
-        zb_json_open(zb, '{');
-        zb_json_text(zb, "name", c->name);
-        zb_json_text(zb, "arguments", c->args ? c->args : "");
-        zb_json_text(zb, "summary", c->summary);
-        zb_json_text(zb, "help", c->doc);
+        jot_open(&zb->out, '{');
+        jot_text(&zb->out, "name", c->name);
+        jot_text(&zb->out, "arguments", c->args ? c->args : "");
+        jot_text(&zb->out, "summary", c->summary);
+        jot_text(&zb->out, "help", c->doc);
         if (c->schema)
-            zb_json_text(zb, "json_schema", c->schema);
-        zb_json_bool(zb, "json_stream", c->is_stream);
-        zb_json_key(zb, "options");
-        zb_json_open(zb, '[');
+            jot_text(&zb->out, "json_schema", c->schema);
+        jot_bool(&zb->out, "json_stream", c->is_stream);
+        jot_key(&zb->out, "options");
+        jot_open(&zb->out, '[');
         json_options(zb, c->options);
         json_options(zb, zb_common_options);
-        zb_json_close(zb, ']');
-        zb_json_close(zb, '}');
+        jot_close(&zb->out, ']');
+        jot_close(&zb->out, '}');
     }
-    zb_json_close(zb, ']');
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
+    jot_close(&zb->out, ']');
+    jot_close(&zb->out, '}');
+    jot_end(&zb->out);
 }
 
 static error_t

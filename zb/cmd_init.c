@@ -86,13 +86,13 @@ static void
 say(struct zb *zb, const struct project *p, const struct init *self, const char *path)
 {
     if (zb->is_json) {
-        zb_json_open(zb, '{');
-        zb_json_text(zb, "schema", zb->command->schema);
-        zb_json_text(zb, "path", path);
-        zb_json_text(zb, "uri", p->uri);
-        zb_json_text(zb, "timezone", p->timezone);
-        zb_json_close(zb, '}');
-        zb_json_end(zb);
+        jot_open(&zb->out, '{');
+        jot_text(&zb->out, "schema", zb->command->schema);
+        jot_text(&zb->out, "path", path);
+        jot_text(&zb->out, "uri", p->uri);
+        jot_text(&zb->out, "timezone", p->timezone);
+        jot_close(&zb->out, '}');
+        jot_end(&zb->out);
         return;
     }
     const char *from = self->uri    ? "as you said"

@@ -94,30 +94,13 @@ print(struct zb *zb, const struct store_job_list *list, bool is_all)
 }
 
 static void
-print_json(struct zb *zb, const struct store_job_list *list)
-{
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
-    zb_json_key(zb, "jobs");
-    zb_json_open(zb, '[');
-    for (size_t i = 0; i < list->count; i++) {
-        zb_json_open(zb, '{');
-        zb_job_json(zb, &list->jobs[i]);
-        zb_json_close(zb, '}');
-    }
-    zb_json_close(zb, ']');
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
-}
-
-static void
 say_none(struct zb *zb, bool is_all)
 {
     struct store_job_list others = { 0 };
     struct dz_err unused;
     zb_say_first_steps(zb);
-    if (is_all || !zb->store ||
-        store_jobs(zb->store, NULL, 1, zb->now_us, &others, &unused) != DZ_OK)
+    if (is_all || !zb->source ||
+        zb->source->ops->jobs(zb->source, NULL, 1, &others, &unused) != DZ_OK)
         return;
     if (others.count > 0)
         zb_say(zb, "\nThis project is %s; the store has jobs of others:  zb jobs --all\n",
@@ -137,14 +120,14 @@ cmd_jobs(struct zb *zb, int argc, char **argv)
         code = zb_open_if_there(zb);
     if (is_over || code != ZB_DONE)
         return code;
-    if (zb->store) {
-        enum dz_rc rc = store_jobs(zb->store, self.is_all ? NULL : zb->project.uri, self.limit,
-                                   zb->now_us, &list, &err);
+    if (zb->source) {
+        enum dz_rc rc = zb->source->ops->jobs(zb->source, self.is_all ? NULL : zb->project.uri,
+                                              self.limit, &list, &err);
         if (rc != DZ_OK)
             return zb_fail(zb, zb_exit_of(rc), "%s", err.text);
     }
     if (zb->is_json)
-        print_json(zb, &list);
+        doc_jobs_json(&zb->out, &list);
     else if (list.count == 0)
         say_none(zb, self.is_all);
     else

@@ -4,16 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "zb/logs.h"
 #include "zb/zb.h"
 
 enum {
     TAIL_MAX = 1000000,
-    POLL_NS = 50000000,   /* how far behind a worker -f may be */
-    ASK_STATE_EVERY = 10, /* polls without news between two looks at whether the job ended */
-    NEAR = 3,             /* names offered for a mistyped test */
+    WAIT_MS = 1000, /* for news, before an interrupt or a closed pipe is looked at */
 };
 
 const struct argp_option cmd_logs_options[] = {
@@ -29,18 +26,15 @@ const struct argp_option cmd_logs_options[] = {
 };
 
 struct logs {
-    const char *spec, *worker, *thread, *test, *since;
-    bool only_failed, is_followed, is_raw;
+    const char *spec, *since;
+    bool is_followed, is_raw;
     size_t tail;
+    struct doc_logs_ask ask;
 
     char ulid[STORE_ULID_LEN + 1];
     struct store_job_info info; /* owned */
     struct zone *zone;          /* owned */
-    struct store_view *view;    /* owned */
-    struct store_logs *reader;  /* owned */
-    uint8_t *wanted;            /* owned; one bit a test, or NULL */
-    int node;                   /* -1: any */
-    struct store_log_filter filter;
+    struct source_logs *reader; /* owned */
     struct log_printer printer;
 };
 
@@ -61,10 +55,10 @@ parse(int key, char *arg, struct argp_state *state)
 {
     struct logs *self = state->input;
     switch (key) {
-    case 'w': self->worker = arg; return 0;
-    case 'T': self->thread = arg; return 0;
-    case 't': self->test = arg; return 0;
-    case 'F': self->only_failed = true; return 0;
+    case 'w': self->ask.worker = arg; return 0;
+    case 'T': self->ask.thread = arg; return 0;
+    case 't': self->ask.test = arg; return 0;
+    case 'F': self->ask.only_failed = true; return 0;
     case 'f': self->is_followed = true; return 0;
     case 'n': return parse_tail(self, arg, state->name);
     case 's': self->since = arg; return 0;
@@ -78,7 +72,7 @@ parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* ---- which records ---- */
+/* ---- since when ---- */
 
 /* A number of at most nine digits; moves *p behind it. */
 static bool
@@ -89,101 +83,6 @@ read_digits(const char **p, int *out)
         number = number * 10 + (**p - '0');
     *out = number;
     return count > 0;
-}
-
-/* A word, then a number: "jw" and 12. */
-static bool
-read_named(const char **p, const char *word, int *out)
-{
-    size_t len = strlen(word);
-    if (strncmp(*p, word, len) != 0)
-        return false;
-    *p += len;
-    return read_digits(p, out);
-}
-
-/* "jw0", "n2.jw0", "jw0.t12", "agent"; the numbers that are not said are -1. */
-static bool
-read_worker(const char *text, int *node, int *worker, int *thread)
-{
-    *node = *worker = *thread = -1;
-    if (strcmp(text, "agent") == 0) {
-        *worker = -2;
-        return true;
-    }
-    if (*text == 'n' && !(read_named(&text, "n", node) && *text++ == '.'))
-        return false;
-    if (!read_named(&text, "jw", worker))
-        return false;
-    return !*text || (read_named(&text, ".t", thread) && !*text);
-}
-
-static int
-choose_worker(struct zb *zb, struct logs *self)
-{
-    int node, worker, thread;
-    if (self->worker && !read_worker(self->worker, &self->node, &self->filter.worker, &thread))
-        return zb_fail(zb, ZB_USAGE, "'%s' is not a worker such as jw0 (or 'agent')", self->worker);
-    if (!self->thread)
-        return ZB_DONE;
-    if (!read_worker(self->thread, &node, &worker, &thread) || thread < 0)
-        return zb_fail(zb, ZB_USAGE, "'%s' is not a thread such as jw0.t12", self->thread);
-    self->node = node;
-    self->filter.worker = worker;
-    self->filter.thread = thread;
-    return ZB_DONE;
-}
-
-/* The id itself, or what lies below it: a file's or class's tests, a test's parameters. */
-static bool
-is_below(struct dz_slice id, const char *name)
-{
-    size_t len = strlen(name);
-    if (id.len < len || memcmp(id.ptr, name, len) != 0)
-        return false;
-    return id.len == len || id.ptr[len] == '[' || id.ptr[len] == ':' || id.ptr[len] == '/';
-}
-
-static int
-refuse_test(struct zb *zb, const struct logs *self)
-{
-    char near[512] = "";
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < store_view_count(self->view); i++) {
-        struct store_test test;
-        store_view_test(self->view, i, &test);
-        if (!memmem(test.id.ptr, test.id.len, self->test, strlen(self->test)))
-            continue;
-        size_t used = strlen(near);
-        if (found++ < NEAR)
-            (void) snprintf(near + used, sizeof(near) - used, "%s%.*s", used ? ", " : "",
-                            (int) (test.id.len < 120 ? test.id.len : 120), test.id.ptr);
-    }
-    if (found == 0)
-        return zb_fail(zb, ZB_ABSENT, "job %s has no test '%s'", self->info.short_id, self->test);
-    return zb_fail(zb, ZB_ABSENT, "job %s has no test '%s'; did you mean %s%s?",
-                   self->info.short_id, self->test, near, found > NEAR ? ", ..." : "");
-}
-
-static int
-choose_tests(struct zb *zb, struct logs *self)
-{
-    uint32_t count = store_view_count(self->view), found = 0;
-    if (!self->test && !self->only_failed)
-        return ZB_DONE;
-    self->wanted = dz_alloc0(count / 8 + 1, 1);
-    for (uint32_t i = 0; i < count; i++) {
-        struct store_test test;
-        store_view_test(self->view, i, &test);
-        if (self->test && !is_below(test.id, self->test))
-            continue;
-        found++;
-        if (!self->only_failed || dz_result_is_bad(test.verdict))
-            self->wanted[i / 8] |= (uint8_t) (1 << i % 8);
-    }
-    self->filter.tests = self->wanted;
-    self->filter.test_count = count;
-    return self->test && found == 0 ? refuse_test(zb, self) : ZB_DONE;
 }
 
 /* "90s", "10m", "2h", "1d": so long before now. */
@@ -254,124 +153,75 @@ read_since(struct zb *zb, const struct logs *self, int64_t *out)
     return true;
 }
 
-static int
-choose(struct zb *zb, struct logs *self)
-{
-    self->filter = (struct store_log_filter){ .worker = -1, .thread = -1 };
-    self->node = -1;
-    if (self->since && !read_since(zb, self, &self->filter.since_us))
-        return zb_fail(zb, ZB_USAGE, "'%s' is not a time such as 10m, 14:03 or 2026-11-21T14:03",
-                       self->since);
-    int code = choose_worker(zb, self);
-    return code == ZB_DONE ? choose_tests(zb, self) : code;
-}
-
 /* ---- printing ---- */
 
-static bool
-is_wanted(const struct logs *self, const struct store_log *log)
-{
-    if (self->node >= 0 && store_view_node(self->view, log->node) != (uint32_t) self->node)
-        return false;
-    return !self->is_raw || log->kind == STORE_LOG_OUTPUT || self->filter.worker == -2;
-}
-
-/* DZ_ABSENT when all that is there was printed. */
+/* ABSENT when all was printed. */
 static enum dz_rc
-drain(struct logs *self, struct dz_err *err)
+drain(struct zb *zb, struct logs *self, int wait_ms, struct dz_err *err)
 {
-    struct store_log log;
+    struct doc_log log;
     enum dz_rc rc;
-    while ((rc = store_logs_next(self->reader, &log, err)) == DZ_OK)
-        if (is_wanted(self, &log))
-            log_print(&self->printer, &log);
-    return rc;
-}
-
-static bool
-has_ended(struct zb *zb, struct logs *self)
-{
-    struct store_job_info info;
-    struct dz_err unused;
-    struct timespec now;
-    (void) clock_gettime(CLOCK_REALTIME, &now);
-    int64_t now_us = (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    if (store_job_info(zb->store, self->ulid, now_us, &info, &unused) != DZ_OK)
-        return true;
-    bool is_over = info.state != STORE_RUNNING;
-    store_job_info_fini(&info);
-    return is_over;
-}
-
-/* The tests may become known, and fail, only while we follow. */
-static enum dz_rc
-refresh_tests(struct zb *zb, struct logs *self, struct dz_err *err)
-{
-    if (store_view_count(self->view) > 0)
-        return DZ_OK;
-    struct store_view *view = NULL;
-    enum dz_rc rc = store_view_load(zb->store, self->ulid, &view, err);
-    if (rc == DZ_OK) {
-        store_view_destroy(&self->view);
-        self->view = view;
-        self->printer.view = view;
-    }
-    return rc;
-}
-
-static enum dz_rc
-follow(struct zb *zb, struct logs *self, struct dz_err *err)
-{
-    static const struct timespec pause = { .tv_nsec = POLL_NS };
-    bool is_over = false;
-    for (unsigned polls = 0;; polls++) {
-        enum dz_rc rc = store_logs_refresh(self->reader, err);
-        if (rc == DZ_OK && store_logs_pending(self->reader) > 0) {
-            polls = 0;
-            rc = refresh_tests(zb, self, err);
+    while ((rc = source_logs_next(self->reader, 0, &log, err)) != DZ_ABSENT) {
+        if (rc == DZ_AGAIN && wait_ms == 0)
+            return rc;
+        if (rc == DZ_AGAIN) {
+            zb_flush(zb);
+            rc = source_logs_next(self->reader, wait_ms, &log, err);
         }
         if (rc == DZ_OK)
-            rc = drain(self, err);
-        if (rc != DZ_ABSENT)
+            log_print(&self->printer, &log);
+        else if (rc != DZ_AGAIN)
             return rc;
-        zb_flush(zb);
-        if (is_over)
-            return DZ_ABSENT;
-        if (polls % ASK_STATE_EVERY == 0)
-            is_over = has_ended(zb, self); /* then look once more: the last records came before */
-        if (!is_over)
-            (void) nanosleep(&pause, NULL); /* a signal only makes it shorter */
     }
+    return rc;
+}
+
+static enum dz_rc
+print(struct zb *zb, struct logs *self, struct dz_err *err)
+{
+    log_printer_init(&self->printer, zb, self->zone, self->tail);
+    self->printer.is_raw = self->is_raw;
+    self->printer.has_notes = !self->is_raw || (self->ask.worker && *self->ask.worker == 'a');
+    enum dz_rc rc = drain(zb, self, 0, err);
+    if (self->tail > 0) {
+        log_printer_finish(&self->printer);
+        log_printer_release(&self->printer);
+    }
+    if (rc == DZ_AGAIN)
+        rc = drain(zb, self, WAIT_MS, err);
+    log_printer_finish(&self->printer);
+    return rc;
 }
 
 static int
 run(struct zb *zb, struct logs *self)
 {
     struct dz_err err;
-    enum dz_rc rc = store_logs_open(zb->store, self->ulid, &self->filter, &self->reader, &err);
-    if (rc != DZ_OK)
-        return zb_fail(zb, zb_exit_of(rc), "%s", err.text);
-    log_printer_init(&self->printer, zb, self->view, self->zone, self->tail);
-    self->printer.is_raw = self->is_raw;
-    bool was_empty = store_logs_pending(self->reader) == 0;
-    rc = drain(self, &err);
-    if (self->tail > 0) {
-        log_printer_finish(&self->printer);
-        log_printer_release(&self->printer);
+    self->zone = zone_new(self->info.timezone);
+    if (self->since && !read_since(zb, self, &self->ask.since_us))
+        return zb_fail(zb, ZB_USAGE, "'%s' is not a time such as 10m, 14:03 or 2026-11-21T14:03",
+                       self->since);
+    enum dz_rc rc = zb->source->ops->logs_open(zb->source, self->ulid, &self->ask,
+                                               self->is_followed, &self->reader, &err);
+    if (rc == DZ_REFUSED)
+        return zb_fail(zb, ZB_USAGE, "%s", err.text);
+    if (rc != DZ_OK) {
+        (void) zb_fail(zb, zb_exit_of(rc), "%s", err.text);
+        if (rc == DZ_ABSENT && self->ask.test)
+            zb_suggest_tests(zb, self->ulid, self->ask.test);
+        return zb_exit_of(rc);
     }
-    if (rc == DZ_ABSENT && self->is_followed)
-        rc = follow(zb, self, &err);
-    log_printer_finish(&self->printer);
+    rc = print(zb, self, &err);
+    uint64_t printed = self->printer.records;
     log_printer_fini(&self->printer);
     if (rc != DZ_ABSENT)
         return zb_fail(zb, zb_exit_of(rc), "%s", err.text);
-    if (was_empty && !self->is_followed && !zb->is_json && !self->is_raw) {
+    if (printed == 0 && !self->is_followed && !zb->is_json && !self->is_raw) {
+        const struct doc_logs_ask *ask = &self->ask;
+        bool is_chosen = ask->worker || ask->thread || ask->test || ask->only_failed || self->since;
         zb_flush(zb);
         (void) fprintf(stderr, "job %s has no log%s\n", self->info.short_id,
-                       self->worker || self->thread || self->test || self->only_failed ||
-                               self->since
-                           ? " that fits"
-                           : "");
+                       is_chosen ? " that fits" : "");
     }
     return ZB_DONE;
 }
@@ -389,21 +239,10 @@ cmd_logs(struct zb *zb, int argc, char **argv)
         code = zb_find_job(zb, self.spec ? self.spec : "latest", self.ulid);
     if (is_over || code != ZB_DONE)
         return code;
-    enum dz_rc rc = store_job_info(zb->store, self.ulid, zb->now_us, &self.info, &err);
-    if (rc == DZ_OK)
-        rc = store_view_load(zb->store, self.ulid, &self.view, &err);
-    if (rc == DZ_OK) {
-        self.zone = zone_new(self.info.timezone);
-        code = choose(zb, &self);
-        if (code == ZB_DONE)
-            code = run(zb, &self);
-    } else {
-        code = zb_fail(zb, zb_exit_of(rc), "%s", err.text);
-    }
-    store_logs_close(&self.reader);
-    store_view_destroy(&self.view);
+    enum dz_rc rc = zb->source->ops->info(zb->source, self.ulid, &self.info, &err);
+    code = rc == DZ_OK ? run(zb, &self) : zb_fail(zb, zb_exit_of(rc), "%s", err.text);
+    source_logs_close(&self.reader);
     store_job_info_fini(&self.info);
     zone_destroy(&self.zone);
-    free(self.wanted);
     return code;
 }

@@ -6,7 +6,7 @@
 
 #include "zb/zb.h"
 
-enum { WORDS_MAX = 64, SPAN_COLUMNS = 10, WORD_COLUMNS = 9, REASONS = 200 };
+enum { WORDS_MAX = 64, SPAN_COLUMNS = 10, WORD_COLUMNS = 9, REASONS = 200, NARROW = 60 };
 
 const struct argp_option cmd_tests_options[] = {
     { "sort", 's', "ORDER", 0, "id (default), duration (slowest first) or start", 0 },
@@ -15,20 +15,13 @@ const struct argp_option cmd_tests_options[] = {
     { 0 },
 };
 
-enum order { ORDER_ID, ORDER_DURATION, ORDER_START };
-
 struct tests {
     const char *spec; /* NULL: the latest */
     char *words[WORDS_MAX];
     size_t word_count;
-    enum order order;
-    bool wants_text;
-    uint32_t limit;
-    struct zb_query *query;  /* owned */
-    struct store_view *view; /* owned */
-    uint32_t *found;         /* owned */
-    int64_t *keys;           /* owned; by test, what is sorted by */
-    uint32_t count;
+    struct doc_tests_ask ask;
+    struct doc_tests_sum sum;
+    struct zb *zb;
     char ulid[STORE_ULID_LEN + 1];
 };
 
@@ -38,7 +31,7 @@ parse_order(struct tests *self, const char *arg, const char *name)
     static const char *const orders[] = { "id", "duration", "start" };
     for (size_t i = 0; i < DZ_LEN(orders); i++) {
         if (strcmp(arg, orders[i]) == 0) {
-            self->order = (enum order) i;
+            self->ask.order = (enum doc_order) i;
             return 0;
         }
     }
@@ -49,7 +42,7 @@ parse_order(struct tests *self, const char *arg, const char *name)
 static error_t
 parse_word(struct tests *self, char *arg, const char *name)
 {
-    if (!self->spec && self->word_count == 0 && !zb_is_query_term(arg)) {
+    if (!self->spec && self->word_count == 0 && !query_is_term(arg)) {
         self->spec = arg;
         return 0;
     }
@@ -68,10 +61,10 @@ parse(int key, char *arg, struct argp_state *state)
     char *end = NULL;
     switch (key) {
     case 's': return parse_order(self, arg, state->name);
-    case 'x': self->wants_text = true; return 0;
+    case 'x': self->ask.wants_text = true; return 0;
     case ARGP_KEY_ARG: return parse_word(self, arg, state->name);
     case 'n':
-        self->limit = (uint32_t) strtoul(arg, &end, 10);
+        self->ask.limit = (uint32_t) strtoul(arg, &end, 10);
         if (*arg >= '1' && *arg <= '9' && !*end)
             return 0;
         (void) fprintf(stderr, "%s: --number is a whole number from 1, not '%s'\n", state->name,
@@ -81,124 +74,59 @@ parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* ---- finding ---- */
-
-static int
-by_key(const void *a, const void *b, void *arg)
-{
-    const int64_t *keys = arg;
-    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-    if (keys[x] != keys[y])
-        return keys[x] < keys[y] ? -1 : 1;
-    return x < y ? -1 : x > y;
-}
-
-static void
-find(struct tests *self)
-{
-    uint32_t all = store_view_count(self->view);
-    self->found = dz_alloc0((size_t) all + 1, sizeof(*self->found));
-    self->keys = dz_alloc0((size_t) all + 1, sizeof(*self->keys));
-    for (uint32_t i = 0; i < all; i++) {
-        struct store_test test;
-        store_view_test(self->view, i, &test);
-        if (!zb_query_fits(self->query, &test))
-            continue;
-        self->found[self->count++] = i;
-        self->keys[i] = self->order == ORDER_START
-                            ? test.start_us
-                            : -(test.setup_us + test.call_us + test.teardown_us);
-    }
-    if (self->order != ORDER_ID)
-        qsort_r(self->found, self->count, sizeof(*self->found), by_key, self->keys);
-}
-
 /* ---- printing ---- */
 
 static void
-print_text(struct zb *zb, struct tests *self, uint32_t index)
+print_text(struct zb *zb, const struct doc_test *test, bool is_whole)
 {
-    char *text = NULL;
-    size_t len = 0;
-    struct dz_err unused;
-    if (store_view_text(self->view, index, &text, &len, &unused) != DZ_OK)
-        return;
-    struct dz_slice rest = { (uint8_t *) text, len };
-    if (!self->wants_text)
-        rest = zb_first_line(rest);
+    struct dz_slice rest = { (const uint8_t *) test->text, test->text_len };
+    if (!is_whole)
+        rest = doc_first_line(rest);
     while (rest.len > 0) {
         const uint8_t *end = memchr(rest.ptr, '\n', rest.len);
         size_t line = end ? (size_t) (end - rest.ptr) : rest.len;
         zb_pad(zb, WORD_COLUMNS);
         (void) zb_text(zb, (struct dz_slice){ rest.ptr, line },
-                       self->wants_text || !zb->width ? 0 : zb->width - WORD_COLUMNS);
+                       is_whole || !zb->width ? 0 : zb->width - WORD_COLUMNS);
         zb_put(zb, dz_str("\n"));
         line += end != NULL;
         rest = (struct dz_slice){ rest.ptr + line, rest.len - line };
     }
-    free(text);
 }
 
 static void
-print_test(struct zb *zb, struct tests *self, uint32_t index)
+print_test(struct zb *zb, const struct doc_test *test)
 {
-    char span[ZB_WORD] = "", worker[ZB_WORD] = "";
-    struct store_test test;
-    store_view_test(self->view, index, &test);
-    const char *word = zb_result_word(test.verdict);
-    if (test.executions > 0) {
-        (void) zb_span(span, test.setup_us + test.call_us + test.teardown_us);
-        (void) zb_worker(worker, store_view_nodes(self->view), test.node, test.worker);
-    }
-    bool is_narrow = zb->width > 0 && zb->width < 60;
-    int worker_columns = is_narrow ? 0 : (int) strlen(worker) < 4 ? 4 : (int) strlen(worker);
+    char span[ZB_WORD] = "";
+    const char *word = doc_outcome(test->outcome);
+    if (test->runs > 0)
+        (void) zb_span(span, doc_test_us(test));
+    bool is_narrow = zb->width > 0 && zb->width < NARROW;
+    int worker_columns = is_narrow ? 0 : (int) strlen(test->worker);
+    worker_columns = worker_columns < 4 && !is_narrow ? 4 : worker_columns;
     int used = WORD_COLUMNS + (is_narrow ? 0 : SPAN_COLUMNS + 2 + worker_columns + 2);
-    zb_tint(zb, zb_result_tint(test.verdict));
+    zb_tint(zb, zb_result_tint(test->outcome));
     zb_say(zb, "%s", word);
     zb_tint(zb, ZB_PLAIN);
     zb_pad(zb, WORD_COLUMNS - (int) strlen(word));
     if (!is_narrow)
-        zb_say(zb, "%*s  %-*s  ", SPAN_COLUMNS, span, worker_columns, worker);
-    (void) zb_id(zb, test.id, zb->width ? zb->width - used : 0);
+        zb_say(zb, "%*s  %-*s  ", SPAN_COLUMNS, span, worker_columns, test->worker);
+    (void) zb_id(zb, test->id, zb->width ? zb->width - used : 0);
     zb_put(zb, dz_str("\n"));
-    bool tells_why = dz_result_is_bad(test.verdict) && self->count <= REASONS;
-    if (self->wants_text || tells_why)
-        print_text(zb, self, index);
 }
 
 static void
-print_json(struct zb *zb, struct tests *self, uint32_t index)
+print(void *arg, const struct doc_test *test)
 {
-    char worker[ZB_WORD], *text = NULL;
-    size_t len = 0;
-    struct dz_err unused;
-    struct store_test test;
-    store_view_test(self->view, index, &test);
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
-    zb_json_slice(zb, "id", test.id);
-    zb_json_text(zb, "outcome", zb_result_word(test.verdict));
-    zb_json_int(zb, "attempts", test.attempts);
-    zb_json_int(zb, "runs", test.executions);
-    if (test.executions > 0) {
-        zb_json_text(zb, "worker",
-                     zb_worker(worker, store_view_nodes(self->view), test.node, test.worker));
-        zb_json_time(zb, "start", test.start_us);
-        zb_json_int(zb, "setup_us", test.setup_us);
-        zb_json_int(zb, "call_us", test.call_us);
-        zb_json_int(zb, "teardown_us", test.teardown_us);
+    const struct tests *self = arg;
+    if (self->zb->is_json) {
+        doc_test_json(&self->zb->out, test, self->ask.wants_text);
+        zb_spill(self->zb);
+        return;
     }
-    if (test.signal > 0)
-        zb_json_int(zb, "signal", test.signal);
-    bool has_text = self->wants_text || dz_result_is_bad(test.verdict);
-    if (has_text && store_view_text(self->view, index, &text, &len, &unused) == DZ_OK) {
-        struct dz_slice whole = { (uint8_t *) text, len };
-        zb_json_slice(zb, self->wants_text ? "text" : "message",
-                      self->wants_text ? whole : zb_first_line(whole));
-        free(text);
-    }
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
+    print_test(self->zb, test);
+    if (test->text)
+        print_text(self->zb, test, self->ask.wants_text);
 }
 
 static void
@@ -206,7 +134,7 @@ say_empty(struct zb *zb, const struct tests *self)
 {
     struct store_job_info info = { .state = STORE_SEALED };
     struct dz_err unused;
-    if (store_job_info(zb->store, self->ulid, zb->now_us, &info, &unused) != DZ_OK)
+    if (zb->source->ops->info(zb->source, self->ulid, &info, &unused) != DZ_OK)
         return;
     if (info.state == STORE_RUNNING)
         (void) fprintf(stderr, "job %s is still collecting its tests\n", info.short_id);
@@ -216,43 +144,45 @@ say_empty(struct zb *zb, const struct tests *self)
 }
 
 static void
-print(struct zb *zb, struct tests *self)
+say_counts(struct zb *zb, const struct tests *self)
 {
-    uint32_t shown = self->limit && self->limit < self->count ? self->limit : self->count;
-    for (uint32_t i = 0; i < shown; i++) {
-        if (zb->is_json)
-            print_json(zb, self, self->found[i]);
-        else
-            print_test(zb, self, self->found[i]);
-    }
-    uint32_t all = store_view_count(self->view);
-    if (zb->is_json || !(zb->is_tty || self->count == 0))
+    const struct doc_tests_sum *sum = &self->sum;
+    if (zb->is_json || !(zb->is_tty || sum->found == 0))
         return;
     zb_flush(zb);
-    if (all == 0)
+    if (sum->all == 0)
         say_empty(zb, self);
-    else if (shown < self->count)
-        (void) fprintf(stderr, "%u of %u tests; %u are shown\n", self->count, all, shown);
+    else if (sum->shown < sum->found)
+        (void) fprintf(stderr, "%u of %u tests; %u are shown\n", sum->found, sum->all, sum->shown);
     else
-        (void) fprintf(stderr, "%u of %u tests\n", self->count, all);
+        (void) fprintf(stderr, "%u of %u tests\n", sum->found, sum->all);
+    if (sum->all > 0 && sum->found == 0 && self->word_count == 1 && !query_is_term(self->words[0]))
+        zb_suggest_tests(zb, self->ulid, self->words[0]);
 }
 
 /* ---- the command ---- */
 
 static int
-load(struct zb *zb, struct tests *self)
+run(struct zb *zb, struct tests *self)
 {
     struct dz_err err;
-    self->query = zb_query_new(self->words, self->word_count, &err);
-    if (!self->query)
+    DZ_AUTO(query_destroy) struct query *query = query_new(self->words, self->word_count, &err);
+    if (!query)
         return zb_fail(zb, ZB_USAGE, "%s", err.text);
     int code = zb_open(zb);
     if (code == ZB_DONE)
         code = zb_find_job(zb, self->spec ? self->spec : "latest", self->ulid);
     if (code != ZB_DONE)
         return code;
-    enum dz_rc rc = store_view_load(zb->store, self->ulid, &self->view, &err);
-    return rc == DZ_OK ? ZB_DONE : zb_fail(zb, zb_exit_of(rc), "%s", err.text);
+    self->zb = zb;
+    self->ask.query = query;
+    self->ask.reasons_max = zb->is_json ? UINT32_MAX : REASONS;
+    enum dz_rc rc = zb->source->ops->tests(zb->source, self->ulid, self->words, self->word_count,
+                                           &self->ask, print, self, &self->sum, &err);
+    if (rc != DZ_OK)
+        return zb_fail(zb, zb_exit_of(rc), "%s", err.text);
+    say_counts(zb, self);
+    return ZB_DONE;
 }
 
 int
@@ -261,16 +191,5 @@ cmd_tests(struct zb *zb, int argc, char **argv)
     struct tests self = { .spec = NULL };
     bool is_over;
     int code = zb_parse(zb, argc, argv, parse, &self, &is_over);
-    if (is_over)
-        return code;
-    code = load(zb, &self);
-    if (code == ZB_DONE) {
-        find(&self);
-        print(zb, &self);
-    }
-    zb_query_destroy(&self.query);
-    store_view_destroy(&self.view);
-    free(self.found);
-    free(self.keys);
-    return code;
+    return is_over ? code : run(zb, &self);
 }

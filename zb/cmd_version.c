@@ -12,10 +12,10 @@ cmd_version(struct zb *zb, int argc, char **argv)
         zb_say(zb, "zb %s\n", DZ_VERSION_TEXT);
         return ZB_DONE;
     }
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
-    zb_json_text(zb, "version", DZ_VERSION_TEXT);
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
+    jot_open(&zb->out, '{');
+    jot_text(&zb->out, "schema", zb->command->schema);
+    jot_text(&zb->out, "version", DZ_VERSION_TEXT);
+    jot_close(&zb->out, '}');
+    jot_end(&zb->out);
     return ZB_DONE;
 }

@@ -12,10 +12,9 @@
 enum { LINE_MAX_LEN = 64 << 10, LANES_MAX = 4096 };
 
 void
-log_printer_init(struct log_printer *self, struct zb *zb, struct store_view *view,
-                 struct zone *zone, size_t tail)
+log_printer_init(struct log_printer *self, struct zb *zb, struct zone *zone, size_t tail)
 {
-    *self = (struct log_printer){ .zb = zb, .view = view, .zone = zone, .tail = tail };
+    *self = (struct log_printer){ .zb = zb, .zone = zone, .has_notes = true, .tail = tail };
     self->lanes = dz_alloc0(LANES_MAX, sizeof(*self->lanes));
     if (tail > 0) {
         self->ring = dz_alloc0(tail, sizeof(*self->ring));
@@ -23,11 +22,18 @@ log_printer_init(struct log_printer *self, struct zb *zb, struct store_view *vie
     }
 }
 
+static void
+lane_fini(struct log_lane *lane)
+{
+    dz_buf_fini(&lane->line);
+    free(lane->test);
+}
+
 void
 log_printer_fini(struct log_printer *self)
 {
     for (size_t i = 0; i < self->lane_count; i++)
-        dz_buf_fini(&self->lanes[i].line);
+        lane_fini(&self->lanes[i]);
     for (size_t i = 0; i < self->tail; i++)
         free(self->ring[i]);
     free(self->lanes);
@@ -83,15 +89,13 @@ add_tint(struct log_printer *self, const char *code)
 static void
 add_prefix(struct log_printer *self, const struct log_lane *lane)
 {
-    char clock[ZB_WORD], worker[ZB_WORD];
+    char clock[ZB_WORD];
     (void) zb_clock(clock, self->zone, lane->time_us);
-    (void) zb_worker(worker, store_view_nodes(self->view), store_view_node(self->view, lane->node),
-                     lane->worker);
     add_tint(self, "2");
     dz_buf_addf(&self->text, "%s ", clock);
     add_tint(self, "0");
-    add_tint(self, lane->worker == STORE_NO_WORKER ? "35" : "36");
-    dz_buf_addf(&self->text, "%-5s ", worker);
+    add_tint(self, strcmp(lane->worker, "agent") == 0 ? "35" : "36");
+    dz_buf_addf(&self->text, "%-5s ", lane->worker);
     add_tint(self, "0");
 }
 
@@ -186,17 +190,11 @@ end_line(struct log_printer *self, struct log_lane *lane)
 static void
 say_test(struct log_printer *self, struct log_lane *lane)
 {
-    struct store_test test;
-    if (lane->test >= store_view_count(self->view))
-        return;
-    store_view_test(self->view, lane->test, &test);
     add_prefix(self, lane);
     add_tint(self, "1");
     dz_buf_addf(&self->text, "> ");
-    for (size_t i = 0; i < test.id.len; i++) {
-        char c = (char) test.id.ptr[i];
-        dz_buf_add(&self->text, (unsigned char) c < ' ' || c == 0x7f ? "?" : &c, 1);
-    }
+    for (const char *c = lane->test; *c; c++)
+        dz_buf_add(&self->text, (unsigned char) *c < ' ' || *c == 0x7f ? "?" : c, 1);
     add_tint(self, "0");
     dz_buf_add(&self->text, "\n", 1);
     emit(self);
@@ -205,20 +203,40 @@ say_test(struct log_printer *self, struct log_lane *lane)
 /* ---- records ---- */
 
 static struct log_lane *
-lane_of(struct log_printer *self, const struct store_log *log)
+lane_of(struct log_printer *self, const struct doc_log *log)
 {
     for (size_t i = 0; i < self->lane_count; i++)
-        if (self->lanes[i].node == log->node && self->lanes[i].worker == log->worker)
+        if (strcmp(self->lanes[i].worker, log->worker) == 0)
             return &self->lanes[i];
     if (self->lane_count == LANES_MAX)
         return &self->lanes[0];
     struct log_lane *lane = &self->lanes[self->lane_count++];
-    *lane = (struct log_lane){ .node = log->node, .worker = log->worker, .test = STORE_NO_TEST };
+    (void) snprintf(lane->worker, sizeof(lane->worker), "%s", log->worker);
     return lane;
 }
 
+static bool
+is_in_test(const struct log_lane *lane, struct dz_slice test)
+{
+    return lane->test && test.ptr ? dz_slice_eq(dz_str(lane->test), test)
+                                  : !lane->test && !test.ptr;
+}
+
+/* The worker has gone on to another test, or out of one. */
 static void
-print_lines(struct log_printer *self, struct log_lane *lane, const struct store_log *log)
+enter_test(struct log_printer *self, struct log_lane *lane, const struct doc_log *log)
+{
+    if (lane->line.len > 0)
+        end_line(self, lane);
+    free(lane->test);
+    lane->test = log->test.ptr ? dz_slice_dup(log->test) : NULL;
+    lane->time_us = log->first_us;
+    if (lane->test)
+        say_test(self, lane);
+}
+
+static void
+print_lines(struct log_printer *self, struct log_lane *lane, const struct doc_log *log)
 {
     struct dz_slice rest = log->text;
     while (rest.len > 0) {
@@ -236,37 +254,15 @@ print_lines(struct log_printer *self, struct log_lane *lane, const struct store_
         end_line(self, lane); /* notes are whole lines */
 }
 
-static void
-print_json(struct log_printer *self, const struct store_log *log)
-{
-    struct zb *zb = self->zb;
-    char worker[ZB_WORD];
-    zb_json_open(zb, '{');
-    zb_json_text(zb, "schema", zb->command->schema);
-    zb_json_time(zb, "time", log->first_us);
-    zb_json_time(zb, "end", log->last_us);
-    zb_json_text(zb, "kind", log->kind == STORE_LOG_NOTE ? "note" : "output");
-    zb_json_text(zb, "worker",
-                 zb_worker(worker, store_view_nodes(self->view),
-                           store_view_node(self->view, log->node), log->worker));
-    if (log->thread > 0)
-        zb_json_int(zb, "thread", log->thread);
-    if (log->test < store_view_count(self->view)) {
-        struct store_test test;
-        store_view_test(self->view, log->test, &test);
-        zb_json_slice(zb, "test", test.id);
-        zb_json_int(zb, "attempt", log->attempt);
-    }
-    zb_json_slice(zb, "text", log->text);
-    zb_json_close(zb, '}');
-    zb_json_end(zb);
-}
-
 void
-log_print(struct log_printer *self, const struct store_log *log)
+log_print(struct log_printer *self, const struct doc_log *log)
 {
+    if (log->kind == STORE_LOG_NOTE && !self->has_notes)
+        return;
+    self->records++;
     if (self->zb->is_json) {
-        print_json(self, log);
+        doc_log_json(&self->text, log);
+        emit(self);
         return;
     }
     if (self->is_raw) {
@@ -275,13 +271,8 @@ log_print(struct log_printer *self, const struct store_log *log)
         return;
     }
     struct log_lane *lane = lane_of(self, log);
-    if (lane->test != log->test) {
-        if (lane->line.len > 0)
-            end_line(self, lane);
-        lane->test = log->test;
-        lane->time_us = log->first_us;
-        say_test(self, lane);
-    }
+    if (!is_in_test(lane, log->test))
+        enter_test(self, lane, log);
     print_lines(self, lane, log);
 }
 

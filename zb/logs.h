@@ -6,17 +6,17 @@
 
 /* The line that a worker is in the middle of. */
 struct log_lane {
-    uint64_t node;
-    uint32_t worker, test;
+    char worker[DOC_WORKER];
+    char *test; /* owned; the id of the test that it is in; NULL: none */
     int64_t time_us;
     struct dz_buf line; /* owned */
 };
 
 struct log_printer {
     struct zb *zb;
-    struct store_view *view; /* borrowed */
-    struct zone *zone;       /* borrowed */
-    bool is_raw;
+    struct zone *zone; /* borrowed */
+    bool is_raw, has_notes;
+    uint64_t records;       /* printed so far */
     struct log_lane *lanes; /* owned */
     size_t lane_count;
     char **ring; /* owned; the last lines, until log_printer_release() */
@@ -25,9 +25,8 @@ struct log_printer {
     struct dz_buf text;   /* the line being made */
 };
 
-void log_printer_init(struct log_printer *self, struct zb *zb, struct store_view *view,
-                      struct zone *zone, size_t tail);
-void log_print(struct log_printer *self, const struct store_log *log);
+void log_printer_init(struct log_printer *self, struct zb *zb, struct zone *zone, size_t tail);
+void log_print(struct log_printer *self, const struct doc_log *log);
 /* Unfinished lines, which nothing will end any more. */
 void log_printer_finish(struct log_printer *self);
 /* Print what was held back for --tail; from now on everything at once. */

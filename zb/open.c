@@ -1,4 +1,5 @@
 /* open.c - which project the user stands in, its store, and the job that is meant. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,7 +44,7 @@ look_above(struct zb *self)
         *slash = '\0';
         if (project_find(dir, false, &found, &unused) != DZ_OK)
             return;
-        if (store_knows_project(self->store, found.uri)) {
+        if (self->source->ops->knows_project(self->source, found.uri)) {
             project_fini(&self->project);
             self->project = found;
             return;
@@ -60,12 +61,12 @@ zb_open_if_there(struct zb *self)
     if (rc != DZ_OK)
         return zb_fail(self, rc == DZ_ABSENT ? ZB_ABSENT : ZB_USAGE, "%s", err.text);
     DZ_AUTO(dz_free) char *home = store_home();
-    rc = store_open(home, STORE_READ, &self->store, NULL, &err);
+    rc = source_local(home, &self->source, &err);
     if (rc == DZ_ABSENT)
         return ZB_DONE;
     if (rc != DZ_OK)
         return zb_fail(self, zb_exit_of(rc), "%s", err.text);
-    if (!self->project.config && !store_knows_project(self->store, self->project.uri))
+    if (!self->project.config && !self->source->ops->knows_project(self->source, self->project.uri))
         look_above(self);
     return ZB_DONE;
 }
@@ -74,7 +75,7 @@ int
 zb_open(struct zb *self)
 {
     int code = zb_open_if_there(self);
-    if (code != ZB_DONE || self->store)
+    if (code != ZB_DONE || self->source)
         return code;
     DZ_AUTO(dz_free) char *home = store_home();
     return zb_fail(self, ZB_ABSENT,
@@ -85,7 +86,7 @@ zb_open(struct zb *self)
 void
 zb_close(struct zb *self)
 {
-    store_close(&self->store);
+    source_close(&self->source);
     project_fini(&self->project);
     dz_buf_fini(&self->out);
 }
@@ -102,7 +103,8 @@ find_by_revision(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN
     if (dz_vcs_open(self->project.root, &vcs, &unused) != DZ_OK ||
         dz_vcs_resolve(vcs, spec, hex, &unused) != DZ_OK)
         return DZ_REFUSED;
-    return (int) store_job_of_commit(self->store, self->project.uri, hex, ulid_out, err);
+    return (int) self->source->ops->find_by_commit(self->source, self->project.uri, hex, ulid_out,
+                                                   err);
 }
 
 int
@@ -110,8 +112,7 @@ zb_find_job(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN + 1]
 {
     static const char *const words[] = { "latest", "@{-1}" };
     struct dz_err err, git_err;
-    enum dz_rc rc =
-        store_job_find(self->store, self->project.uri, spec, self->now_us, ulid_out, &err);
+    enum dz_rc rc = self->source->ops->find(self->source, self->project.uri, spec, ulid_out, &err);
     if (rc == DZ_REFUSED) { /* perhaps a branch, a tag, HEAD~2 */
         int by_git = find_by_revision(self, spec, ulid_out, &git_err);
         if (by_git == DZ_OK)
@@ -126,6 +127,19 @@ zb_find_job(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN + 1]
     }
     return rc == DZ_OK ? ZB_DONE
                        : zb_fail(self, rc == DZ_LIMIT ? ZB_ABSENT : zb_exit_of(rc), "%s", err.text);
+}
+
+void
+zb_suggest_tests(struct zb *self, const char *ulid, const char *name)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf list = { 0 };
+    struct dz_err unused;
+    if (self->source->ops->near(self->source, ulid, name, &list, &unused) != DZ_OK)
+        return;
+    dz_buf_add(&list, "", 1);
+    char *rest = NULL;
+    for (char *id = strtok_r((char *) list.data, "\n", &rest); id; id = strtok_r(NULL, "\n", &rest))
+        (void) fprintf(stderr, "  did you mean %s\n", id);
 }
 
 void

@@ -64,11 +64,17 @@ zb_flush(struct zb *self)
 }
 
 void
+zb_spill(struct zb *self)
+{
+    if (self->out.len >= FLUSH_FROM)
+        zb_flush(self);
+}
+
+void
 zb_put(struct zb *self, struct dz_slice bytes)
 {
     dz_buf_add(&self->out, bytes.ptr, bytes.len);
-    if (self->out.len >= FLUSH_FROM)
-        zb_flush(self);
+    zb_spill(self);
 }
 
 void

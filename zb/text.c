@@ -168,16 +168,6 @@ zb_clock(char out[ZB_WORD], const struct zone *zone, int64_t us)
     return out;
 }
 
-const char *
-zb_iso(char out[ZB_WORD], int64_t us)
-{
-    DZ_AUTO(zone_destroy) struct zone *utc = zone_new("UTC");
-    struct zone_time t = zone_civil(utc, us);
-    (void) snprintf(out, ZB_WORD, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day,
-                    t.hour, t.minute, t.second, (int) (us % 1000000));
-    return out;
-}
-
 /* ---- results ---- */
 
 enum zb_tint
@@ -197,35 +187,4 @@ zb_result_tint(enum dz_result result)
     case DZ_RESULTS: break;
     }
     return ZB_DIM;
-}
-
-const char *
-zb_result_word(enum dz_result result)
-{
-    return result == DZ_RESULT_NONE ? "not run" : dz_result_name(result);
-}
-
-const char *
-zb_worker(char out[ZB_WORD], uint32_t nodes, uint32_t node, uint32_t worker)
-{
-    if (worker == STORE_NO_WORKER)
-        (void) snprintf(out, ZB_WORD, "agent");
-    else if (nodes > 1)
-        (void) snprintf(out, ZB_WORD, "n%u.jw%u", node, worker);
-    else
-        (void) snprintf(out, ZB_WORD, "jw%u", worker);
-    return out;
-}
-
-struct dz_slice
-zb_first_line(struct dz_slice text)
-{
-    while (text.len > 0 && (text.ptr[0] == '\n' || text.ptr[0] == '\r' || text.ptr[0] == ' '))
-        text = (struct dz_slice){ text.ptr + 1, text.len - 1 };
-    const uint8_t *end = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
-    if (end)
-        text.len = (size_t) (end - text.ptr);
-    while (text.len > 0 && text.ptr[text.len - 1] == '\r')
-        text.len--;
-    return text;
 }

@@ -10,9 +10,11 @@
 
 #include "shared/base/base.h"
 #include "shared/base/buf.h"
+#include "store/doc.h"
+#include "store/jot.h"
 #include "store/project.h"
-#include "store/store.h"
 #include "store/zone.h"
+#include "zb/source.h"
 
 enum zb_exit {
     ZB_DONE = 0,
@@ -56,7 +58,7 @@ struct zb {
     struct dz_buf out; /* what will be written to stdout */
     int64_t now_us;
 
-    struct store *store;    /* owned; after zb_open() */
+    struct source *source;  /* owned; after zb_open() */
     struct project project; /* likewise */
 };
 
@@ -65,6 +67,7 @@ void zb_say(struct zb *self, const char *fmt, ...) DZ_PRINTF(2, 3);
 void zb_put(struct zb *self, struct dz_slice bytes); /* as they are */
 void zb_pad(struct zb *self, int columns);
 void zb_flush(struct zb *self);
+void zb_spill(struct zb *self);    /* flush when much has gathered; after a JSON document */
 void zb_out_init(struct zb *self); /* once the options are known */
 /* Where an error goes: "zb jobs: ..." on stderr; gives `code` back. */
 int zb_fail(struct zb *self, int code, const char *fmt, ...) DZ_PRINTF(3, 4);
@@ -82,35 +85,18 @@ int zb_columns(struct dz_slice text);
 const char *zb_span(char out[ZB_WORD], int64_t us); /* "3.1 ms", "2 m 05 s" */
 const char *zb_when(char out[ZB_WORD], const struct zone *zone, int64_t us, int64_t now_us);
 const char *zb_clock(char out[ZB_WORD], const struct zone *zone, int64_t us); /* 14:03:02.123 */
-const char *zb_iso(char out[ZB_WORD], int64_t us); /* 2026-11-21T14:03:02.123456Z */
 enum zb_tint zb_result_tint(enum dz_result result);
-/* "FAILED", and "not run" for none. */
-const char *zb_result_word(enum dz_result result);
-/* "jw0", on several nodes "n2.jw0"; "agent". */
-const char *zb_worker(char out[ZB_WORD], uint32_t nodes, uint32_t node, uint32_t worker);
-/* The first line of a failure's text that says something. */
-struct dz_slice zb_first_line(struct dz_slice text);
-
-/* ---- json.c: writing JSON ---- */
-
-void zb_json_open(struct zb *self, char bracket);  /* '{' or '[' */
-void zb_json_close(struct zb *self, char bracket); /* '}' or ']' */
-void zb_json_key(struct zb *self, const char *key);
-void zb_json_text(struct zb *self, const char *key, const char *text); /* key NULL: in a list */
-void zb_json_slice(struct zb *self, const char *key, struct dz_slice text);
-void zb_json_int(struct zb *self, const char *key, int64_t number);
-void zb_json_bool(struct zb *self, const char *key, bool flag);
-void zb_json_time(struct zb *self, const char *key, int64_t us); /* null for 0 */
-void zb_json_end(struct zb *self);                               /* newline after a document */
 
 /* ---- open.c: which project, which job ---- */
 
 /* Find the project and open the store for reading.  ZB_DONE, or the error is told. */
 DZ_MUST_USE int zb_open(struct zb *self);
-/* The same, but a store that nobody wrote yet leaves self->store NULL. */
+/* The same, but a store that nobody wrote yet leaves self->source NULL. */
 DZ_MUST_USE int zb_open_if_there(struct zb *self);
 DZ_MUST_USE int zb_find_job(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN + 1]);
 void zb_close(struct zb *self);
+/* On stderr, one a line: the tests that may have been meant by a name that none has. */
+void zb_suggest_tests(struct zb *self, const char *ulid, const char *name);
 int zb_exit_of(enum dz_rc rc);
 /* Print the hint for somebody who has no job yet. */
 void zb_say_first_steps(struct zb *self);
@@ -124,16 +110,6 @@ DZ_MUST_USE int zb_parse(struct zb *self, int argc, char **argv, argp_parser_t p
 /* A parser for commands that take nothing. */
 error_t zb_parse_nothing(int key, char *arg, struct argp_state *state);
 extern const struct argp_option zb_common_options[];
-
-/* ---- query.c ---- */
-
-struct zb_query;
-
-/* "outcome:failed", "duration:>1s", text...: all must hold.  NULL: *err says why. */
-struct zb_query *zb_query_new(char *const *words, size_t count, struct dz_err *err);
-void zb_query_destroy(struct zb_query **self_p);
-bool zb_query_fits(const struct zb_query *self, const struct store_test *test);
-bool zb_is_query_term(const char *word); /* begins with a key that queries know */
 
 /* ---- commands ---- */
 
@@ -155,6 +131,5 @@ extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_
 const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);
 /* "3 failed, 2137 ok, 12 skipped" */
 void zb_job_counts(const struct store_job_info *job, struct dz_buf *out);
-void zb_job_json(struct zb *self, const struct store_job_info *job);
 
 #endif

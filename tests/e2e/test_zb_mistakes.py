@@ -111,11 +111,19 @@ def test_usage_errors_name_what_is_wrong(place, args, complaint):
 
 def test_a_mistyped_test_is_answered_with_near_ones(place):
     place.fill("mixed")
-    assert place.refused(5, "logs", "--test=test_status") == (
-        "zb logs: job j1 has no test 'test_status'; did you mean "
-        "tests/test_api.py::test_status[200-ok], tests/test_api.py::test_status[404-café]?"
+    assert place.refused(5, "logs", "--test=test_status").splitlines() == [
+        "zb logs: the job has no test 'test_status'",
+        "  did you mean tests/test_api.py::test_status[200-ok]",
+        "  did you mean tests/test_api.py::test_status[404-café]",
+    ]
+    slip = "tests/test_api.py::TestGte::test_found"
+    assert place.refused(5, "logs", f"--test={slip}").splitlines()[1] == (
+        "  did you mean tests/test_api.py::TestGet::test_found"
     )
-    assert place.refused(5, "logs", "--test=nowhere") == "zb logs: job j1 has no test 'nowhere'"
+    assert place.zb("tests", "latest", slip).stderr.splitlines()[1] == (
+        "  did you mean tests/test_api.py::TestGet::test_found"
+    )
+    assert place.refused(5, "logs", "--test=nowhere") == "zb logs: the job has no test 'nowhere'"
 
 
 def test_a_broken_config_file_is_named_with_its_line(place):

@@ -43,7 +43,7 @@ FACES = {
     "vassal/io": ["coord/coord.h", "store/store.h", "store/project.h"],
     "coord": ["store/store.h"],
     "coord/io": ["coord/coord.h", "store/store.h"],
-    "zb": ["store/store.h", "store/project.h", "store/zone.h"],
+    "zb": ["store/doc.h", "store/jot.h", "store/project.h", "store/query.h", "store/store.h", "store/zone.h"],
 }
 # the beginning of a foreign header's name: the only folders that may include it
 DOORS = {

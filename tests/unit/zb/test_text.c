@@ -84,41 +84,6 @@ moments_are_told_from_today(void **state)
     assert_string_equal(zb_when(out, utc, noon - day, noon), "yesterday 12:00");
     assert_string_equal(zb_when(out, utc, noon - 2 * day, noon), "19 Nov 12:00");
     assert_string_equal(zb_when(out, utc, noon - 400 * day, noon), "2025-10-17");
-    assert_string_equal(zb_iso(out, noon + 1), "2026-11-21T12:00:00.000001Z");
-}
-
-static void
-the_first_line_that_says_something_is_found(void **state)
-{
-    static const struct {
-        const char *text, *line;
-    } cases[] = {
-        { "a\nb", "a" }, { "\n\n  a\r\nb", "a" }, { "", "" }, { "\n\n", "" }, { "x", "x" }
-    };
-    (void) state;
-    for (size_t i = 0; i < DZ_LEN(cases); i++)
-        assert_true(dz_slice_eq(zb_first_line(dz_str(cases[i].text)), dz_str(cases[i].line)));
-}
-
-static void
-json_is_valid_whatever_the_bytes_are(void **state)
-{
-    struct zb zb = { .color = "never" };
-    (void) state;
-    zb_json_open(&zb, '{');
-    zb_json_slice(&zb, "a", (struct dz_slice){ (const uint8_t *) "q\"\\\n\x01\0z", 7 });
-    zb_json_text(&zb, "b", "caf\xc3\xa9 \xff\xc0\x80 \xed\xa0\x80");
-    zb_json_key(&zb, "c");
-    zb_json_open(&zb, '[');
-    zb_json_int(&zb, NULL, -5);
-    zb_json_bool(&zb, NULL, true);
-    zb_json_close(&zb, ']');
-    zb_json_time(&zb, "d", 0);
-    zb_json_close(&zb, '}');
-    said(&zb, "{\"a\":\"q\\\"\\\\\\n\\u0001\\u0000z\",\"b\":\"caf\xc3\xa9 "
-              "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd "
-              "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\",\"c\":[-5,true],\"d\":null}");
-    dz_buf_fini(&zb.out);
 }
 
 static void
@@ -158,8 +123,6 @@ main(void)
         cmocka_unit_test(nothing_in_a_name_reaches_the_terminal_as_a_command),
         cmocka_unit_test(spans_of_time_read_well_at_every_size),
         cmocka_unit_test(moments_are_told_from_today),
-        cmocka_unit_test(the_first_line_that_says_something_is_found),
-        cmocka_unit_test(json_is_valid_whatever_the_bytes_are),
         cmocka_unit_test(a_table_drops_what_matters_least_before_it_cuts),
     };
     (void) setlocale(LC_CTYPE, "C.UTF-8"); /* NOLINT(concurrency-mt-unsafe): one thread */

@@ -1,8 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/query.h"
 #include "tests/unit/unit.h"
-#include "zb/zb.h"
 
 static const struct store_test SAMPLE = {
     .id = { (const uint8_t *) "tests/api/test_get.py::TestGet::test_slow[x]", 44 },
@@ -20,10 +20,10 @@ fits(const char *word)
 {
     struct dz_err err = { .text = "" };
     char *words[] = { (char *) word };
-    DZ_AUTO(zb_query_destroy) struct zb_query *query = zb_query_new(words, 1, &err);
+    DZ_AUTO(query_destroy) struct query *query = query_new(words, 1, &err);
     if (!query)
         fail_msg("%s: %s", word, err.text);
-    return zb_query_fits(query, &SAMPLE);
+    return query_fits(query, &SAMPLE);
 }
 
 static void
@@ -72,12 +72,12 @@ all_terms_must_hold(void **state)
     struct dz_err err;
     char *words[] = { (char *) "slow", (char *) "outcome:failed", (char *) "runs:>1" };
     char *one_wrong[] = { (char *) "slow", (char *) "outcome:ok" };
-    DZ_AUTO(zb_query_destroy) struct zb_query *all = zb_query_new(words, 3, &err);
-    DZ_AUTO(zb_query_destroy) struct zb_query *wrong = zb_query_new(one_wrong, 2, &err);
-    DZ_AUTO(zb_query_destroy) struct zb_query *none = zb_query_new(NULL, 0, &err);
-    assert_true(zb_query_fits(all, &SAMPLE));
-    assert_false(zb_query_fits(wrong, &SAMPLE));
-    assert_true(zb_query_fits(none, &SAMPLE));
+    DZ_AUTO(query_destroy) struct query *all = query_new(words, 3, &err);
+    DZ_AUTO(query_destroy) struct query *wrong = query_new(one_wrong, 2, &err);
+    DZ_AUTO(query_destroy) struct query *none = query_new(NULL, 0, &err);
+    assert_true(query_fits(all, &SAMPLE));
+    assert_false(query_fits(wrong, &SAMPLE));
+    assert_true(query_fits(none, &SAMPLE));
 }
 
 static void
@@ -89,8 +89,8 @@ a_test_that_never_ran_has_no_duration_and_no_worker(void **state)
     static const char *const words[] = { "duration:<1h", "worker:jw0" };
     for (size_t i = 0; i < DZ_LEN(words); i++) {
         char *list[] = { (char *) words[i] };
-        DZ_AUTO(zb_query_destroy) struct zb_query *query = zb_query_new(list, 1, &err);
-        assert_false(zb_query_fits(query, &idle));
+        DZ_AUTO(query_destroy) struct query *query = query_new(list, 1, &err);
+        assert_false(query_fits(query, &idle));
     }
 }
 
@@ -105,7 +105,7 @@ what_cannot_be_understood_is_refused(void **state)
     for (size_t i = 0; i < DZ_LEN(words); i++) {
         struct dz_err err = { .text = "" };
         char *list[] = { (char *) words[i] };
-        assert_null(zb_query_new(list, 1, &err));
+        assert_null(query_new(list, 1, &err));
         assert_true(strlen(err.text) > 0);
     }
 }
@@ -114,12 +114,12 @@ static void
 only_words_with_a_known_key_are_terms(void **state)
 {
     (void) state;
-    assert_true(zb_is_query_term("outcome:failed"));
-    assert_true(zb_is_query_term("not:runs:>1"));
-    assert_false(zb_is_query_term("latest"));
-    assert_false(zb_is_query_term("t.py::test"));
-    assert_false(zb_is_query_term("outcome"));
-    assert_false(zb_is_query_term(""));
+    assert_true(query_is_term("outcome:failed"));
+    assert_true(query_is_term("not:runs:>1"));
+    assert_false(query_is_term("latest"));
+    assert_false(query_is_term("t.py::test"));
+    assert_false(query_is_term("outcome"));
+    assert_false(query_is_term(""));
 }
 
 int

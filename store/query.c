@@ -1,4 +1,6 @@
 /* query.c - which tests: "outcome:failed duration:>1s module:api text not:text". */
+#include "store/query.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,9 +8,10 @@
 #include <strings.h>
 
 #include "shared/conf/conf.h"
-#include "zb/zb.h"
+#include "store/doc.h"
 
 enum term_kind { TERM_TEXT, TERM_OUTCOME, TERM_DURATION, TERM_MODULE, TERM_WORKER, TERM_RUNS };
+enum { WORD = 64 };
 enum compare { LESS, LESS_EQUAL, EQUAL, GREATER_EQUAL, GREATER };
 
 struct term {
@@ -20,7 +23,7 @@ struct term {
     double number;
 };
 
-struct zb_query {
+struct query {
     struct term *terms; /* owned */
     size_t count;
 };
@@ -80,7 +83,7 @@ static enum dz_rc
 read_outcomes(struct term *term, const char *value, struct dz_err *err)
 {
     for (const char *p = value;; p++) {
-        char word[ZB_WORD];
+        char word[WORD];
         size_t len = strcspn(p, ",");
         (void) snprintf(word, sizeof(word), "%.*s", (int) len, p);
         uint32_t outcomes = outcomes_of(word);
@@ -163,7 +166,7 @@ is_negated(const char *word)
 }
 
 bool
-zb_is_query_term(const char *word)
+query_is_term(const char *word)
 {
     const char *unused;
     return is_negated(word) || key_of(word, &unused) >= 0;
@@ -173,7 +176,7 @@ zb_is_query_term(const char *word)
 static enum dz_rc
 refuse_unknown_key(const char *word, struct dz_err *err)
 {
-    char key[ZB_WORD];
+    char key[WORD];
     size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");
     if (len == 0 || len >= sizeof(key) || word[len] != ':' || word[len + 1] == ':')
         return DZ_OK;
@@ -219,10 +222,10 @@ read_term(struct term *term, const char *word, struct dz_err *err)
     return key < 0 ? refuse_unknown_key(word, err) : DZ_OK;
 }
 
-struct zb_query *
-zb_query_new(char *const *words, size_t count, struct dz_err *err)
+struct query *
+query_new(char *const *words, size_t count, struct dz_err *err)
 {
-    DZ_AUTO(zb_query_destroy) struct zb_query *self = dz_alloc0(1, sizeof(*self));
+    DZ_AUTO(query_destroy) struct query *self = dz_alloc0(1, sizeof(*self));
     self->terms = dz_alloc0(count + 1, sizeof(*self->terms));
     for (size_t i = 0; i < count; i++) {
         self->count++;
@@ -233,9 +236,9 @@ zb_query_new(char *const *words, size_t count, struct dz_err *err)
 }
 
 void
-zb_query_destroy(struct zb_query **self_p)
+query_destroy(struct query **self_p)
 {
-    struct zb_query *self = dz_move(*self_p);
+    struct query *self = dz_move(*self_p);
     if (!self)
         return;
     for (size_t i = 0; i < self->count; i++)
@@ -283,10 +286,10 @@ compares(const struct term *term, double number)
 static bool
 is_worker(const struct term *term, const struct store_test *test)
 {
-    char one[ZB_WORD], many[ZB_WORD];
+    char one[DOC_WORKER], many[DOC_WORKER];
     return test->executions > 0 &&
-           (strcmp(zb_worker(one, 1, test->node, test->worker), term->text) == 0 ||
-            strcmp(zb_worker(many, 2, test->node, test->worker), term->text) == 0);
+           (strcmp(doc_worker(one, 1, test->node, test->worker), term->text) == 0 ||
+            strcmp(doc_worker(many, 2, test->node, test->worker), term->text) == 0);
 }
 
 static bool
@@ -306,7 +309,7 @@ holds(const struct term *term, const struct store_test *test)
 }
 
 bool
-zb_query_fits(const struct zb_query *self, const struct store_test *test)
+query_fits(const struct query *self, const struct store_test *test)
 {
     for (size_t i = 0; i < self->count; i++)
         if (holds(&self->terms[i], test) == self->terms[i].is_not)

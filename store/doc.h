@@ -1,0 +1,140 @@
+/* doc.h - what zb prints and the API serves: a job's documents, as structs and as JSON.
+ *
+ * There is one writer for each schema, here: `zb job --json` and GET /api/v1/jobs/JOB give the same
+ * bytes.  A schema's fields are only ever added to; the schemas themselves are in store/schemas. */
+#ifndef DZ_STORE_DOC_H
+#define DZ_STORE_DOC_H
+
+#include "shared/base/buf.h"
+#include "store/query.h"
+#include "store/store.h"
+
+enum {
+    DOC_WORKER = 32,
+    DOC_SLOWEST = 5,
+    DOC_WORKERS_MAX = 4096,  /* lanes that are told of one job */
+    DOC_FAILURES_MAX = 1000, /* in one zb.job document */
+};
+
+/* ---- words ---- */
+
+/* "jw0", on several nodes "n2.jw0"; "agent". */
+const char *doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker);
+const char *doc_outcome(enum dz_result result); /* "FAILED", and "not run" for none */
+/* "passed", "failed", "running", "broken off", "wrong count", "stopped", "no tests" */
+const char *doc_verdict(const struct store_job_info *job);
+bool doc_has_passed(const struct store_job_info *job);
+/* The first line of a failure's text that says something. */
+struct dz_slice doc_first_line(struct dz_slice text);
+
+/* ---- one test: zb.tests/1 ---- */
+
+struct doc_test {
+    struct dz_slice id; /* borrowed from the view */
+    enum dz_result outcome;
+    uint32_t attempts, runs;
+    char worker[DOC_WORKER]; /* "" when it did not run */
+    int64_t start_us, setup_us, call_us, teardown_us;
+    uint32_t signal;
+    char *text; /* owned; what it said, NUL-terminated; NULL: nothing, or not read */
+    size_t text_len;
+};
+
+void doc_test_of(const struct store_view *view, uint32_t test, struct doc_test *out);
+void doc_test_read_text(struct store_view *view, uint32_t test, struct doc_test *self);
+void doc_test_fini(struct doc_test *self);
+int64_t doc_test_us(const struct doc_test *self); /* setup, call and teardown together */
+/* One line.  Of the text its first line as "message", or all of it as "text". */
+void doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_text);
+
+enum doc_order { DOC_BY_ID, DOC_BY_DURATION, DOC_BY_START };
+
+struct doc_tests_ask {
+    const struct query *query; /* borrowed */
+    enum doc_order order;      /* by duration: the slowest first */
+    uint32_t offset, limit;    /* of those that fit; limit 0: all */
+    bool wants_text;           /* of every test; else of failures, if not more fit than ... */
+    uint32_t reasons_max;
+};
+
+struct doc_tests_sum {
+    uint32_t all, found, shown;
+};
+
+typedef void doc_test_fn(void *arg, const struct doc_test *test);
+void doc_tests(struct store_view *view, const struct doc_tests_ask *ask, doc_test_fn *fn, void *arg,
+               struct doc_tests_sum *sum_out);
+
+/* The ids nearest to one that is not there, at most `max`: those that contain it, else those that
+ * differ by few letters.  Returns how many were put into near_out; *all_out: how many there are. */
+enum { DOC_NEAR_MAX = 8 };
+size_t doc_near(const struct store_view *view, const char *name, size_t max,
+                struct dz_slice near_out[DOC_NEAR_MAX], size_t *all_out);
+
+/* ---- one job: zb.job/1, and many: zb.jobs/1 ---- */
+
+struct doc_lane {
+    uint32_t node, number; /* of the worker */
+    char worker[DOC_WORKER];
+    uint32_t runs;
+    int64_t busy_us;
+};
+
+struct doc_job {
+    struct store_job_info info; /* owned */
+    struct doc_test *failures;  /* owned; at most as many as were asked for */
+    size_t failures_len;
+    uint32_t failure_count; /* all */
+    struct doc_test slowest[DOC_SLOWEST];
+    size_t slowest_len;
+    struct doc_lane *lanes; /* owned */
+    size_t lane_count;
+    struct store_view *view; /* owned; ids point into it; NULL when it came from elsewhere */
+};
+
+/* With at most `failures_max` failures and their texts. */
+DZ_MUST_USE enum dz_rc doc_job_read(struct store *store, const char *ulid, int64_t now_us,
+                                    size_t failures_max, struct doc_job *out, struct dz_err *err);
+void doc_job_fini(struct doc_job *self);
+void doc_job_json(struct dz_buf *out, const struct doc_job *self);
+void doc_jobs_json(struct dz_buf *out, const struct store_job_list *list);
+
+/* ---- one record of the log: zb.logs/1 ---- */
+
+struct doc_log {
+    enum store_log_kind kind;
+    int64_t first_us, last_us;
+    char worker[DOC_WORKER];
+    uint32_t thread;
+    struct dz_slice test; /* its id, borrowed from the view; ptr NULL: between tests */
+    uint32_t attempt;
+    struct dz_slice text; /* borrowed from the record */
+};
+
+void doc_log_of(const struct store_view *view, const struct store_log *log, struct doc_log *out);
+void doc_log_json(struct dz_buf *out, const struct doc_log *self); /* one line */
+
+/* Which records.  Strings are borrowed while the reader lives; NULL: any. */
+struct doc_logs_ask {
+    const char *worker; /* "jw0", "n2.jw0", "agent" */
+    const char *thread; /* "jw0.t12" */
+    const char *test;   /* a node id, or a file or class above some */
+    bool only_failed;
+    int64_t since_us, until_us; /* 0: any */
+};
+
+/* A job's log in time order, over all workers; like struct store_logs, with names for numbers. */
+struct doc_logs;
+
+/* REFUSED: not the name of a worker or thread.  ABSENT: no such job, or no such test (see
+ * doc_near()). */
+DZ_MUST_USE enum dz_rc doc_logs_open(struct store *store, const char *ulid,
+                                     const struct doc_logs_ask *ask, struct doc_logs **out,
+                                     struct dz_err *err);
+void doc_logs_close(struct doc_logs **self_p);
+/* ABSENT: no more for now.  The record is valid until the next call. */
+DZ_MUST_USE enum dz_rc doc_logs_next(struct doc_logs *self, struct doc_log *out,
+                                     struct dz_err *err);
+DZ_MUST_USE enum dz_rc doc_logs_refresh(struct doc_logs *self, struct dz_err *err);
+
+#endif

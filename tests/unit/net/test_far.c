@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/net/contact.h"
 #include "shared/net/gate.h"
 #include "shared/net/link.h"
 #include "tests/unit/unit.h"
@@ -304,6 +305,41 @@ keys_survive_being_written_down(void **state)
     assert_int_equal(dz_key_parse(dz_str("ab"), &read), DZ_CORRUPT);
 }
 
+static void
+a_contact_is_read_as_it_was_written(void **state)
+{
+    struct fixture *f = *state;
+    DZ_AUTO(dz_strs_fini) struct dz_strs endpoints = { 0 };
+    dz_strs_add(&endpoints, dz_str("tcp://10.0.0.7:41237"));
+    dz_strs_add(&endpoints, dz_str("ipc:///run/user/1000/dagz/a/b.sock"));
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    dz_contact_write(&f->keys.public, &endpoints, &bytes);
+    DZ_AUTO(dz_contact_fini) struct dz_contact read = { 0 };
+    assert_ok(dz_contact_read(dz_buf_slice(&bytes), &read));
+    assert_memory_equal(&read.key, &f->keys.public, sizeof(read.key));
+    assert_int_equal(read.endpoints.len, 2);
+    assert_string_equal(read.endpoints.items[1], endpoints.items[1]);
+}
+
+static void
+a_contact_of_anything_else_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_contact read = { 0 };
+    static const char *const bad[] = { "inproc://gate", "tcp://a b", "tcp://a\x1b[2J", "" };
+    for (size_t i = 0; i < DZ_LEN(bad); i++) {
+        DZ_AUTO(dz_strs_fini) struct dz_strs endpoints = { 0 };
+        dz_strs_add(&endpoints, dz_str(bad[i]));
+        DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+        dz_contact_write(&f->keys.public, &endpoints, &bytes);
+        assert_int_equal(dz_contact_read(dz_buf_slice(&bytes), &read), DZ_CORRUPT);
+        bytes.data[0] = 2;
+        assert_int_equal(dz_contact_read(dz_buf_slice(&bytes), &read), DZ_CORRUPT);
+    }
+    assert_int_equal(dz_contact_read(dz_str("\x01short"), &read), DZ_CORRUPT);
+    assert_int_equal(read.endpoints.len, 0);
+}
+
 #define far_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -321,6 +357,8 @@ main(void)
         far_test(a_link_that_ends_is_absent_at_the_hub),
         far_test(a_hub_without_a_gate_does_not_bind),
         far_test(a_frame_above_the_limit_cuts_only_its_sender),
+        far_test(a_contact_is_read_as_it_was_written),
+        far_test(a_contact_of_anything_else_is_refused),
         far_test(keys_survive_being_written_down),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,11 +48,11 @@ enum table {
 };
 
 struct store {
-    struct dz_kv *kv; /* owned */
+    struct dz_kv *kv; /* owned unless is_shared */
     char *dir;        /* owned */
     ZSTD_CCtx *zip;   /* owned; made when first needed */
     ZSTD_DCtx *unzip; /* owned; likewise */
-    bool is_readonly;
+    bool is_readonly, is_shared;
 };
 
 /* ---- keys ---- */

@@ -156,11 +156,23 @@ store_close(struct store **self_p)
     struct store *self = dz_move(*self_p);
     if (!self)
         return;
-    dz_kv_close(&self->kv);
+    if (!self->is_shared)
+        dz_kv_close(&self->kv);
     (void) ZSTD_freeCCtx(self->zip); /* takes NULL, cannot fail */
     (void) ZSTD_freeDCtx(self->unzip);
     free(self->dir);
     free(self);
+}
+
+struct store *
+store_share(struct store *self)
+{
+    struct store *other = dz_alloc0(1, sizeof(*other));
+    other->kv = self->kv;
+    other->dir = dz_strdup(self->dir);
+    other->is_readonly = self->is_readonly;
+    other->is_shared = true;
+    return other;
 }
 
 const char *

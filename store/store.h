@@ -11,7 +11,8 @@
  * Failure  A call that fails has stored nothing of what it was given.  DZ_FULL: no space.
  * Time     *_us without another word is microseconds of the Unix epoch (callers convert from the
  *          monotonic clock of their node); a span of time is named so.
- * Threads  A store and its jobs belong to one thread.  A process opens a home once. */
+ * Threads  A store and its jobs belong to one thread.  A process opens a home once; other threads
+ *          get handles of their own from store_share(). */
 #ifndef DZ_STORE_STORE_H
 #define DZ_STORE_STORE_H
 
@@ -46,6 +47,9 @@ enum store_mode {
 DZ_MUST_USE enum dz_rc store_open(const char *home, enum store_mode mode, struct store **self_out,
                                   char **warning_out, struct dz_err *err);
 void store_close(struct store **self_p); /* jobs first */
+/* Another handle on a store that this process has open, for another thread.  Close it before the
+ * one that it was made from. */
+struct store *store_share(struct store *self);
 const char *store_dir(const struct store *self);
 
 /* ------------------------------------------------------------------ one job, being written */
@@ -241,7 +245,14 @@ void store_job_list_fini(struct store_job_list *self);
 /* The newest `limit` jobs of a project (NULL: of all). */
 DZ_MUST_USE enum dz_rc store_jobs(struct store *self, const char *uri, size_t limit, int64_t now_us,
                                   struct store_job_list *out, struct dz_err *err);
+/* The same, of those older than the one with the long id `before` (NULL: of all). */
+DZ_MUST_USE enum dz_rc store_jobs_before(struct store *self, const char *uri, const char *before,
+                                         size_t limit, int64_t now_us, struct store_job_list *out,
+                                         struct dz_err *err);
 bool store_knows_project(struct store *self, const char *uri);
+typedef void store_project_fn(void *arg, const char *uri);
+DZ_MUST_USE enum dz_rc store_projects(struct store *self, store_project_fn *fn, void *arg,
+                                      struct dz_err *err);
 DZ_MUST_USE enum dz_rc store_job_info(struct store *self, const char *ulid, int64_t now_us,
                                       struct store_job_info *out, struct dz_err *err);
 

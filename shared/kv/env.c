@@ -235,6 +235,8 @@ dz_kv_open(const char *dir, const struct dz_kv_opts *opts, struct dz_kv **self_o
     self->lock_ms = opts->lock_ms ? opts->lock_ms : LOCK_MS;
     self->is_readonly = opts->is_readonly;
     self->turn = -1;
+    (void) pthread_rwlock_init(&self->shape, NULL); /* plain ones cannot fail */
+    (void) pthread_mutex_init(&self->writing, NULL);
     rc = attach_in_turn(self, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
@@ -249,6 +251,8 @@ dz_kv_close(struct dz_kv **self_p)
         return;
     mdb_env_close(self->env);
     dz_fd_close(&self->turn);
+    (void) pthread_rwlock_destroy(&self->shape);
+    (void) pthread_mutex_destroy(&self->writing);
     for (unsigned i = 0; i < self->table_count; i++)
         free(self->names[i]);
     free(self->dir);
@@ -257,15 +261,46 @@ dz_kv_close(struct dz_kv **self_p)
 
 /* ---- transactions ---- */
 
+static void
+share_shape(struct dz_kv *self)
+{
+    (void) pthread_rwlock_rdlock(&self->shape); /* fails only for more readers than memory holds */
+}
+
+static void
+release_shape(struct dz_kv *self)
+{
+    (void) pthread_rwlock_unlock(&self->shape);
+}
+
+/* Wait until no thread is inside a transaction; nobody begins one meanwhile. */
+static void
+own_shape(struct dz_kv *self)
+{
+    (void) pthread_rwlock_wrlock(&self->shape);
+}
+
+/* Called and left with the shape shared. */
+static void
+adopt_map_size(struct dz_kv *self)
+{
+    release_shape(self);
+    own_shape(self);
+    if (self->env)
+        (void) mdb_env_set_mapsize(self->env, 0); /* begin() tells if it failed */
+    release_shape(self);
+    share_shape(self);
+}
+
 /* Another process may have grown the map, readers may have died: put it right and try again. */
 static int
 begin(struct dz_kv *self, unsigned flags, MDB_txn **txn_out)
 {
     int code = 0;
     for (int tries = 0; tries < 4; tries++) {
-        code = mdb_txn_begin(self->env, NULL, flags, txn_out);
+        code = self->env ? mdb_txn_begin(self->env, NULL, flags, txn_out) : MDB_PANIC;
         if (code == MDB_MAP_RESIZED)
-            (void) mdb_env_set_mapsize(self->env, 0); /* adopt; begin() tells if it failed */
+            adopt_map_size(self);
         else if (code == MDB_READERS_FULL)
             (void) mdb_reader_check(self->env, NULL);
         else
@@ -323,17 +358,23 @@ write_in_turn(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 {
     for (bool was_reattached = false;;) {
         if (!self->env) {
+            own_shape(self);
             enum dz_rc back = attach(self, err);
+            release_shape(self);
             if (back != DZ_OK)
                 return back;
         }
         int again = 0;
+        share_shape(self);
         enum dz_rc rc = write_once(self, fn, arg, &again, err);
+        release_shape(self);
         if (again == 0)
             return rc;
         if (again == MDB_PANIC && was_reattached)
             return rc;
+        own_shape(self);
         rc = again == MDB_PANIC ? reattach(self, err) : grow(self, err);
+        release_shape(self);
         was_reattached |= again == MDB_PANIC;
         if (rc != DZ_OK)
             return rc;
@@ -344,25 +385,31 @@ enum dz_rc
 dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 {
     dz_assert(!self->is_readonly);
+    (void) pthread_mutex_lock(&self->writing); /* fails only for what is not a lock */
     enum dz_rc rc = take_turn(self, err);
-    if (rc != DZ_OK)
-        return rc;
-    rc = write_in_turn(self, fn, arg, err);
-    end_turn(self);
+    if (rc == DZ_OK) {
+        rc = write_in_turn(self, fn, arg, err);
+        end_turn(self);
+    }
+    (void) pthread_mutex_unlock(&self->writing);
     return rc;
 }
 
 enum dz_rc
 dz_kv_read(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 {
-    if (!self->env)
-        return dz_fail(err, DZ_IO, "'%s' could not be opened again", self->dir);
     struct dz_kv_txn txn = { .kv = self };
+    enum dz_rc rc;
+    share_shape(self);
     int code = begin(self, MDB_RDONLY, &txn.txn);
-    if (code != 0)
-        return kv_fail(err, self->dir, code, "read");
-    enum dz_rc rc = fn(&txn, arg, err);
-    mdb_txn_abort(txn.txn);
+    if (code != 0) {
+        rc = self->env ? kv_fail(err, self->dir, code, "read")
+                       : dz_fail(err, DZ_IO, "'%s' could not be opened again", self->dir);
+    } else {
+        rc = fn(&txn, arg, err);
+        mdb_txn_abort(txn.txn);
+    }
+    release_shape(self);
     return rc;
 }
 

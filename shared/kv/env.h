@@ -3,6 +3,7 @@
 #define DZ_SHARED_KV_ENV_H
 
 #include <lmdb.h>
+#include <pthread.h>
 
 #include "shared/kv/kv.h"
 
@@ -19,6 +20,10 @@ struct dz_kv {
     unsigned lock_ms;
     int turn; /* owned; -1: none.  The file that writers lock */
     bool is_readonly;
+    /* Threads.  Transactions hold `shape` shared; growing the map or opening it again holds it
+     * alone.  A write holds `writing` from its first attempt to its last. */
+    pthread_rwlock_t shape;
+    pthread_mutex_t writing;
 };
 
 struct dz_kv_txn {

@@ -20,7 +20,9 @@
  *          returns DZ_FULL, has changed nothing, and reading and deleting still work.
  * Stopped  A writer that is stopped in the middle (Ctrl-Z) must not stop everybody else for ever: a
  *          write waits at most `lock_ms` for its turn, then it is DZ_AGAIN and has changed nothing.
- * Threads  A handle belongs to one thread. */
+ * Threads  dz_kv_read() and dz_kv_write() may be called from several threads, not from inside one
+ *          another's functions; reads run beside each other and beside a write.  The rest belongs to
+ *          one thread. */
 #ifndef DZ_SHARED_KV_KV_H
 #define DZ_SHARED_KV_KV_H
 

@@ -156,6 +156,7 @@ store_job_info(struct store *self, const char *ulid, int64_t now_us, struct stor
 
 struct list_query {
     const char *uri;
+    const char *before; /* a long id: only older ones; NULL: all */
     size_t limit;
     int64_t now_us;
     struct store_job_list *out;
@@ -176,6 +177,12 @@ add_job(struct dz_kv_txn *txn, struct list_query *q, struct dz_slice ulid, struc
     return rc;
 }
 
+static bool
+is_older(struct dz_slice ulid, const char *than)
+{
+    return ulid.len == DZ_ULID_LEN && memcmp(ulid.ptr, than, DZ_ULID_LEN) < 0;
+}
+
 static enum dz_rc
 query_list(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
@@ -191,17 +198,22 @@ query_list(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     /* all jobs lie in the order of their long ids, a project's in the order of its short ones */
     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
     dz_kv_iter_init(&it, txn, q->uri ? T_INDEX : T_JOB, key_slice(&prefix));
-    while (rc == DZ_OK && q->out->count < q->limit && dz_kv_prev(&it, &key, &value))
-        rc = add_job(txn, q, q->uri ? value : key, err);
+    while (rc == DZ_OK && q->out->count < q->limit && dz_kv_prev(&it, &key, &value)) {
+        struct dz_slice ulid = q->uri ? value : key;
+        if (!q->before || is_older(ulid, q->before))
+            rc = add_job(txn, q, ulid, err);
+    }
     return rc == DZ_OK ? dz_kv_iter_rc(&it, err) : rc;
 }
 
 enum dz_rc
-store_jobs(struct store *self, const char *uri, size_t limit, int64_t now_us,
-           struct store_job_list *out, struct dz_err *err)
+store_jobs_before(struct store *self, const char *uri, const char *before, size_t limit,
+                  int64_t now_us, struct store_job_list *out, struct dz_err *err)
 {
     struct store_job_list list = { 0 };
-    struct list_query q = { uri, limit, now_us, &list };
+    struct list_query q = { uri, before, limit, now_us, &list };
+    if (before && !dz_ulid_read(dz_str(before), NULL))
+        return dz_fail(err, DZ_REFUSED, "'%.64s' is not the long id of a job", before);
     enum dz_rc rc = dz_kv_read(self->kv, query_list, &q, err);
     if (rc == DZ_OK)
         *out = list;
@@ -210,18 +222,11 @@ store_jobs(struct store *self, const char *uri, size_t limit, int64_t now_us,
     return rc;
 }
 
-static enum dz_rc
-query_project(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+enum dz_rc
+store_jobs(struct store *self, const char *uri, size_t limit, int64_t now_us,
+           struct store_job_list *out, struct dz_err *err)
 {
-    uint32_t number;
-    return project_number(txn, arg, &number, err);
-}
-
-bool
-store_knows_project(struct store *self, const char *uri)
-{
-    struct dz_err unused;
-    return dz_kv_read(self->kv, query_project, (void *) uri, &unused) == DZ_OK;
+    return store_jobs_before(self, uri, NULL, limit, now_us, out, err);
 }
 
 /* ---- what a person means ---- */

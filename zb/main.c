@@ -52,6 +52,15 @@ static const struct zb_command COMMANDS[] = {
       "  zb ci env --json\n"
       "  zb ci env --job=nightly          as a run with --dagz-job=nightly sees it\n",
       "zb.ci/1", false, cmd_ci_options, cmd_ci },
+    { "daemon", "up|down|status|logs", "the store as a server: start, end, look",
+      "A daemon keeps the store, serves it over HTTP and shows it live.  None is needed: without one\n"
+      "runs and zb use the store's files.  Its settings are in local.env/daemon.yaml of DAGZ_HOME.",
+      "  zb daemon up --bg                start it; fine when it is up already\n"
+      "  zb daemon up --bg --restart\n"
+      "  zb daemon status                 exit code 3 when none is running\n"
+      "  zb daemon logs -f\n"
+      "  zb daemon down\n",
+      "zb.daemon/1", false, cmd_daemon_options, cmd_daemon },
     { "help", "[COMMAND|TOPIC]", "this, or more on one of them",
       "Help on a command or a topic.  With --json: every command with its options.",
       "  zb help tests\n"

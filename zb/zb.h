@@ -119,13 +119,14 @@ int cmd_job(struct zb *zb, int argc, char **argv);
 int cmd_tests(struct zb *zb, int argc, char **argv);
 int cmd_logs(struct zb *zb, int argc, char **argv);
 int cmd_ci(struct zb *zb, int argc, char **argv);
+int cmd_daemon(struct zb *zb, int argc, char **argv);
 int cmd_help(struct zb *zb, int argc, char **argv);
 int cmd_version(struct zb *zb, int argc, char **argv);
 void zb_help_of(struct zb *self, const struct zb_command *command);
 void zb_help_all(struct zb *self);
 
 extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_options[],
-    cmd_tests_options[], cmd_logs_options[], cmd_ci_options[];
+    cmd_tests_options[], cmd_daemon_options[], cmd_logs_options[], cmd_ci_options[];
 
 /* A job's verdict in one word. */
 const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);

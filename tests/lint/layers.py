@@ -34,6 +34,7 @@ USES: dict[str, list[str]] = {
     "vassal": ["vassal/io", "shared/conf", "shared/ci"],
     "worker": ["shared/wire", "shared/shm", "shared/proc"],
     "store": ["shared/wire", "shared/kv", "shared/conf", "shared/vcs"],
+    "store/http": ["store", "shared/conf"],
     "zb": ["shared/conf", "shared/vcs", "shared/wire", "shared/ci"],
     "pyplugin": ["worker", "shared/wire", "shared/shm"],
 }
@@ -43,7 +44,15 @@ FACES = {
     "vassal/io": ["coord/coord.h", "store/store.h", "store/project.h"],
     "coord": ["store/store.h"],
     "coord/io": ["coord/coord.h", "store/store.h"],
-    "zb": ["store/doc.h", "store/jot.h", "store/project.h", "store/query.h", "store/store.h", "store/zone.h"],
+    "zb": [
+        "store/doc.h",
+        "store/http/daemon.h",
+        "store/jot.h",
+        "store/project.h",
+        "store/query.h",
+        "store/store.h",
+        "store/zone.h",
+    ],
 }
 # the beginning of a foreign header's name: the only folders that may include it
 DOORS = {
@@ -58,7 +67,7 @@ DOORS = {
     "sodium": ["shared/net"],
     "zstd": ["store"],
     "jansson.h": ["store", "zb"],
-    "microhttpd.h": ["store"],
+    "microhttpd.h": ["store/http"],
     "Python.h": ["pyplugin"],
 }
 # pure code: what it does not get from the outside it does not know

@@ -1,0 +1,20 @@
+/* routes.c - every route of the store.  openapi.json describes the same ones; a test compares. */
+#include "store/http/routes.h"
+
+/* clang-format off */
+const struct http_route http_routes[] = {
+    { "GET", "/healthz", HTTP_NOW, NULL, 0, true, http_get_health, NULL },
+    { "GET", "/api/v1/projects", HTTP_READ, NULL, 0, false, http_get_projects, NULL },
+    { "GET", "/api/v1/jobs", HTTP_READ, "project limit before", 0, false, http_get_jobs, NULL },
+    { "GET", "/api/v1/jobs/{job}", HTTP_READ, "project failures", 0, false, http_get_job, NULL },
+    { "GET", "/api/v1/jobs/{job}/tests", HTTP_READ, "project q sort limit offset text", 0, false,
+      http_get_tests, NULL },
+    { "GET", "/api/v1/jobs/{job}/tests/{test}", HTTP_READ, "project", 0, false, http_get_test, NULL },
+    { "GET", "/api/v1/jobs/{job}/near", HTTP_READ, "project name", 0, false, http_get_near, NULL },
+    { "GET", "/api/v1/jobs/{job}/logs", HTTP_READ,
+      "project worker thread test failed since until limit offset", 0, false, http_get_logs, NULL },
+    /* Writing: rows with HTTP_WRITE and handle_group, see call.h; they are the replication's. */
+};
+/* clang-format on */
+
+const size_t http_route_count = DZ_LEN(http_routes);

@@ -1,0 +1,28 @@
+/* routes.h - the handlers of the table in routes.c, one file each for what belongs together. */
+#ifndef DZ_STORE_HTTP_ROUTES_H
+#define DZ_STORE_HTTP_ROUTES_H
+
+#include "store/http/call.h"
+
+enum { HTTP_ROUTES_MAX = 64 };
+
+extern const struct http_route http_routes[];
+extern const size_t http_route_count;
+
+/* about.c */
+void http_get_health(struct http_call *call);
+
+/* read_jobs.c */
+void http_get_projects(struct http_call *call);
+void http_get_jobs(struct http_call *call);
+void http_get_job(struct http_call *call);
+
+/* read_tests.c */
+void http_get_tests(struct http_call *call);
+void http_get_test(struct http_call *call);
+void http_get_near(struct http_call *call);
+
+/* read_logs.c */
+void http_get_logs(struct http_call *call);
+
+#endif

@@ -1,0 +1,457 @@
+/* server.c - the life of a request between the library and the lanes. */
+#include "store/http/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/fd.h"
+#include "shared/base/log.h"
+#include "store/http/lanes.h"
+#include "store/http/route.h"
+
+enum {
+    HEAD_BYTES_MAX = 16 << 10, /* memory of a connection: its head and its answer's */
+    SILENCE_S = 30,            /* the library's own limit */
+    SWEEP_MS = 250,
+    ACCEPTS_PER_WAKE = 256,
+    READERS = 2,
+    PLACES_SPARE = 64, /* closed by us, not yet by the library */
+    LANE_FULL_S = 1,
+    NUMBER = 16,
+};
+
+struct http_server {
+    struct MHD_Daemon *plain, *tls; /* owned; NULL: no such listener */
+    struct http_listener listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    struct conns *conns; /* owned */
+    struct lanes *lanes; /* owned */
+    const struct gate *gate;
+    char *cert, *key; /* owned; the library keeps pointers to them */
+};
+
+/*   NEW     the head is being read
+ *   BODY    the head is accepted, the body is being read
+ *   LANE    a lane has it; the connection is suspended
+ *   ANSWER  the answer is complete or on its way */
+enum request_state { REQUEST_NEW, REQUEST_BODY, REQUEST_LANE, REQUEST_ANSWER };
+
+/* The call is first: lanes give back a pointer to it. */
+struct request {
+    struct http_call call;
+    enum request_state state;
+    struct MHD_Connection *connection; /* the library's */
+    struct conn *conn;
+    char *target; /* owned; path and query as sent */
+};
+
+/* ---- beginning and end of a request ---- */
+
+static int
+fd_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+/* The request line has been read; what this returns is the request from now on. */
+static void *
+on_target(void *arg, const char *target, struct MHD_Connection *connection)
+{
+    struct http_server *self = arg;
+    struct request *request = dz_alloc0(1, sizeof(*request));
+    struct timespec now;
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    request->connection = connection;
+    request->conn = conns_of(self->conns, fd_of(connection));
+    request->target = dz_strdup(target);
+    request->call.server = self;
+    request->call.now_us = (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    request->call.status = 200;
+    request->call.type = "application/json";
+    return request;
+}
+
+static void
+on_end(void *arg, struct MHD_Connection *connection, void **request_p,
+       enum MHD_RequestTerminationCode code)
+{
+    struct http_server *self = arg;
+    struct request *request = dz_move(*request_p);
+    (void) connection;
+    (void) code; /* an answer that was not taken is its asker's loss */
+    if (!request)
+        return;
+    (void) conn_move(self->conns, request->conn, CONN_HEAD, 0, dz_clock_ms()); /* never refused */
+    dz_buf_fini(&request->call.body);
+    dz_buf_fini(&request->call.out);
+    dz_buf_fini(&request->call.link);
+    dz_buf_fini(&request->call.allow);
+    dz_arena_fini(&request->call.arena);
+    free(request->target);
+    free(request);
+}
+
+static void
+on_connection(void *arg, struct MHD_Connection *connection, void **socket_arg,
+              enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *self = arg;
+    (void) socket_arg;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+        conns_forget(self->conns, fd_of(connection));
+}
+
+/* ---- answering ---- */
+
+static void
+add_headers(struct MHD_Response *response, const struct http_call *call)
+{
+    char retry[NUMBER], all[NUMBER], found[NUMBER];
+    (void) snprintf(retry, sizeof(retry), "%u", call->retry_s);
+    (void) snprintf(all, sizeof(all), "%u", call->all);
+    (void) snprintf(found, sizeof(found), "%u", call->found);
+    const struct http_pair pairs[] = {
+        { "Content-Type", call->type },
+        { "Cache-Control", call->is_cachable ? "private, max-age=3600" : "no-store" },
+        { "X-Content-Type-Options", "nosniff" },
+        { "Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'" },
+        { "Referrer-Policy", "no-referrer" },
+        { "Link", call->link.len ? (const char *) call->link.data : NULL },
+        { "Allow", call->allow.len ? (const char *) call->allow.data : NULL },
+        { "Retry-After", call->retry_s ? retry : NULL },
+        { "Dagz-All", call->has_counts ? all : NULL },
+        { "Dagz-Found", call->has_counts ? found : NULL },
+        { "WWW-Authenticate", call->status == 401 ? "Bearer" : NULL },
+    };
+    for (size_t i = 0; i < DZ_LEN(pairs); i++)
+        if (pairs[i].value)
+            (void) MHD_add_response_header(response, pairs[i].name, pairs[i].value);
+}
+
+static enum MHD_Result
+answer(struct http_server *self, struct request *request)
+{
+    struct http_call *call = &request->call;
+    size_t len = call->out.len;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, dz_move(call->out.data), MHD_RESPMEM_MUST_FREE);
+    call->out = (struct dz_buf){ 0 };
+    request->state = REQUEST_ANSWER;
+    (void) conn_move(self->conns, request->conn, CONN_ANSWER, len, dz_clock_ms());
+    add_headers(response, call);
+    enum MHD_Result rc = MHD_queue_response(request->connection, (unsigned) call->status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+/* In a lane's thread. */
+static void
+on_done(struct http_call *call)
+{
+    struct request *request = (struct request *) call;
+    request->state = REQUEST_ANSWER;
+    MHD_resume_connection(request->connection);
+}
+
+/* The request is whole. */
+static enum MHD_Result
+dispatch(struct http_server *self, struct request *request)
+{
+    struct http_call *call = &request->call;
+    if (call->route->lane == HTTP_NOW) {
+        call->route->handle(call);
+        return answer(self, request);
+    }
+    (void) conn_move(self->conns, request->conn, CONN_WORK, 0, dz_clock_ms());
+    request->state = REQUEST_LANE;
+    MHD_suspend_connection(request->connection);
+    if (!lanes_put(self->lanes, call)) {
+        call->retry_s = LANE_FULL_S;
+        http_problem(call, 503, "the store has more to do than it can; come again");
+        on_done(call);
+    }
+    return MHD_YES;
+}
+
+/* ---- the head ---- */
+
+static enum MHD_Result
+add_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct http_call *call = arg;
+    (void) kind;
+    if (call->header_count == HTTP_PAIRS)
+        return MHD_NO;
+    struct dz_slice text = dz_str(value ? value : ""), title = dz_str(name);
+    text.len++; /* with their NULs */
+    title.len++;
+    call->headers[call->header_count++] = (struct http_pair){
+        .name = (const char *) dz_arena_copy(&call->arena, title).ptr,
+        .value = (const char *) dz_arena_copy(&call->arena, text).ptr,
+    };
+    return MHD_YES;
+}
+
+static bool
+read_headers(struct request *request)
+{
+    struct http_call *call = &request->call;
+    int count = MHD_get_connection_values(request->connection, MHD_HEADER_KIND, NULL, NULL);
+    (void) MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header, call);
+    if (count <= HTTP_PAIRS)
+        return true;
+    http_problem(call, 400, "the request has %d headers; %d are the most", count, HTTP_PAIRS);
+    return false;
+}
+
+/* What the head says of a body must be what the route takes. */
+static bool
+check_body(struct http_call *call)
+{
+    const char *length = http_header(call, "Content-Length");
+    uint64_t most = call->route->body_max;
+    bool has_body =
+        length ? strtoull(length, NULL, 10) > 0 : http_header(call, "Transfer-Encoding") != NULL;
+    if (!has_body)
+        return true;
+    if (most == 0)
+        http_problem(call, 400, "%s takes no body", call->route->path);
+    else if (length && strtoull(length, NULL, 10) > most)
+        http_problem(call, 413, "a body of %s takes at most %llu bytes", call->route->path,
+                     (unsigned long long) most);
+    else
+        return true;
+    return false;
+}
+
+static bool
+accept_head(struct http_server *self, struct request *request, const char *method)
+{
+    struct http_call *call = &request->call;
+    if (!conn_may_ask(self->conns, request->conn, dz_clock_ms(), &call->retry_s)) {
+        http_problem(call, 429, "more requests than this server takes from one address");
+        return false;
+    }
+    call->retry_s = 0;
+    return read_headers(request) && route_find(call, method, request->target) &&
+           gate_admits(self->gate, call, conn_is_trusted(request->conn)) && check_body(call);
+}
+
+/* ---- the library calls: once for the head, for pieces of the body, at its end, after a lane ---- */
+
+static enum MHD_Result
+take_body(struct http_server *self, struct request *request, const char *data, size_t *len)
+{
+    struct http_call *call = &request->call;
+    conn_progress(self->conns, request->conn, *len);
+    if (call->status == 413) { /* read what still comes, keep nothing */
+        *len = 0;
+        return MHD_YES;
+    }
+    if (call->body.len + *len > call->route->body_max) {
+        http_problem(call, 413, "a body of %s takes at most %u bytes", call->route->path,
+                     call->route->body_max);
+        dz_buf_fini(&call->body);
+    } else {
+        dz_buf_add(&call->body, data, *len);
+    }
+    *len = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+           const char *version, const char *data, size_t *len, void **request_p)
+{
+    struct http_server *self = arg;
+    struct request *request = *request_p;
+    (void) connection;
+    (void) url;
+    (void) version;
+    if (!request)
+        return MHD_NO;
+    switch (request->state) {
+    case REQUEST_NEW:
+        request->state = REQUEST_BODY;
+        (void) conn_move(self->conns, request->conn, CONN_BODY, 0, dz_clock_ms());
+        return accept_head(self, request, method) ? MHD_YES : answer(self, request);
+    case REQUEST_BODY:
+        if (*len > 0)
+            return take_body(self, request, data, len);
+        return request->call.status == 413 ? answer(self, request) : dispatch(self, request);
+    case REQUEST_LANE: return MHD_YES; /* still there */
+    case REQUEST_ANSWER: return answer(self, request);
+    }
+    return MHD_NO;
+}
+
+static void
+on_library_log(void *arg, const char *fmt, va_list args)
+{
+    char text[256];
+    (void) arg;
+    (void) vsnprintf(text, sizeof(text), fmt, args);
+    text[strcspn(text, "\r\n")] = '\0';
+    log_debug("http.library", "text=%s", text);
+}
+
+/* ---- starting ---- */
+
+static struct MHD_Daemon *
+start(struct http_server *self, unsigned places, bool is_tls)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG | (is_tls ? MHD_USE_TLS : 0);
+    const struct MHD_OptionItem secure[] = {
+        { MHD_OPTION_HTTPS_MEM_CERT, 0, self->cert },
+        { MHD_OPTION_HTTPS_MEM_KEY, 0, self->key },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    const struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, self, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, self, MHD_OPTION_NOTIFY_COMPLETED, on_end, self,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_CONNECTION_LIMIT,
+        places + PLACES_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) SILENCE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HEAD_BYTES_MAX, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_ARRAY, is_tls ? secure : none, MHD_OPTION_END);
+}
+
+static enum dz_rc
+read_pem(const char *path, char **out, struct dz_err *err)
+{
+    enum { PEM_MAX = 1 << 20 };
+    struct dz_buf text = { 0 };
+    enum dz_rc rc = dz_fd_read_file(path, PEM_MAX, &text, err);
+    if (rc == DZ_ABSENT)
+        rc = dz_fail(err, DZ_REFUSED, "there is no '%s'", path);
+    dz_buf_add(&text, "", 1);
+    *out = (char *) text.data;
+    return rc;
+}
+
+static enum dz_rc
+start_daemons(struct http_server *self, const struct server_opts *opts, struct dz_err *err)
+{
+    bool wants_tls = false;
+    for (size_t i = 0; i < opts->listener_count; i++)
+        wants_tls |= opts->listeners[i].is_tls;
+    self->plain = start(self, opts->limits.total, false);
+    if (!self->plain)
+        return dz_fail(err, DZ_IO, "the HTTP server does not start");
+    if (!wants_tls)
+        return DZ_OK;
+    enum dz_rc rc = read_pem(opts->tls_cert, &self->cert, err);
+    if (rc == DZ_OK)
+        rc = read_pem(opts->tls_key, &self->key, err);
+    if (rc != DZ_OK)
+        return rc;
+    self->tls = start(self, opts->limits.total, true);
+    return self->tls ? DZ_OK
+                     : dz_fail(err, DZ_REFUSED, "'%s' and '%s' are not a certificate and its key",
+                               opts->tls_cert, opts->tls_key);
+}
+
+enum dz_rc
+server_new(struct store *store, const struct server_opts *opts, struct http_server **self_out,
+           struct dz_err *err)
+{
+    DZ_AUTO(server_destroy) struct http_server *self = dz_alloc0(1, sizeof(*self));
+    memcpy(self->listeners, opts->listeners, sizeof(self->listeners));
+    self->listener_count = opts->listener_count;
+    self->gate = opts->gate;
+    self->conns = conns_new(&opts->limits);
+    self->lanes = lanes_new(store, READERS, on_done);
+    enum dz_rc rc = start_daemons(self, opts, err);
+    if (rc == DZ_OK)
+        *self_out = dz_move(self);
+    return rc;
+}
+
+void
+server_destroy(struct http_server **self_p)
+{
+    struct http_server *self = dz_move(*self_p);
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->listener_count; i++)
+        dz_fd_close(&self->listeners[i].fd);
+    lanes_stop(self->lanes); /* resumes what was suspended: the library wants that first */
+    if (self->plain)
+        MHD_stop_daemon(self->plain);
+    if (self->tls)
+        MHD_stop_daemon(self->tls);
+    lanes_destroy(&self->lanes);
+    conns_destroy(&self->conns);
+    free(self->cert);
+    free(self->key);
+    free(self);
+}
+
+/* ---- accepting ---- */
+
+static void
+accept_one(struct http_server *self, const struct http_listener *listener, int fd,
+           const struct sockaddr_storage *address, socklen_t len)
+{
+    const int on = 1;
+    const struct sockaddr *from = (const struct sockaddr *) address;
+    if (!conns_admit(self->conns, fd, from, listener->is_trusted, dz_clock_ms())) {
+        (void) close(fd); /* nothing was written to it */
+        return;
+    }
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
+    if (MHD_add_connection(listener->is_tls ? self->tls : self->plain, fd, from, len) != MHD_YES)
+        conns_forget(self->conns, fd); /* it has closed the socket */
+}
+
+static void
+accept_some(struct http_server *self, const struct http_listener *listener)
+{
+    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
+        struct sockaddr_storage address = { 0 };
+        socklen_t len = sizeof(address);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) /* nobody, somebody who left already, or no descriptor: the sweep frees some */
+            return;
+        accept_one(self, listener, fd, &address, len);
+    }
+}
+
+void
+server_serve(struct http_server *self, int stop_fd)
+{
+    struct pollfd polls[SERVER_LISTENERS_MAX + 1];
+    dz_ms next_sweep = dz_clock_ms() + SWEEP_MS;
+    size_t count = self->listener_count;
+    for (size_t i = 0; i < count; i++)
+        polls[i] = (struct pollfd){ .fd = self->listeners[i].fd, .events = POLLIN };
+    polls[count] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
+    while (!(polls[count].revents & POLLIN)) {
+        dz_ms now = dz_clock_ms();
+        if (now >= next_sweep) {
+            uint32_t dropped = conns_sweep(self->conns, now);
+            if (dropped > 0)
+                log_info("http.dropped", "connections=%u why=%s", dropped, "too slow");
+            next_sweep = now + SWEEP_MS;
+        }
+        if (poll(polls, count + 1, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            if (polls[i].revents & POLLIN)
+                accept_some(self, &self->listeners[i]);
+    }
+}

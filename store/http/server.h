@@ -1,0 +1,41 @@
+/* server.h - sockets in, answers out.  The only door to libmicrohttpd.
+ *
+ * Threads  The caller's accepts and sweeps (server_serve()).  One thread speaks HTTP, another one
+ *          HTTPS where that is on: they parse, never touch the store and never wait.  The lanes
+ *          answer (lanes.h).  A request whose answer is being made is suspended, so nothing polls
+ *          for it.
+ * Limits   Heads, bodies, places and rates: call.h and conns.h. */
+#ifndef DZ_STORE_HTTP_SERVER_H
+#define DZ_STORE_HTTP_SERVER_H
+
+#include "store/http/conns.h"
+#include "store/http/gate.h"
+#include "store/store.h"
+
+struct http_server;
+
+enum { SERVER_LISTENERS_MAX = 16 };
+
+struct http_listener {
+    int fd; /* owned by the server from server_new() on; listening, non-blocking */
+    bool is_tls;
+    bool is_trusted; /* whoever comes here is on this machine or in one of its containers */
+};
+
+struct server_opts {
+    struct http_listener listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    const char *tls_cert, *tls_key; /* PEM; NULL: no listener is TLS */
+    struct conn_limits limits;
+    const struct gate *gate; /* borrowed */
+};
+
+/* REFUSED: the certificate or key is not usable. */
+DZ_MUST_USE enum dz_rc server_new(struct store *store, const struct server_opts *opts,
+                                  struct http_server **self_out, struct dz_err *err);
+/* Accept and sweep until `stop_fd` is readable. */
+void server_serve(struct http_server *self, int stop_fd);
+/* Ends what is under way; answers that are being made are made. */
+void server_destroy(struct http_server **self_p);
+
+#endif

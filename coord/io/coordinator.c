@@ -216,7 +216,7 @@ on_message(void *arg, uint64_t from, struct dz_slice body)
 {
     struct dz_msg_mesh mesh;
     if (from != 0 && (dz_mesh_open(body, &mesh) != DZ_OK || mesh.node != from)) {
-        log_warn("coord.impostor", "node=%" PRIx64, from);
+        log_warn("mesh.impostor", "node=%016" PRIx64, from);
         return;
     }
     give(arg, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = body });

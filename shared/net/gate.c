@@ -15,25 +15,43 @@ struct dz_gate {
     zsock_t *sock;        /* owned */
     struct dz_map keys;   /* a node's number -> its key, owned */
     uint64_t refused;
+    dz_gate_fn *stranger_fn; /* may be NULL */
+    void *stranger_arg;
 };
 
 /* ------------------------------------------------------------------ answers */
 
+static bool
+is_admitted(const struct dz_gate *self, const struct dz_key *key)
+{
+    const struct dz_key *known = dz_map_get(&self->keys, dz_key_node(key));
+    return known && memcmp(known, key, sizeof(*key)) == 0;
+}
+
 /* The node that this key is admitted as, 0: none. */
 static uint64_t
-node_of(const struct dz_gate *self, zframe_t *frame)
+node_of(struct dz_gate *self, zframe_t *frame)
 {
     struct dz_key key;
     if (zframe_size(frame) != sizeof(key.bytes))
         return 0;
     memcpy(key.bytes, zframe_data(frame), sizeof(key.bytes));
-    uint64_t node = dz_key_node(&key);
-    const struct dz_key *known = dz_map_get(&self->keys, node);
-    return known && memcmp(known, &key, sizeof(key)) == 0 ? node : 0;
+    if (is_admitted(self, &key))
+        return dz_key_node(&key);
+    bool is_known = self->stranger_fn && self->stranger_fn(self->stranger_arg, &key) &&
+                    dz_gate_admit(self, &key) == DZ_OK;
+    return is_known ? dz_key_node(&key) : 0;
+}
+
+void
+dz_gate_on_stranger(struct dz_gate *self, dz_gate_fn *fn, void *arg)
+{
+    self->stranger_fn = fn;
+    self->stranger_arg = arg;
 }
 
 static uint64_t
-judge(const struct dz_gate *self, zframe_t *const parts[PARTS])
+judge(struct dz_gate *self, zframe_t *const parts[PARTS])
 {
     if (!zframe_streq(parts[0], "1.0") || !zframe_streq(parts[DOMAIN_PART], DZ_GATE_DOMAIN) ||
         !zframe_streq(parts[MECHANISM_PART], "CURVE"))

@@ -18,7 +18,11 @@ DZ_MUST_USE enum dz_rc dz_gate_new(struct dz_loop *loop, struct dz_gate **self_o
                                    struct dz_err *err);
 void dz_gate_destroy(struct dz_gate **self_p); /* hubs first */
 
-/* Again: fine.  LIMIT: too many. */
+/* Asked about a key that was not admitted; true: it is now. */
+typedef bool dz_gate_fn(void *arg, const struct dz_key *public);
+void dz_gate_on_stranger(struct dz_gate *self, dz_gate_fn *fn, void *arg);
+
+/* Again: fine.  LIMIT: too many.  REFUSED: another key has the same number. */
 DZ_MUST_USE enum dz_rc dz_gate_admit(struct dz_gate *self, const struct dz_key *public);
 /* New connections of this key are refused; one that stands is not cut. */
 void dz_gate_expel(struct dz_gate *self, const struct dz_key *public);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/digest.h"
 #include "store/job.h"
 
 struct append {
@@ -11,6 +10,7 @@ struct append {
     struct store_batch *batch;
     struct dz_buf value; /* what is being packed */
     struct dz_buf data;  /* the texts of logs and spans */
+    struct dz_buf said;  /* struct packed_text of the texts so far */
 };
 
 /* ---- limits ---- */
@@ -50,8 +50,8 @@ check_results(const struct store_job *job, const struct store_batch *batch, stru
     return DZ_OK;
 }
 
-static enum dz_rc
-check(const struct store_job *job, const struct store_batch *batch, struct dz_err *err)
+enum dz_rc
+append_check(const struct store_job *job, const struct store_batch *batch, struct dz_err *err)
 {
     if (batch->result_count > STORE_BATCH_MAX || batch->text_count > STORE_BATCH_MAX ||
         batch->log_count > STORE_BATCH_MAX || batch->span_count > STORE_BATCH_MAX)
@@ -259,12 +259,11 @@ static enum dz_rc
 put_text(struct append *self, struct dz_kv_txn *txn, const struct store_text *text,
          struct dz_err *err)
 {
-    uint64_t who[3] = { text->node, text->inc, text->exec };
-    struct key key = { .len = 0 };
-    key_add(&key, self->job->ulid, DZ_ULID_LEN);
-    key_add_number(&key, text->test, 4);
-    key_add_number(&key, text->attempt, 1);
-    key_add_number(&key, dz_hash64((struct dz_slice){ (uint8_t *) who, sizeof(who) }), 8);
+    struct packed_text row = { .who = text_who(text),
+                               .test = text->test,
+                               .attempt = (uint8_t) text->attempt };
+    struct key key = text_key(self->job->ulid, &row);
+    dz_buf_add(&self->said, &row, sizeof(row));
     dz_buf_clear(&self->data);
     dz_buf_clear(&self->value);
     cut(text->text, &self->data);
@@ -275,50 +274,77 @@ put_text(struct append *self, struct dz_kv_txn *txn, const struct store_text *te
 }
 
 static enum dz_rc
-put_texts(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
+put_said(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
 {
-    struct store_batch *batch = self->batch;
+    enum { PART = STORE_BATCH_MAX * sizeof(struct packed_text) };
     enum dz_rc rc = DZ_OK;
-    for (uint32_t i = 0; rc == DZ_OK && i < batch->text_count; i++)
-        rc = put_text(self, txn, &batch->texts[i], err);
-    for (uint32_t i = 0; rc == DZ_OK && i < batch->result_count; i++) {
-        const struct store_result *r = &batch->results[i];
-        struct store_text text = { r->test, r->attempt, r->node, r->inc, r->exec, r->text };
-        if (r->text.len > 0 && !r->is_repeat)
-            rc = put_text(self, txn, &text, err);
+    for (size_t at = 0; rc == DZ_OK && at < self->said.len; at += PART) {
+        size_t part = self->said.len - at < PART ? self->said.len - at : PART;
+        start_batch(self);
+        dz_buf_add(&self->value, self->said.data + at, part);
+        rc = put_batch(self, txn, BATCH_TEXTS, (uint32_t) (part / sizeof(struct packed_text)), err);
     }
     return rc;
 }
 
 static enum dz_rc
+put_texts(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    struct store_batch *batch = self->batch;
+    enum dz_rc rc = DZ_OK;
+    dz_buf_clear(&self->said);
+    for (uint32_t i = 0; rc == DZ_OK && i < batch->text_count; i++)
+        rc = put_text(self, txn, &batch->texts[i], err);
+    for (uint32_t i = 0; rc == DZ_OK && i < batch->result_count; i++) {
+        const struct store_result *r = &batch->results[i];
+        struct store_text text = { r->test, r->attempt, r->node, r->inc, r->exec, r->text, 0 };
+        if (r->text.len > 0 && !r->is_repeat)
+            rc = put_text(self, txn, &text, err);
+    }
+    return rc == DZ_OK ? put_said(self, txn, err) : rc;
+}
+
+enum dz_rc
+append_records(struct dz_kv_txn *txn, struct store_job *job, struct store_batch *batch,
+               struct dz_err *err)
+{
+    struct append self = { .job = job, .batch = batch };
+    job->is_doubtful = true;
+    enum dz_rc rc = put_results(&self, txn, err);
+    if (rc == DZ_OK)
+        rc = put_texts(&self, txn, err);
+    if (rc == DZ_OK)
+        rc = put_logs(&self, txn, err);
+    if (rc == DZ_OK)
+        rc = put_spans(&self, txn, err);
+    dz_buf_fini(&self.value);
+    dz_buf_fini(&self.data);
+    dz_buf_fini(&self.said);
+    return rc;
+}
+
+struct work {
+    struct store_job *job;
+    struct store_batch *batch;
+};
+
+static enum dz_rc
 append(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
-    struct append *self = arg;
-    enum dz_rc rc = job_follow(self->job, txn, err);
-    if (rc != DZ_OK)
-        return rc;
-    self->job->is_doubtful = true; /* until the commit has succeeded */
-    rc = put_results(self, txn, err);
-    if (rc == DZ_OK)
-        rc = put_texts(self, txn, err);
-    if (rc == DZ_OK)
-        rc = put_logs(self, txn, err);
-    if (rc == DZ_OK)
-        rc = put_spans(self, txn, err);
-    return rc;
+    struct work *work = arg;
+    enum dz_rc rc = job_follow(work->job, txn, err);
+    return rc == DZ_OK ? append_records(txn, work->job, work->batch, err) : rc;
 }
 
 enum dz_rc
 store_job_append(struct store_job *self, struct store_batch *batch, struct dz_err *err)
 {
-    enum dz_rc rc = check(self, batch, err);
+    enum dz_rc rc = append_check(self, batch, err);
     if (rc != DZ_OK)
         return rc;
-    struct append work = { .job = self, .batch = batch };
+    struct work work = { .job = self, .batch = batch };
     rc = dz_kv_write(self->store->kv, append, &work, err);
     if (rc == DZ_OK)
         self->is_doubtful = false;
-    dz_buf_fini(&work.value);
-    dz_buf_fini(&work.data);
     return rc;
 }

@@ -6,6 +6,7 @@
 _Static_assert(sizeof(struct batch_head) == 24, "no padding in what is written");
 _Static_assert(sizeof(struct packed_result) == 72, "no padding in what is written");
 _Static_assert(sizeof(struct packed_log) == 48, "no padding in what is written");
+_Static_assert(sizeof(struct packed_text) == 16, "no padding in what is written");
 _Static_assert(sizeof(struct packed_span) == 56, "no padding in what is written");
 _Static_assert(sizeof(struct duration_row) == 24, "no padding in what is written");
 

@@ -9,7 +9,8 @@
  *   MANIFEST  digest, count                         zstd: u32 lengths, then the ids
  *   BATCH     long id, kind, number                 records of one append, see below
  *   TEXT      long id, test, attempt, execution     zstd: what a failure said
- *   MARK      long id, source                       greatest seq of a stream
+ *   MARK      long id, source                       greatest seq of a stream, or how many records
+ *                                                   of a sender's stream were taken
  *   DURATION  project, profile                      rows sorted by the hash of the node id
  *
  * A job's batches are a log that only grows.  Its ledger is nothing but that log read from the
@@ -68,7 +69,12 @@ uint64_t number_at(struct dz_slice bytes, size_t at, int len); /* 0 when it is n
 
 /* ---- records of a batch ---- */
 
-enum batch_kind { BATCH_RESULTS = 'r', BATCH_LOGS = 'l', BATCH_SPANS = 's' };
+enum batch_kind {
+    BATCH_RESULTS = 'r',
+    BATCH_LOGS = 'l',
+    BATCH_SPANS = 's',
+    BATCH_TEXTS = 't', /* which texts came, in order: for sending them on */
+};
 
 /* Begins every batch; `packed` records follow, then `data_len` bytes (zstd if raw_len differs). */
 struct batch_head {
@@ -102,6 +108,12 @@ struct packed_span {
     uint32_t test, offset; /* in the data: type, then name */
     uint16_t worker, type_len, name_len;
     uint8_t attempt, result;
+};
+
+struct packed_text {
+    uint64_t who;
+    uint32_t test;
+    uint8_t attempt, reserved[3];
 };
 
 /* The records of one batch, borrowed from the transaction; false: not what we wrote. */
@@ -152,6 +164,18 @@ void manifest_fini(struct manifest *self);
 /* `name` as in a job's JSON; "": an empty one. */
 DZ_MUST_USE enum dz_rc manifest_read(struct store *store, struct dz_kv_txn *txn, const char *name,
                                      struct manifest *out, struct dz_err *err);
+
+/* Is there such a list?  ABSENT. */
+DZ_MUST_USE enum dz_rc manifest_find(struct dz_kv_txn *txn, const char *name, struct dz_err *err);
+
+/* ---- texts ---- */
+
+uint64_t text_who(const struct store_text *text);
+struct key text_key(const char *ulid, const struct packed_text *text);
+/* Appended to *out; ABSENT: nothing was said. */
+DZ_MUST_USE enum dz_rc text_read(struct store *store, struct dz_kv_txn *txn, const char *ulid,
+                                 const struct packed_text *text, struct dz_buf *out,
+                                 struct dz_err *err);
 
 /* ---- walking a job's results ---- */
 

@@ -163,6 +163,62 @@ store_durations_count(const struct store_durations *self)
     return (uint32_t) self->count;
 }
 
+/* ---- travelling: "DZDU", version u32, count u32, then zstd of the rows ---- */
+
+enum { TRAVEL_VERSION = 1, TRAVEL_HEAD = 12 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows travel as they lie in memory");
+
+void
+store_durations_write(const struct store_durations *self, struct dz_buf *out)
+{
+    uint32_t numbers[2] = { TRAVEL_VERSION, (uint32_t) self->count };
+    size_t size = self->count * sizeof(*self->rows), room = ZSTD_compressBound(size);
+    dz_buf_add(out, "DZDU", 4);
+    dz_buf_add(out, numbers, sizeof(numbers));
+    size_t len = ZSTD_compress(dz_buf_reserve(out, room), room, self->rows, size, 1);
+    dz_assert(!ZSTD_isError(len)); /* there is room for the worst */
+    out->len += len;
+}
+
+/* Sorted, no two of one test, and numbers that can be reckoned with. */
+static bool
+is_sound(const struct store_durations *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const struct duration_row *row = &self->rows[i];
+        if ((i > 0 && row->id <= row[-1].id) || !isfinite(row->log_mean) ||
+            !isfinite(row->log_var) || row->log_mean > 40 || row->log_var > 40 || row->log_var < 0)
+            return false;
+    }
+    return true;
+}
+
+enum dz_rc
+store_durations_read(struct dz_slice bytes, struct store_durations **out, struct dz_err *err)
+{
+    uint32_t numbers[2];
+    if (bytes.len < TRAVEL_HEAD || memcmp(bytes.ptr, "DZDU", 4) != 0)
+        return dz_fail(err, DZ_CORRUPT, "these are no durations of dagz");
+    memcpy(numbers, bytes.ptr + 4, sizeof(numbers));
+    if (numbers[0] != TRAVEL_VERSION)
+        return dz_fail(err, DZ_VERSION, "durations of format %u; this dagz reads %d", numbers[0],
+                       TRAVEL_VERSION);
+    size_t size = (size_t) numbers[1] * sizeof(struct duration_row);
+    if (size > STORE_DURATIONS_MAX)
+        return dz_fail(err, DZ_LIMIT, "durations of %u tests are too many", numbers[1]);
+    DZ_AUTO(store_durations_destroy) struct store_durations *self = dz_alloc0(1, sizeof(*self));
+    self->count = numbers[1];
+    self->rows = dz_alloc0(self->count + 1, sizeof(*self->rows));
+    size_t len =
+        ZSTD_decompress(self->rows, size, bytes.ptr + TRAVEL_HEAD, bytes.len - TRAVEL_HEAD);
+    if (ZSTD_isError(len) || len != size || !is_sound(self))
+        return dz_fail(err, DZ_CORRUPT, "durations that make no sense");
+    *out = dz_move(self);
+    return DZ_OK;
+}
+
+/* ---- one test ---- */
+
 /* Hashes are spread evenly, so the position is nearly known: of n rows none is further than a few
  * sqrt(n) from where it would be, and the search begins in that window. */
 static const struct duration_row *

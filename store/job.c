@@ -69,6 +69,8 @@ struct beginning {
     struct store_job *job;
     const struct store_begin *begin;
     uint32_t day;
+    const json_t *from; /* borrowed: the head that another store has; NULL: the job is ours */
+    uint64_t origin;    /* names this store's copy among all that are sent to one place */
 };
 
 /* One more than the last of that project and day. */
@@ -116,7 +118,11 @@ new_head(const struct beginning *b, uint32_t n)
     };
     for (size_t i = 0; i < DZ_LEN(numbers); i++)
         (void) json_object_set_new(head, numbers[i].key, json_integer(numbers[i].number));
-    writer_note(head);
+    (void) json_object_set_new(head, "origin", json_integer((json_int_t) b->origin));
+    if (b->from)
+        writer_copy(head, b->from);
+    else
+        writer_note(head);
     return head;
 }
 
@@ -142,8 +148,12 @@ begin_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct beginning *b = arg;
     struct store_job *job = b->job;
+    struct dz_slice there;
     uint32_t n = 0;
-    enum dz_rc rc = project_make(txn, or_empty(b->begin->uri), &job->project, err);
+    enum dz_rc rc = dz_kv_get(txn, T_JOB, dz_str(job->ulid), &there, err);
+    if (rc != DZ_ABSENT)
+        return rc == DZ_OK ? dz_fail(err, DZ_EXISTS, "job %s is there already", job->ulid) : rc;
+    rc = project_make(txn, or_empty(b->begin->uri), &job->project, err);
     if (rc == DZ_OK)
         rc = next_number(txn, job->project, b->day, &n, err);
     if (rc == DZ_OK)
@@ -156,22 +166,45 @@ begin_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 }
 
 enum dz_rc
-store_job_begin(struct store *self, const struct store_begin *begin, struct store_job **job_out,
-                struct dz_err *err)
+store_new_ulid(int64_t now_us, char out[STORE_ULID_LEN + 1], struct dz_err *err)
 {
     uint8_t chance[DZ_ULID_CHANCE];
     if (getrandom(chance, sizeof(chance), 0) != (ssize_t) sizeof(chance))
         return dz_fail_errno(err, "get random bytes");
+    dz_ulid_make(now_us > 0 ? now_us / 1000 : 0, chance, out);
+    return DZ_OK;
+}
+
+static enum dz_rc
+begin_as(struct store *self, const struct store_begin *begin, const json_t *from,
+         struct store_job **job_out, struct dz_err *err)
+{
     DZ_AUTO(store_job_close) struct store_job *job = dz_alloc0(1, sizeof(*job));
     DZ_AUTO(zone_destroy) struct zone *zone = zone_new(or_empty(begin->timezone));
+    struct beginning b = {
+        .job = job, .begin = begin, .day = zone_day(zone, begin->now_us), .from = from
+    };
+    if (getrandom(&b.origin, sizeof(b.origin), 0) != (ssize_t) sizeof(b.origin))
+        return dz_fail_errno(err, "get random bytes");
     job->store = self;
     job->profile = dz_strdup(or_empty(begin->profile));
-    dz_ulid_make(begin->now_us > 0 ? begin->now_us / 1000 : 0, chance, job->ulid);
-    struct beginning b = { job, begin, zone_day(zone, begin->now_us) };
-    enum dz_rc rc = dz_kv_write(self->kv, begin_job, &b, err);
+    enum dz_rc rc = DZ_OK;
+    if (begin->ulid)
+        (void) snprintf(job->ulid, sizeof(job->ulid), "%s", begin->ulid);
+    else
+        rc = store_new_ulid(begin->now_us, job->ulid, err);
+    if (rc == DZ_OK)
+        rc = dz_kv_write(self->kv, begin_job, &b, err);
     if (rc == DZ_OK)
         *job_out = dz_move(job);
     return rc;
+}
+
+enum dz_rc
+store_job_begin(struct store *self, const struct store_begin *begin, struct store_job **job_out,
+                struct dz_err *err)
+{
+    return begin_as(self, begin, NULL, job_out, err);
 }
 
 /* ---- reopen ---- */
@@ -213,25 +246,81 @@ reopen_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     job->is_doubtful = true;
     if (rc == DZ_OK)
         rc = job_follow(job, txn, err);
-    if (rc != DZ_OK || job->is_sealed)
+    if (rc != DZ_OK || job->is_sealed || b->from)
         return rc;
     writer_note(head);
     return head_write(txn, job->ulid, head, err);
 }
 
-enum dz_rc
-store_job_reopen(struct store *self, const char *ulid, struct store_job **job_out,
-                 struct dz_err *err)
+static enum dz_rc
+reopen_as(struct store *self, const char *ulid, const json_t *from, struct store_job **job_out,
+          struct dz_err *err)
 {
     if (!dz_ulid_read(dz_str(ulid), NULL))
         return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
     DZ_AUTO(store_job_close) struct store_job *job = dz_alloc0(1, sizeof(*job));
     job->store = self;
     memcpy(job->ulid, ulid, DZ_ULID_LEN);
-    struct beginning b = { .job = job };
-    enum dz_rc rc = dz_kv_write(self->kv, reopen_job, &b, err);
+    struct beginning b = { .job = job, .from = from };
+    enum dz_rc rc = from ? dz_kv_read(self->kv, reopen_job, &b, err)
+                         : dz_kv_write(self->kv, reopen_job, &b, err);
     if (rc == DZ_OK)
         *job_out = dz_move(job);
+    return rc;
+}
+
+enum dz_rc
+store_job_reopen(struct store *self, const char *ulid, struct store_job **job_out,
+                 struct dz_err *err)
+{
+    return reopen_as(self, ulid, NULL, job_out, err);
+}
+
+enum dz_rc
+job_adopt(struct store *self, const struct store_begin *begin, const json_t *head,
+          struct store_job **job_out, struct dz_err *err)
+{
+    enum dz_rc rc = reopen_as(self, begin->ulid, head, job_out, err);
+    if (rc != DZ_ABSENT || !dz_ulid_read(dz_str(begin->ulid), NULL))
+        return rc;
+    return begin_as(self, begin, head, job_out, err);
+}
+
+/* ---- a list that is here already ---- */
+
+struct using
+{
+    struct store_job *job;
+    const char *name;
+};
+
+static enum dz_rc
+use_list(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct using *u = arg;
+    enum dz_rc rc = manifest_find(txn, u->name, err);
+    DZ_AUTO(head_release) json_t *head = NULL;
+    if (rc == DZ_OK)
+        rc = head_read(txn, u->job->ulid, &head, err);
+    if (rc != DZ_OK)
+        return rc;
+    free(u->job->hashes);
+    u->job->hashes = NULL;
+    rc = load_hashes(u->job, txn, u->name, err);
+    if (rc != DZ_OK)
+        return rc;
+    (void) json_object_set_new(head, "manifest", json_string(u->name));
+    (void) json_object_set_new(head, "collected", json_integer(u->job->ledger.tests));
+    return head_write(txn, u->job->ulid, head, err);
+}
+
+enum dz_rc
+job_use_list(struct store_job *self, const char *name, struct dz_err *err)
+{
+    struct using work = { self, name };
+    enum dz_rc rc = dz_kv_write(self->store->kv, use_list, &work, err);
+    if (rc != DZ_OK)
+        self->has_manifest = false;
     return rc;
 }
 

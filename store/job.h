@@ -35,11 +35,28 @@ DZ_MUST_USE enum dz_rc job_follow(struct store_job *self, struct dz_kv_txn *txn,
 /* The stream's greatest seq; made when it is new. */
 struct mark *job_mark(struct store_job *self, uint64_t source);
 
+/* Is it within the limits, and may the job take it? */
+DZ_MUST_USE enum dz_rc append_check(const struct store_job *job, const struct store_batch *batch,
+                                    struct dz_err *err);
+/* Into a transaction, after job_follow().  The job is doubtful until the caller, whose commit
+ * succeeded, says otherwise. */
+DZ_MUST_USE enum dz_rc append_records(struct dz_kv_txn *txn, struct store_job *job,
+                                      struct store_batch *batch, struct dz_err *err);
+
+/* Begin a job that another process writes, whose own head is `head`; it is taken up when it is
+ * here.  No mark is left that this process is its writer. */
+DZ_MUST_USE enum dz_rc job_adopt(struct store *self, const struct store_begin *begin,
+                                 const json_t *head, struct store_job **job_out,
+                                 struct dz_err *err);
+/* Give a job without tests this list, if the store has it; ABSENT. */
+DZ_MUST_USE enum dz_rc job_use_list(struct store_job *self, const char *name, struct dz_err *err);
+
 /* "j10" on the day itself, "j1201.1", "j2025-1201.1" when a year has passed. */
 void short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MAX]);
 
 /* Who writes to a job, so that a reader can tell whether it still runs. */
 void writer_note(json_t *head);
+void writer_copy(json_t *head, const json_t *from); /* as another store noted it */
 bool writer_lives(const json_t *head);
 
 #endif

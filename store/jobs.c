@@ -108,7 +108,8 @@ fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct stor
     info->not_run = info->collected - sum.tests_counted;
     info->digest = sum.digest;
     info->end_us = follower.written_us;
-    bool is_alive = writer_lives(head) || now_us - follower.written_us < FRESH_US;
+    bool is_alive = writer_lives(head) || now_us - follower.written_us < FRESH_US ||
+                    now_us - head_number(head, "heard_us") < FRESH_US;
     info->state = is_alive ? STORE_RUNNING : STORE_BROKEN;
     if (is_alive && info->end_us < now_us)
         info->end_us = now_us;

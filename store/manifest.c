@@ -134,6 +134,13 @@ manifest_read(struct store *store, struct dz_kv_txn *txn, const char *name, stru
     return rc;
 }
 
+enum dz_rc
+manifest_find(struct dz_kv_txn *txn, const char *name, struct dz_err *err)
+{
+    struct dz_slice there;
+    return dz_kv_get(txn, T_MANIFEST, dz_str(name), &there, err);
+}
+
 /* ---- writing ---- */
 
 struct put {

@@ -128,26 +128,40 @@ open_kv(struct store *self, char **bad_out, struct dz_err *err)
     return rc == DZ_ABSENT ? dz_fail(err, rc, "there is no store in '%s' yet", self->dir) : rc;
 }
 
+static enum dz_rc
+open_dir(char *dir, enum store_mode mode, struct store **self_out, char **bad_out,
+         struct dz_err *err)
+{
+    DZ_AUTO(store_close) struct store *self = dz_alloc0(1, sizeof(*self));
+    self->dir = dir;
+    self->is_readonly = mode == STORE_READ;
+    enum dz_rc rc = open_kv(self, bad_out, err);
+    if (rc == DZ_OK)
+        rc = check_version(self, err);
+    if (rc == DZ_OK)
+        *self_out = dz_move(self);
+    return rc;
+}
+
+enum dz_rc
+store_open_in(const char *dir, enum store_mode mode, struct store **self_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *bad = NULL;
+    return open_dir(dz_strdup(dir), mode, self_out, &bad, err);
+}
+
 enum dz_rc
 store_open(const char *home, enum store_mode mode, struct store **self_out, char **warning_out,
            struct dz_err *err)
 {
-    DZ_AUTO(store_close) struct store *self = dz_alloc0(1, sizeof(*self));
     DZ_AUTO(dz_free) char *bad = NULL;
     struct dz_buf dir = { 0 };
     dz_buf_addf(&dir, "%s/local.env/store", home);
     dz_buf_add(&dir, "", 1);
-    self->dir = (char *) dir.data;
-    self->is_readonly = mode == STORE_READ;
-    enum dz_rc rc = open_kv(self, &bad, err);
-    if (rc == DZ_OK)
-        rc = check_version(self, err);
-    if (rc != DZ_OK)
-        return rc;
-    if (warning_out)
-        *warning_out = warning_of(self->dir, bad);
-    *self_out = dz_move(self);
-    return DZ_OK;
+    enum dz_rc rc = open_dir((char *) dir.data, mode, self_out, &bad, err);
+    if (rc == DZ_OK && warning_out)
+        *warning_out = warning_of((*self_out)->dir, bad);
+    return rc;
 }
 
 void

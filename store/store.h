@@ -46,6 +46,9 @@ enum store_mode {
  * may be NULL. */
 DZ_MUST_USE enum dz_rc store_open(const char *home, enum store_mode mode, struct store **self_out,
                                   char **warning_out, struct dz_err *err);
+/* The same in exactly this folder, whose parent exists: a store of one process, in its spool. */
+DZ_MUST_USE enum dz_rc store_open_in(const char *dir, enum store_mode mode, struct store **self_out,
+                                     struct dz_err *err);
 void store_close(struct store **self_p); /* jobs first */
 /* Another handle on a store that this process has open, for another thread.  Close it before the
  * one that it was made from. */
@@ -64,9 +67,13 @@ struct store_begin {
     bool is_dirty; /* the worktree differed from the commit */
     uint32_t workers, node_total;
     int64_t now_us;
+    const char *ulid; /* its long id, from store_new_ulid(); NULL: a new one */
 };
 
-/* Begin a job, with a new long id and the next short id of its project and day. */
+/* A new long id, with the time of now_us. */
+DZ_MUST_USE enum dz_rc store_new_ulid(int64_t now_us, char out[STORE_ULID_LEN + 1],
+                                      struct dz_err *err);
+/* Begin a job, with the next short id of its project and day.  EXISTS: there is one of that id. */
 DZ_MUST_USE enum dz_rc store_job_begin(struct store *self, const struct store_begin *begin,
                                        struct store_job **job_out, struct dz_err *err);
 /* Take up a job that was begun before, by its long id (an agent that replaces a dead one). */
@@ -108,6 +115,7 @@ struct store_text {
     uint32_t test, attempt;
     uint64_t node, inc, exec;
     struct dz_slice text;
+    uint64_t who; /* 0: as the three above say; else the store's own name for them */
 };
 
 enum store_log_kind {
@@ -209,6 +217,14 @@ uint32_t store_durations_count(const struct store_durations *self);
  * false: never seen.  About 100 ns. */
 bool store_durations_get(const struct store_durations *self, struct dz_slice id, double *mean_us,
                          double *log_sd);
+
+/* As bytes that travel, at most STORE_DURATIONS_MAX, compressed; CORRUPT, LIMIT, VERSION: others
+ * than _write() made. */
+enum { STORE_DURATIONS_MAX = 64 << 20 };
+struct dz_buf;
+void store_durations_write(const struct store_durations *self, struct dz_buf *out);
+DZ_MUST_USE enum dz_rc store_durations_read(struct dz_slice bytes, struct store_durations **out,
+                                            struct dz_err *err);
 
 /* ------------------------------------------------------------------ reading, for zb */
 

@@ -203,37 +203,18 @@ struct text_query {
     struct dz_buf text;
 };
 
-static void
-text_key(const struct store_view *view, uint32_t test, const struct packed_result *row,
-         struct key *key)
-{
-    uint64_t who[3] = { row->node, row->inc, row->exec };
-    key_add(key, view->ulid, DZ_ULID_LEN);
-    key_add_number(key, test, 4);
-    key_add_number(key, row->attempt, 1);
-    key_add_number(key, dz_hash64((struct dz_slice){ (uint8_t *) who, sizeof(who) }), 8);
-}
-
 static enum dz_rc
 query_text(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct text_query *q = arg;
     struct store_test test = { .executions = 0 };
-    struct key key = { .len = 0 };
-    struct dz_slice value;
-    uint32_t raw_len, row = deciding(q->view, q->test, &test);
+    uint32_t row = deciding(q->view, q->test, &test);
     if (row == NO_ROW)
         return DZ_ABSENT;
-    text_key(q->view, q->test, row_at(q->view, row), &key);
-    enum dz_rc rc = dz_kv_get(txn, T_TEXT, key_slice(&key), &value, err);
-    if (rc != DZ_OK)
-        return rc;
-    if (value.len < sizeof(raw_len))
-        return dz_fail(err, DZ_CORRUPT, "the text of a failure of job %s is damaged",
-                       q->view->ulid);
-    memcpy(&raw_len, value.ptr, sizeof(raw_len));
-    value = (struct dz_slice){ value.ptr + sizeof(raw_len), value.len - sizeof(raw_len) };
-    return unzip_add(q->view->store, value, raw_len, &q->text, err);
+    const struct packed_result *r = row_at(q->view, row);
+    struct store_text name = { .node = r->node, .inc = r->inc, .exec = r->exec };
+    struct packed_text text = { .who = text_who(&name), .test = q->test, .attempt = r->attempt };
+    return text_read(q->view->store, txn, q->view->ulid, &text, &q->text, err);
 }
 
 enum dz_rc

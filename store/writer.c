@@ -65,6 +65,15 @@ writer_note(json_t *head)
     (void) json_object_set_new(head, "pid_start", json_integer(started(pid)));
 }
 
+void
+writer_copy(json_t *head, const json_t *from)
+{
+    (void) json_object_set_new(head, "host", json_text(head_text(from, "host")));
+    (void) json_object_set_new(head, "boot", json_text(head_text(from, "boot")));
+    (void) json_object_set_new(head, "pid", json_integer(head_number(from, "pid")));
+    (void) json_object_set_new(head, "pid_start", json_integer(head_number(from, "pid_start")));
+}
+
 bool
 writer_lives(const json_t *head)
 {

@@ -5,6 +5,7 @@ seeds.py ROOT        writes tests/fuzz/corpus/<target>/seed-*, leaves other file
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 from pathlib import Path
@@ -60,8 +61,47 @@ def core_seeds() -> None:
     put("core", "vassal", served + up + revoked + ended + said(5, body([16, 1, 1, 0, 0, 0, 1, 1, 1, 1])))
 
 
+def section(kind: str, data: bytes) -> bytes:
+    return kind.encode() + struct.pack("<I", len(data)) + data
+
+
+def records(kind: str, first: int, *packed: bytes) -> bytes:
+    return section(kind, struct.pack("<QI", first, len(packed)) + b"".join(packed))
+
+
+def parcel_seeds() -> None:
+    """What a parcel unpacks to: see store/parcel.h."""
+    texts = ("uri", "timezone", "profile", "commit", "command", "versions", "rootdir", "host", "boot")
+    head = {**dict.fromkeys(texts, "x"), "origin": 7, "start_us": 1795262400000000, "is_live": 1}
+    begun = section("h", json.dumps(head).encode())
+    ids = [b"t.py::a", b"t.py::b"]
+    lens = struct.pack(f"<I{len(ids)}I", len(ids), *map(len, ids))
+    listed = section("m", b"0123456789abcdef-2") + section("M", lens + b"".join(ids))
+    result = struct.pack("<IHBBBBBBQQQqqqq", 0, 1, 0, 2, 0, 0, 0, 0, 1, 1, 1, 5, 1, 2, 3)
+    text = struct.pack("<IBQI", 0, 0, 99, 5) + b"E 1=2"
+    log = struct.pack("<QqqIIHBBI", 1, 5, 6, 0, 0xFFFFFF, 0, 0, 0, 3) + b"abc"
+    span = struct.pack("<QQQqqIHBBHH", 1, 1, 0, 5, 6, 0xFFFFFF, 0, 0, 1, 1, 2) + b"fdb"
+    said = records("r", 0, result) + records("t", 0, text) + records("l", 0, log, log)
+    sealed = section("z", json.dumps({"counted": 1, "digest": 5, "exit_code": 0}).encode())
+    put("parcel", "begin", b"u" + begun)
+    put("parcel", "all", b"u" + begun + listed + said + records("s", 0, span) + sealed)
+    put("parcel", "gap", b"u" + begun + records("l", 5, log))
+    put("parcel", "packed", b"pDZPL" + struct.pack("<III", 1, 0, 0) + b"\x28\xb5\x2f\xfd\x20\0\1\0\0")
+    stored = {"results": 1, "texts": 0, "logs": 2, "spans": 0}
+    receipt = {
+        "schema": "dagz.receipt/1",
+        "short": "j1",
+        "stored": stored,
+        "wants_list": False,
+        "sealed": True,
+    }
+    put("parcel", "receipt", b"r" + json.dumps(receipt).encode())
+    put("parcel", "durations", b"dDZDU" + struct.pack("<II", 1, 0) + b"\x28\xb5\x2f\xfd\x20\0\1\0\0")
+
+
 def main() -> None:
     core_seeds()
+    parcel_seeds()
     for path in sorted((ROOT / "tests/golden/frames").glob("*.hex")):
         data = frame_bytes(path)
         if len(data) < 600:

@@ -262,7 +262,7 @@ texts_of_failures_are_kept_and_long_ones_lose_their_middle(void **state)
     struct store_result rows[] = { result_of(0, 0, 1, DZ_RESULT_FAILED),
                                    result_of(1, 0, 2, DZ_RESULT_FAILED) };
     rows[0].text = dz_str("t.py:3: AssertionError\nassert 1 == 2\n");
-    struct store_text later = { 1, 0, 7, 1, 2, { long_text, long_len } };
+    struct store_text later = { 1, 0, 7, 1, 2, { long_text, long_len }, 0 };
     struct store_batch batch = {
         .results = rows, .result_count = 2, .texts = &later, .text_count = 1
     };

@@ -1,0 +1,498 @@
+/* inbox.c - parcels of other stores, taken into this one.
+ *
+ * A job's ledger is read once and kept while its parcels come: the jobs that spoke last stay open. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/digest.h"
+#include "store/job.h"
+#include "store/parcel.h"
+
+enum {
+    JOBS_MAX = 16,          /* that are kept open */
+    HEARD_US = 5 * 1000000, /* how often it is noted that the sender lives */
+    URI_MAX = 4096,
+    TEXT_MAX = 128 << 10, /* of any other text of a head */
+};
+#define TIME_MAX_US (INT64_C(1) << 53)
+
+struct entry {
+    struct store_job *job; /* owned; NULL: free */
+    char *uri;             /* owned */
+    uint64_t used;
+    int64_t heard_us;
+};
+
+struct store_inbox {
+    struct store *store; /* borrowed */
+    struct entry entries[JOBS_MAX];
+    uint64_t uses;
+};
+
+struct store_inbox *
+store_inbox_new(struct store *store)
+{
+    struct store_inbox *self = dz_alloc0(1, sizeof(*self));
+    self->store = store;
+    return self;
+}
+
+static void
+forget(struct entry *entry)
+{
+    store_job_close(&entry->job);
+    free(entry->uri);
+    *entry = (struct entry){ 0 };
+}
+
+void
+store_inbox_destroy(struct store_inbox **self_p)
+{
+    struct store_inbox *self = dz_move(*self_p);
+    if (!self)
+        return;
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        forget(&self->entries[i]);
+    free(self);
+}
+
+/* ---- the job ---- */
+
+static bool
+is_number(const json_t *head, const char *key, int64_t most)
+{
+    const json_t *value = json_object_get(head, key);
+    int64_t number = json_integer_value(value);
+    return !value || (json_is_integer(value) && number >= 0 && number <= most);
+}
+
+static enum dz_rc
+check_head(const json_t *head, struct dz_err *err)
+{
+    static const char *const texts[] = { "uri",      "timezone", "profile", "commit", "command",
+                                         "versions", "rootdir",  "host",    "boot" };
+    for (size_t i = 0; i < DZ_LEN(texts); i++) {
+        const json_t *value = json_object_get(head, texts[i]);
+        size_t most = i == 0 ? URI_MAX : TEXT_MAX;
+        if (!json_is_string(value) || json_string_length(value) > most)
+            return dz_fail(err, DZ_CORRUPT, "a job whose '%s' makes no sense", texts[i]);
+    }
+    bool is_ok = is_number(head, "start_us", TIME_MAX_US) &&
+                 is_number(head, "workers", UINT16_MAX) &&
+                 is_number(head, "node_total", UINT16_MAX) && is_number(head, "is_dirty", 1) &&
+                 json_is_integer(json_object_get(head, "origin"));
+    return is_ok ? DZ_OK : dz_fail(err, DZ_CORRUPT, "a job whose numbers make no sense");
+}
+
+static enum dz_rc
+adopt(struct store_inbox *self, const char *ulid, const json_t *head, struct store_job **job_out,
+      struct dz_err *err)
+{
+    struct store_begin begin = {
+        .ulid = ulid,
+        .uri = head_text(head, "uri"),
+        .timezone = head_text(head, "timezone"),
+        .profile = head_text(head, "profile"),
+        .commit = head_text(head, "commit"),
+        .command = head_text(head, "command"),
+        .versions = head_text(head, "versions"),
+        .rootdir = head_text(head, "rootdir"),
+        .is_dirty = head_number(head, "is_dirty"),
+        .workers = (uint32_t) head_number(head, "workers"),
+        .node_total = (uint32_t) head_number(head, "node_total"),
+        .now_us = head_number(head, "start_us"),
+    };
+    return job_adopt(self->store, &begin, head, job_out, err);
+}
+
+struct reading {
+    const char *ulid;
+    json_t *head; /* owned */
+};
+
+static enum dz_rc
+read_head(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct reading *self = arg;
+    return head_read(txn, self->ulid, &self->head, err);
+}
+
+/* The job's head, as it is stored.  Caller owns. */
+static enum dz_rc
+stored_head(struct store_inbox *self, const char *ulid, json_t **out, struct dz_err *err)
+{
+    struct reading reading = { .ulid = ulid };
+    enum dz_rc rc = dz_kv_read(self->store->kv, read_head, &reading, err);
+    if (rc == DZ_OK)
+        *out = reading.head;
+    return rc;
+}
+
+/* The job is another one's when its project is. */
+static enum dz_rc
+check_uri(const char *ulid, const char *there, const char *said, const char *wanted,
+          struct dz_err *err)
+{
+    if (strcmp(there, said) != 0 || (wanted && strcmp(wanted, there) != 0))
+        return dz_fail(err, DZ_ABSENT, "there is no job %s in this project", ulid);
+    return DZ_OK;
+}
+
+static struct entry *
+find(struct store_inbox *self, const char *ulid)
+{
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        if (self->entries[i].job && strcmp(self->entries[i].job->ulid, ulid) == 0)
+            return &self->entries[i];
+    return NULL;
+}
+
+static struct entry *
+oldest(struct store_inbox *self)
+{
+    struct entry *found = &self->entries[0];
+    for (size_t i = 1; i < JOBS_MAX; i++)
+        if (self->entries[i].used < found->used)
+            found = &self->entries[i];
+    return found;
+}
+
+static enum dz_rc
+open_job(struct store_inbox *self, const char *ulid, const struct parcel *parcel,
+         const char *wanted, struct entry **out, struct dz_err *err)
+{
+    const char *said = head_text(parcel->head, "uri");
+    struct entry *entry = find(self, ulid);
+    if (entry) {
+        *out = entry;
+        entry->used = ++self->uses;
+        return check_uri(ulid, entry->uri, said, wanted, err);
+    }
+    DZ_AUTO(head_release) json_t *there = NULL;
+    DZ_AUTO(store_job_close) struct store_job *job = NULL;
+    enum dz_rc rc = check_uri(ulid, said, said, wanted, err);
+    if (rc == DZ_OK)
+        rc = adopt(self, ulid, parcel->head, &job, err);
+    if (rc == DZ_OK)
+        rc = stored_head(self, ulid, &there, err);
+    if (rc == DZ_OK)
+        rc = check_uri(ulid, head_text(there, "uri"), said, wanted, err);
+    if (rc != DZ_OK)
+        return rc;
+    entry = oldest(self);
+    forget(entry);
+    *entry = (struct entry){ .job = dz_move(job), .uri = dz_strdup(said), .used = ++self->uses };
+    *out = entry;
+    return DZ_OK;
+}
+
+/* ---- the list of tests ---- */
+
+static enum dz_rc
+take_list(struct store_inbox *self, struct store_job *job, const struct parcel *parcel,
+          struct store_receipt *out, struct dz_err *err)
+{
+    DZ_AUTO(head_release) json_t *head = NULL;
+    if (!parcel->name[0])
+        return DZ_OK;
+    if (!job->has_manifest) {
+        enum dz_rc rc = parcel->ids
+                            ? store_job_put_manifest(job, parcel->ids, parcel->id_count, err)
+                            : job_use_list(job, parcel->name, err);
+        out->wants_list = rc == DZ_ABSENT;
+        if (rc != DZ_OK)
+            return rc == DZ_ABSENT ? DZ_OK : rc;
+    }
+    enum dz_rc rc = stored_head(self, job->ulid, &head, err);
+    if (rc == DZ_OK && strcmp(head_text(head, "manifest"), parcel->name) != 0)
+        return dz_fail(err, DZ_REFUSED, "job %s has another list of tests", job->ulid);
+    return rc;
+}
+
+/* ---- records ---- */
+
+struct taking {
+    struct store_job *job;
+    struct parcel *parcel;
+    struct entry *entry;
+    uint64_t origin;
+    int64_t now_us;
+    bool is_live, has_list;
+    struct store_receipt *receipt;
+};
+
+static struct key
+mark_key(const struct taking *self, enum store_stream stream)
+{
+    uint64_t name[2] = { self->origin, (uint64_t) stream + 1 };
+    struct key key = { .len = 0 };
+    key_add(&key, self->job->ulid, DZ_ULID_LEN);
+    key_add_number(&key, dz_hash64((struct dz_slice){ (uint8_t *) name, sizeof(name) }), 8);
+    return key;
+}
+
+/* How many of the stream's records are here, and how many of the parcel's are to be passed over. */
+static enum dz_rc
+read_mark(struct taking *self, struct dz_kv_txn *txn, enum store_stream stream, uint32_t *skip_out,
+          struct dz_err *err)
+{
+    struct dz_slice value = { 0 };
+    struct key key = mark_key(self, stream);
+    enum dz_rc rc = dz_kv_get(txn, T_MARK, key_slice(&key), &value, err);
+    if (rc != DZ_OK && rc != DZ_ABSENT)
+        return rc;
+    const struct parcel_part *part = &self->parcel->parts[stream];
+    uint64_t here = rc == DZ_OK ? number_at(value, 0, 8) : 0;
+    bool needs_list = stream == STREAM_RESULTS || stream == STREAM_TEXTS;
+    bool is_usable = part->from <= here && (self->has_list || !needs_list);
+    uint64_t skip = is_usable ? here - part->from : part->count;
+    *skip_out = skip < part->count ? (uint32_t) skip : part->count;
+    self->receipt->at.count[stream] = here;
+    return DZ_OK;
+}
+
+static enum dz_rc
+put_marks(struct taking *self, struct dz_kv_txn *txn, const uint32_t news[STORE_STREAMS],
+          struct dz_err *err)
+{
+    enum dz_rc rc = DZ_OK;
+    for (unsigned i = 0; rc == DZ_OK && i < STORE_STREAMS; i++) {
+        struct key key = mark_key(self, (enum store_stream) i), value = { .len = 0 };
+        if (news[i] == 0)
+            continue;
+        self->receipt->at.count[i] += news[i];
+        self->receipt->taken += news[i];
+        key_add_number(&value, self->receipt->at.count[i], 8);
+        rc = dz_kv_put(txn, T_MARK, key_slice(&key), key_slice(&value), err);
+    }
+    return rc;
+}
+
+/* A job that says nothing for long is still running while its writer speaks. */
+static enum dz_rc
+note_heard(struct taking *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    DZ_AUTO(head_release) json_t *head = NULL;
+    if (!self->is_live || self->job->is_sealed || self->now_us - self->entry->heard_us < HEARD_US)
+        return DZ_OK;
+    enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
+    if (rc != DZ_OK)
+        return rc;
+    (void) json_object_set_new(head, "heard_us", json_integer(self->now_us));
+    writer_copy(head, self->parcel->head);
+    self->entry->heard_us = self->now_us;
+    return head_write(txn, self->job->ulid, head, err);
+}
+
+static enum dz_rc
+take(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct taking *self = arg;
+    struct parcel *p = self->parcel;
+    uint32_t skip[STORE_STREAMS] = { 0 }, news[STORE_STREAMS];
+    enum dz_rc rc = job_follow(self->job, txn, err);
+    self->receipt->taken = 0; /* this may be the second time */
+    for (unsigned i = 0; rc == DZ_OK && i < STORE_STREAMS; i++) {
+        rc = read_mark(self, txn, (enum store_stream) i, &skip[i], err);
+        news[i] = p->parts[i].count - skip[i];
+    }
+    if (rc != DZ_OK)
+        return rc;
+    struct store_batch batch = {
+        .results = p->results + skip[STREAM_RESULTS],
+        .texts = p->texts + skip[STREAM_TEXTS],
+        .logs = p->logs + skip[STREAM_LOGS],
+        .spans = p->spans + skip[STREAM_SPANS],
+        .result_count = news[STREAM_RESULTS],
+        .text_count = news[STREAM_TEXTS],
+        .log_count = news[STREAM_LOGS],
+        .span_count = news[STREAM_SPANS],
+    };
+    rc = append_check(self->job, &batch, err);
+    if (rc == DZ_OK)
+        rc = note_heard(self, txn, err);
+    if (rc == DZ_OK)
+        rc = append_records(txn, self->job, &batch, err);
+    return rc == DZ_OK ? put_marks(self, txn, news, err) : rc;
+}
+
+static bool
+has_news(const struct parcel *parcel)
+{
+    for (unsigned i = 0; i < STORE_STREAMS; i++)
+        if (parcel->parts[i].count > 0)
+            return true;
+    return false;
+}
+
+/* ---- the seal ---- */
+
+static enum dz_rc
+take_seal(struct store_job *job, const json_t *seal, struct store_receipt *out, struct dz_err *err)
+{
+    static const char *const numbers[] = { "collected",      "deselected", "redundant", "not_run",
+                                           "counted",        "duplicates", "lost",      "nodes",
+                                           "sealed_workers", "exit_code" };
+    for (size_t i = 0; i < DZ_LEN(numbers); i++)
+        if (!is_number(seal, numbers[i], INT32_MAX))
+            return dz_fail(err, DZ_CORRUPT, "a seal whose '%s' makes no sense", numbers[i]);
+    if (!is_number(seal, "end_us", TIME_MAX_US) || strlen(head_text(seal, "reason")) > TEXT_MAX)
+        return dz_fail(err, DZ_CORRUPT, "a seal that makes no sense");
+    struct store_seal told = {
+        .collected = (uint32_t) head_number(seal, "collected"),
+        .deselected = (uint32_t) head_number(seal, "deselected"),
+        .redundant = (uint32_t) head_number(seal, "redundant"),
+        .not_run = (uint32_t) head_number(seal, "not_run"),
+        .counted = (uint32_t) head_number(seal, "counted"),
+        .duplicates = (uint32_t) head_number(seal, "duplicates"),
+        .lost = (uint32_t) head_number(seal, "lost"),
+        .nodes = (uint32_t) head_number(seal, "nodes"),
+        .workers = (uint32_t) head_number(seal, "sealed_workers"),
+        .digest = (uint64_t) head_number(seal, "digest"),
+        .exit_code = (int) head_number(seal, "exit_code"),
+        .now_us = head_number(seal, "end_us"),
+        .reason = head_text(seal, "reason"),
+    };
+    if (job->is_sealed)
+        return DZ_OK; /* said before */
+    enum dz_rc rc = store_job_seal(job, &told, err);
+    out->is_ledger_wrong = rc == DZ_CORRUPT && job->is_sealed;
+    return out->is_ledger_wrong ? DZ_OK : rc;
+}
+
+/* Everything that the sender has must be here. */
+static bool
+is_complete(const struct parcel *parcel, const struct store_receipt *receipt)
+{
+    for (unsigned i = 0; i < STORE_STREAMS; i++)
+        if (receipt->at.count[i] < parcel->parts[i].from + parcel->parts[i].count)
+            return false;
+    return true;
+}
+
+/* ---- taking ---- */
+
+static enum dz_rc
+take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
+         struct store_receipt *out, struct dz_err *err)
+{
+    struct store_job *job = entry->job;
+    enum dz_rc rc = take_list(self, job, parcel, out, err);
+    if (rc != DZ_OK)
+        return rc;
+    struct taking work = {
+        .job = job,
+        .parcel = parcel,
+        .entry = entry,
+        .origin = (uint64_t) head_number(parcel->head, "origin"),
+        .now_us = dz_clock_wall_ms() * 1000,
+        .is_live = head_number(parcel->head, "is_live"),
+        .has_list = job->has_manifest,
+        .receipt = out,
+    };
+    bool must_write = has_news(parcel) || work.is_live;
+    rc = must_write ? dz_kv_write(self->store->kv, take, &work, err)
+                    : dz_kv_read(self->store->kv, take, &work, err);
+    if (rc == DZ_OK)
+        job->is_doubtful = false;
+    if (rc == DZ_OK && parcel->seal && is_complete(parcel, out))
+        rc = take_seal(job, parcel->seal, out, err);
+    (void) memcpy(out->short_id, job->short_id, sizeof(out->short_id));
+    out->is_sealed = job->is_sealed;
+    out->counted = job->ledger.counted;
+    out->digest = job->ledger.digest;
+    return rc;
+}
+
+enum dz_rc
+store_inbox_take(struct store_inbox *self, const char *ulid, struct dz_slice bytes, const char *uri,
+                 struct store_receipt *out, struct dz_err *err)
+{
+    DZ_AUTO(parcel_fini) struct parcel parcel = { 0 };
+    struct store_receipt receipt = { 0 };
+    struct entry *entry = NULL;
+    if (!dz_ulid_read(dz_str(ulid), NULL))
+        return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
+    enum dz_rc rc = parcel_open(bytes, &parcel, err);
+    if (rc == DZ_OK)
+        rc = check_head(parcel.head, err);
+    if (rc == DZ_OK)
+        rc = open_job(self, ulid, &parcel, uri, &entry, err);
+    if (rc != DZ_OK)
+        return rc;
+    rc = take_all(self, entry, &parcel, &receipt, err);
+    if (rc == DZ_OK)
+        *out = receipt;
+    else
+        forget(entry); /* what it holds may not be on disk */
+    return rc;
+}
+
+/* ---- receipts ---- */
+
+static const char *const STREAM_NAMES[STORE_STREAMS] = { [STREAM_RESULTS] = "results",
+                                                         [STREAM_TEXTS] = "texts",
+                                                         [STREAM_LOGS] = "logs",
+                                                         [STREAM_SPANS] = "spans" };
+
+char *
+store_receipt_write(const struct store_receipt *self)
+{
+    char digest[17];
+    (void) snprintf(digest, sizeof(digest), "%016" PRIx64, self->digest);
+    json_t *stored = json_object(), *all = json_object();
+    for (unsigned i = 0; i < STORE_STREAMS; i++)
+        (void) json_object_set_new(stored, STREAM_NAMES[i],
+                                   json_integer((json_int_t) self->at.count[i]));
+    (void) json_object_set_new(all, "schema", json_string("dagz.receipt/1"));
+    (void) json_object_set_new(all, "short", json_text(self->short_id));
+    (void) json_object_set_new(all, "stored", stored);
+    (void) json_object_set_new(all, "taken", json_integer(self->taken));
+    (void) json_object_set_new(all, "wants_list", json_boolean(self->wants_list));
+    (void) json_object_set_new(all, "sealed", json_boolean(self->is_sealed));
+    (void) json_object_set_new(all, "ledger_wrong", json_boolean(self->is_ledger_wrong));
+    (void) json_object_set_new(all, "counted", json_integer(self->counted));
+    (void) json_object_set_new(all, "digest", json_string(digest));
+    char *text = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return text;
+}
+
+static bool
+read_at(const json_t *stored, struct store_at *out)
+{
+    for (unsigned i = 0; i < STORE_STREAMS; i++) {
+        const json_t *number = json_object_get(stored, STREAM_NAMES[i]);
+        if (!json_is_integer(number) || json_integer_value(number) < 0)
+            return false;
+        out->count[i] = (uint64_t) json_integer_value(number);
+    }
+    return true;
+}
+
+enum dz_rc
+store_receipt_read(struct dz_slice json, struct store_receipt *out, struct dz_err *err)
+{
+    struct store_receipt r = { 0 };
+    json_t *all = json_loadb((const char *) json.ptr, json.len, JSON_REJECT_DUPLICATES, NULL);
+    const char *short_id = head_text(all, "short");
+    const json_t *wants = json_object_get(all, "wants_list"),
+                 *sealed = json_object_get(all, "sealed");
+    bool is_ok = strcmp(head_text(all, "schema"), "dagz.receipt/1") == 0 &&
+                 read_at(json_object_get(all, "stored"), &r.at) && json_is_boolean(wants) &&
+                 json_is_boolean(sealed) && strlen(short_id) < sizeof(r.short_id);
+    if (is_ok) {
+        (void) snprintf(r.short_id, sizeof(r.short_id), "%s", short_id);
+        r.wants_list = json_is_true(wants);
+        r.is_sealed = json_is_true(sealed);
+        r.is_ledger_wrong = json_is_true(json_object_get(all, "ledger_wrong"));
+        r.taken = (uint32_t) head_number(all, "taken");
+        r.counted = (uint32_t) head_number(all, "counted");
+        r.digest = strtoull(head_text(all, "digest"), NULL, 16);
+        *out = r;
+    }
+    json_decref(all);
+    return is_ok ? DZ_OK : dz_fail(err, DZ_CORRUPT, "the answer is no receipt");
+}

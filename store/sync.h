@@ -1,0 +1,91 @@
+/* sync.h - a job's records on their way from one store into another.
+ *
+ * The sending side is a store that nobody else writes to (an agent's private one, in its spool
+ * folder, or a copy of such a folder).  Its job is a log of records in four streams, and the other
+ * side says for each stream how many it has: that is all the state there is, and it is kept with
+ * the records, in the same transaction.  So a parcel may be sent twice, or answered into the void,
+ * or the other side may be put back to an earlier copy: the sender goes on from what it is told.
+ *
+ *     outbox   reads the job and makes parcels, from where the other side is
+ *     inbox    takes parcels into a store and says how far it is
+ *
+ * A parcel says all that a side which knows nothing needs, but for the list of tests: that is sent
+ * when the receipt asks for it.  Results are judged by the ledger of the side that takes them. */
+#ifndef DZ_STORE_SYNC_H
+#define DZ_STORE_SYNC_H
+
+#include "shared/base/buf.h"
+#include "store/store.h"
+
+enum {
+    STORE_PARCEL_VERSION = 1,
+    STORE_PARCEL_SOFT = 1 << 20,     /* bytes of records, unpacked, that a parcel is filled to */
+    STORE_PARCEL_MAX = 16 << 20,     /* packed */
+    STORE_PARCEL_RAW_MAX = 64 << 20, /* unpacked */
+};
+#define STORE_PARCEL_TYPE "application/vnd.dagz.parcel"
+
+enum store_stream { STREAM_RESULTS, STREAM_TEXTS, STREAM_LOGS, STREAM_SPANS, STORE_STREAMS };
+
+/* How many records of each stream. */
+struct store_at {
+    uint64_t count[STORE_STREAMS];
+};
+bool store_at_eq(const struct store_at *a, const struct store_at *b);
+
+/* ---- sending ---- */
+
+struct store_outbox;
+
+/* Borrows the store. */
+DZ_MUST_USE enum dz_rc store_outbox_open(struct store *store, const char *ulid,
+                                         struct store_outbox **self_out, struct dz_err *err);
+void store_outbox_close(struct store_outbox **self_p);
+
+/* All that lies here now, and whether the job is sealed. */
+DZ_MUST_USE enum dz_rc store_outbox_total(struct store_outbox *self, struct store_at *total_out,
+                                          bool *is_sealed_out, struct dz_err *err);
+
+enum store_parcel_flag {
+    STORE_WITH_LIST = 1, /* the list of tests, which the other side lacks */
+    STORE_IS_LIVE = 2,   /* the job's own writer sends it: somebody still works on it */
+};
+
+/* The records behind `from`, as many as fit, appended to *out; the seal too, when nothing is
+ * behind them.  after_out: where the other side is when it has taken them. */
+DZ_MUST_USE enum dz_rc store_outbox_next(struct store_outbox *self, const struct store_at *from,
+                                         unsigned flags, struct dz_buf *out,
+                                         struct store_at *after_out, struct dz_err *err);
+
+/* ---- taking ---- */
+
+struct store_inbox;
+
+struct store_inbox *store_inbox_new(struct store *store); /* borrows it */
+void store_inbox_destroy(struct store_inbox **self_p);    /* before the store is closed */
+
+struct store_receipt {
+    char short_id[STORE_SHORT_MAX];
+    bool wants_list; /* results and texts were left: the list of tests is not known */
+    bool is_sealed;
+    bool is_ledger_wrong; /* sealed, and the numbers were not the ledger's */
+    struct store_at at;   /* what is stored now of this sender's */
+    uint32_t taken;       /* records that were new */
+    uint32_t counted;     /* rows of the ledger */
+    uint64_t digest;
+};
+
+/* Take what is new of a parcel: one transaction, one sync, and a second for a seal.  Records that
+ * are here are passed over; those behind a gap are left, and receipt->at tells.
+ * uri: the job must be of this project (NULL: of any).  ABSENT: it is of another one.
+ * CORRUPT, LIMIT, VERSION: the parcel.  REFUSED: results for a sealed job, or of another list. */
+DZ_MUST_USE enum dz_rc store_inbox_take(struct store_inbox *self, const char *ulid,
+                                        struct dz_slice parcel, const char *uri,
+                                        struct store_receipt *out, struct dz_err *err);
+
+/* A receipt as JSON.  Caller owns the text.  Reading is strict: what is not one is CORRUPT. */
+char *store_receipt_write(const struct store_receipt *self);
+DZ_MUST_USE enum dz_rc store_receipt_read(struct dz_slice json, struct store_receipt *out,
+                                          struct dz_err *err);
+
+#endif

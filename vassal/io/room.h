@@ -10,20 +10,18 @@
  * and nothing has to be swept up.  The last one to leave takes the folder away; one that nobody
  * lives in any more is as good as new.
  *
- * What is decided here is decided by the same pure functions as in the store: lease.h, generation.h.
+ * What is decided here is decided by the same pure functions as in the store: meeting.h.
  * All calls answer at once; files are a few hundred bytes. */
 #ifndef DZ_VASSAL_IO_ROOM_H
 #define DZ_VASSAL_IO_ROOM_H
 
 #include "shared/base/buf.h"
-#include "shared/base/ulid.h"
 #include "shared/net/keys.h"
-#include "shared/wire/generation.h"
-#include "shared/wire/lease.h"
+#include "shared/wire/meeting.h"
 
 struct room;
 
-enum { ROOM_ENDPOINT_MAX = 128, ROOM_PAST_MAX = 1024 };
+enum { ROOM_ENDPOINT_MAX = 128 };
 
 /* The room of a join key.  REFUSED: the root is somebody else's or open to others.  LIMIT: its path
  * is too long for sockets. */
@@ -35,16 +33,10 @@ const char *room_path(const struct room *self);
 /* Where this node is to listen: "ipc:///run/user/1000/dagz/.../....sock". */
 void room_endpoint(const struct room *self, uint64_t node, char out[ROOM_ENDPOINT_MAX]);
 
-struct room_entry {
-    uint64_t node;
-    struct dz_slice contact;        /* as from dz_contact_write() */
-    struct dz_arrival arrival;      /* as what the CI started it */
-    char job[DZ_ULID_LEN + 1];      /* in: the name if a job begins here; out: the job's name */
-    struct dz_arrival_reply answer; /* out */
-};
-/* Become a member, unless the answer is LATE.  A returning slot's older node is not put out here:
- * the mesh fences it. */
-DZ_MUST_USE enum dz_rc room_enter(struct room *self, struct room_entry *entry, struct dz_err *err);
+/* Become a member, unless the answer is LATE.  `contact` as from dz_contact_write().  A returning
+ * slot's older node is not put out here: the mesh fences it. */
+DZ_MUST_USE enum dz_rc room_enter(struct room *self, struct dz_slice contact,
+                                  struct dz_meeting_entry *entry, struct dz_err *err);
 
 /* Ask for the lease (lease.h).  A holder whose process is dead holds nothing.  `contact_out` gets the
  * holder's contact appended when it is HELD and the holder lives. */

@@ -51,7 +51,7 @@ teardown(void **state)
 
 struct member {
     struct dz_keys keys;
-    struct room_entry entry;
+    struct dz_meeting_entry entry;
     struct dz_buf contact;
     struct room *room;
 };
@@ -70,13 +70,12 @@ come(struct member *self, const char *key, uint32_t index, uint64_t ci_job, cons
     dz_strs_add(&endpoints, dz_str(endpoint));
     dz_contact_write(&self->keys.public, &endpoints, &self->contact);
     dz_strs_fini(&endpoints);
-    self->entry = (struct room_entry){
+    self->entry = (struct dz_meeting_entry){
         .node = dz_key_node(&self->keys.public),
-        .contact = dz_buf_slice(&self->contact),
         .arrival = { .index = index, .ci_job = ci_job ? ci_job : dz_key_node(&self->keys.public) },
     };
     memcpy(self->entry.job, job, sizeof(self->entry.job));
-    assert_ok(room_enter(self->room, &self->entry, &err));
+    assert_ok(room_enter(self->room, dz_buf_slice(&self->contact), &self->entry, &err));
     return self->entry.answer.word;
 }
 

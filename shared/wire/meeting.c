@@ -1,0 +1,192 @@
+#include "shared/wire/meeting.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/str.h"
+
+enum { HEX_LEN = 16 };
+
+void
+dz_meeting_fini(struct dz_meeting *self)
+{
+    dz_free(&self->members);
+    self->member_count = self->member_cap = 0;
+}
+
+/* False: there is no room for more. */
+static bool
+add_member(struct dz_meeting *self, struct dz_meeting_member member)
+{
+    if (self->member_count == DZ_MEETING_MEMBERS_MAX)
+        return false;
+    if (self->member_count == self->member_cap) {
+        self->member_cap = self->member_cap ? 2 * self->member_cap : 16;
+        self->members = dz_realloc(self->members, self->member_cap, sizeof(*self->members));
+    }
+    self->members[self->member_count++] = member;
+    return true;
+}
+
+/* ------------------------------------------------------------------ text */
+
+/* The value of "name value" in a small file; empty: not there. */
+static struct dz_slice
+field(struct dz_slice text, const char *name)
+{
+    struct dz_slice line;
+    size_t len = strlen(name);
+    while (dz_line_next(&text, &line)) {
+        if (line.len > len && memcmp(line.ptr, name, len) == 0 && line.ptr[len] == ' ')
+            return (struct dz_slice){ line.ptr + len + 1, line.len - len - 1 };
+    }
+    return (struct dz_slice){ 0 };
+}
+
+/* The next hexadecimal number of a line; 0 at its end. */
+static uint64_t
+next_hex(struct dz_slice *rest)
+{
+    char digits[HEX_LEN + 1] = "";
+    size_t len = 0;
+    while (rest->len > 0 && *rest->ptr == ' ')
+        *rest = (struct dz_slice){ rest->ptr + 1, rest->len - 1 };
+    while (len < rest->len && len < HEX_LEN && rest->ptr[len] != ' ')
+        len++;
+    memcpy(digits, len ? rest->ptr : (const uint8_t *) "", len);
+    *rest = (struct dz_slice){ rest->ptr + len, rest->len - len };
+    return strtoull(digits, NULL, 16);
+}
+
+static void
+read_lease(struct dz_slice text, struct dz_lease *out)
+{
+    struct dz_slice line = field(text, "lease");
+    *out = (struct dz_lease){ 0 };
+    if (line.len == 0)
+        return;
+    out->epoch.n = next_hex(&line);
+    out->epoch.node = next_hex(&line);
+    out->epoch.inc = next_hex(&line);
+    out->until = (dz_us) next_hex(&line);
+    out->members = next_hex(&line);
+    out->is_sealed = next_hex(&line) != 0;
+    uint64_t count = next_hex(&line);
+    while (out->witness_count < count && out->witness_count < DZ_LEASE_WITNESSES)
+        out->witnesses[out->witness_count++] = next_hex(&line);
+}
+
+static void
+write_lease(const struct dz_lease *lease, struct dz_buf *out)
+{
+    dz_buf_addf(out,
+                "lease %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %d %" PRIx64,
+                lease->epoch.n, lease->epoch.node, lease->epoch.inc, (uint64_t) lease->until,
+                lease->members, lease->is_sealed, lease->witness_count);
+    for (uint64_t i = 0; i < lease->witness_count; i++)
+        dz_buf_addf(out, " %" PRIx64, lease->witnesses[i]);
+    dz_buf_addf(out, "\n");
+}
+
+/* Lines "member node index ci_job end". */
+static void
+read_members(struct dz_slice text, struct dz_meeting *out)
+{
+    struct dz_slice line;
+    while (dz_line_next(&text, &line)) {
+        struct dz_slice rest = field(line, "member");
+        if (rest.len == 0)
+            continue;
+        struct dz_meeting_member member = { .node = next_hex(&rest) };
+        member.slot.index = (uint32_t) next_hex(&rest);
+        member.slot.ci_job = next_hex(&rest);
+        uint64_t end = next_hex(&rest);
+        member.slot.end = end <= DZ_SLOT_END_LOST ? (enum dz_slot_end) end : DZ_SLOT_END_NONE;
+        if (!add_member(out, member))
+            return;
+    }
+}
+
+void
+dz_meeting_read(struct dz_slice text, struct dz_meeting *out)
+{
+    *out = (struct dz_meeting){ 0 };
+    struct dz_slice job = field(text, "job"), line = field(text, "generation");
+    if (!dz_ulid_read(job, NULL) || line.len == 0)
+        return;
+    memcpy(out->job, job.ptr, DZ_ULID_LEN);
+    out->generation.exists = true;
+    out->generation.number = (uint32_t) next_hex(&line);
+    out->generation.is_sealed = next_hex(&line) != 0;
+    out->generation.is_good = next_hex(&line) != 0;
+    read_lease(text, &out->lease);
+    read_members(text, out);
+}
+
+void
+dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
+{
+    dz_buf_addf(out, "job %s\ngeneration %" PRIx32 " %d %d\n", self->job, self->generation.number,
+                self->generation.is_sealed, self->generation.is_good);
+    write_lease(&self->lease, out);
+    for (size_t i = 0; i < self->member_count; i++)
+        dz_buf_addf(out, "member %" PRIx64 " %" PRIx32 " %" PRIx64 " %x\n", self->members[i].node,
+                    self->members[i].slot.index, self->members[i].slot.ci_job,
+                    (unsigned) self->members[i].slot.end);
+}
+
+/* ------------------------------------------------------------------ changes */
+
+static struct dz_arrival_reply
+ask(const struct dz_meeting *self, const struct dz_arrival *who)
+{
+    struct dz_generation newest = self->generation;
+    DZ_AUTO(dz_free) struct dz_slot_past *past = dz_alloc0(self->member_count + 1, sizeof(*past));
+    for (size_t i = 0; i < self->member_count; i++)
+        past[i] = self->members[i].slot;
+    newest.past = past;
+    newest.past_count = self->member_count;
+    return dz_generation_of(&newest, who);
+}
+
+/* Epoch numbers go on over generations: a scheduler of an older one is fenced in the next. */
+static void
+open_generation(struct dz_meeting *self, const struct dz_meeting_entry *entry)
+{
+    self->generation = (struct dz_generation){ .exists = true, .number = entry->answer.number };
+    self->lease = (struct dz_lease){ .epoch.n = self->lease.epoch.n };
+    self->member_count = 0;
+    memcpy(self->job, entry->job, sizeof(self->job));
+}
+
+enum dz_rc
+dz_meeting_enter(struct dz_meeting *self, struct dz_meeting_entry *entry)
+{
+    entry->answer = ask(self, &entry->arrival);
+    if (entry->answer.word == DZ_ARRIVAL_OPENS)
+        open_generation(self, entry);
+    memcpy(entry->job, self->job, sizeof(entry->job));
+    if (entry->answer.word == DZ_ARRIVAL_LATE)
+        return DZ_OK;
+    struct dz_meeting_member member = {
+        .node = entry->node,
+        .slot = { .index = entry->arrival.index, .ci_job = entry->arrival.ci_job },
+    };
+    return add_member(self, member) ? DZ_OK : DZ_LIMIT;
+}
+
+void
+dz_meeting_seal(struct dz_meeting *self, bool is_good)
+{
+    self->generation.is_sealed = self->lease.is_sealed = true;
+    self->generation.is_good = is_good;
+}
+
+void
+dz_meeting_end(struct dz_meeting *self, uint64_t node, enum dz_slot_end end)
+{
+    for (size_t i = 0; i < self->member_count; i++)
+        if (self->members[i].node == node)
+            self->members[i].slot.end = end;
+}

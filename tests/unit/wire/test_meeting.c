@@ -1,0 +1,136 @@
+#include <string.h>
+
+#include "shared/wire/meeting.h"
+#include "tests/unit/unit.h"
+
+#define JOB_A "01JD8Y7W9QK3T5V2X4Z6B8D0FG"
+#define JOB_B "01JD8Y7W9QK3T5V2X4Z6B8D0FH"
+
+static struct dz_meeting_entry
+enter(struct dz_meeting *meeting, uint64_t node, uint32_t index, const char *job)
+{
+    struct dz_meeting_entry entry = { .node = node,
+                                      .arrival = { .index = index, .ci_job = 100 + node } };
+    memcpy(entry.job, job, sizeof(entry.job));
+    assert_ok(dz_meeting_enter(meeting, &entry));
+    return entry;
+}
+
+static void
+copy(const struct dz_meeting *from, struct dz_meeting *to)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_meeting_write(from, &text);
+    dz_meeting_read(dz_buf_slice(&text), to);
+}
+
+static void
+the_first_one_names_the_job(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    assert_int_equal(enter(&meeting, 1, 0, JOB_A).answer.word, DZ_ARRIVAL_OPENS);
+    struct dz_meeting_entry second = enter(&meeting, 2, 1, JOB_B);
+    assert_int_equal(second.answer.word, DZ_ARRIVAL_JOINS);
+    assert_string_equal(second.job, JOB_A);
+}
+
+static void
+a_meeting_is_read_as_it_was_written(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 }, read = { 0 };
+    (void) enter(&meeting, 1, 0, JOB_A);
+    (void) enter(&meeting, UINT64_MAX, DZ_NO_INDEX, JOB_B);
+    dz_meeting_end(&meeting, 1, DZ_SLOT_END_TERMINATED);
+    meeting.lease = (struct dz_lease){ .epoch = { 3, UINT64_MAX, 9 },
+                                       .until = 123456,
+                                       .members = 2,
+                                       .witnesses = { 7, 8 },
+                                       .witness_count = 2 };
+    dz_meeting_seal(&meeting, true);
+    copy(&meeting, &read);
+    assert_string_equal(read.job, JOB_A);
+    assert_memory_equal(&read.lease, &meeting.lease, sizeof(read.lease));
+    assert_true(read.generation.exists && read.generation.is_sealed && read.generation.is_good);
+    assert_int_equal(read.member_count, 2);
+    assert_int_equal(read.members[0].slot.end, DZ_SLOT_END_TERMINATED);
+    assert_int_equal(read.members[1].node, UINT64_MAX);
+    assert_int_equal(read.members[1].slot.index, DZ_NO_INDEX);
+    assert_int_equal(read.members[1].slot.ci_job, 99);
+}
+
+static void
+epoch_numbers_go_on_in_the_next_generation(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    (void) enter(&meeting, 1, 0, JOB_A);
+    meeting.lease.epoch = (struct dz_epoch){ 5, 1, 1 };
+    dz_meeting_end(&meeting, 1, DZ_SLOT_END_VERDICT);
+    dz_meeting_seal(&meeting, false);
+    struct dz_meeting_entry again = enter(&meeting, 2, 0, JOB_B);
+    assert_int_equal(again.answer.word, DZ_ARRIVAL_OPENS);
+    assert_int_equal(again.answer.number, 1);
+    assert_string_equal(again.job, JOB_B);
+    assert_int_equal(meeting.member_count, 1);
+    assert_false(meeting.lease.is_sealed);
+    struct dz_lease_ask ask = { .kind = DZ_LEASE_CLAIM, .me = { 0, 2, 1 } };
+    struct dz_lease_reply reply;
+    assert_true(dz_lease_step(&meeting.lease, &ask, 0, &reply));
+    assert_int_equal(reply.epoch.n, 6);
+}
+
+static void
+who_comes_late_changes_nothing(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    (void) enter(&meeting, 1, 0, JOB_A);
+    dz_meeting_seal(&meeting, true);
+    struct dz_meeting_entry late = enter(&meeting, 2, 1, JOB_B);
+    assert_int_equal(late.answer.word, DZ_ARRIVAL_LATE);
+    assert_string_equal(late.job, JOB_A);
+    assert_int_equal(meeting.member_count, 1);
+}
+
+static void
+damaged_text_is_a_meeting_that_nobody_came_to(void **state)
+{
+    (void) state;
+    static const char *const texts[] = {
+        "",
+        "job x\ngeneration 0 0 0\n",
+        "generation 0 0 0\n",
+        "job " JOB_A "\n",
+        "\n\n \n",
+        "job " JOB_A JOB_A "\ngeneration 1 0 0\n",
+    };
+    for (size_t i = 0; i < DZ_LEN(texts); i++) {
+        DZ_AUTO(dz_meeting_fini) struct dz_meeting read = { 0 };
+        dz_meeting_read(dz_str(texts[i]), &read);
+        assert_false(read.generation.exists);
+        assert_int_equal(read.member_count, 0);
+    }
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting read = { 0 };
+    dz_meeting_read(dz_str("job " JOB_A
+                           "\ngeneration zz 9 1\nlease\nlease 1\nmember\nmember 5 0 1 ff\n"
+                           "of a later version\n"),
+                    &read);
+    assert_true(read.generation.exists && read.generation.is_sealed);
+    assert_int_equal(read.member_count, 1);
+    assert_int_equal(read.members[0].slot.end, DZ_SLOT_END_NONE);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_one_names_the_job),
+        cmocka_unit_test(a_meeting_is_read_as_it_was_written),
+        cmocka_unit_test(epoch_numbers_go_on_in_the_next_generation),
+        cmocka_unit_test(who_comes_late_changes_nothing),
+        cmocka_unit_test(damaged_text_is_a_meeting_that_nobody_came_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

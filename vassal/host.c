@@ -1,12 +1,16 @@
 #include "vassal/host.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "store/project.h"
+
+enum { TREE_FDS = 8 };
 
 void
 host_init(struct host *self, struct dz_loop *loop)
@@ -46,19 +50,45 @@ say(struct host *self, const char *text)
     self->note = dz_slice_dup(dz_buf_slice(&all));
 }
 
-/* Where DAGZ_HOME cannot be written: a place of this run, which is said. */
+static int
+remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void) info;
+    (void) kind;
+    (void) place;
+    (void) remove(path); /* what cannot be removed stays */
+    return 0;
+}
+
+static enum dz_rc
+open_below(struct host *self, const char *base, char **dir_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
+    dz_buf_addf(&path, "%s/dagz-XXXXXX", base);
+    DZ_AUTO(dz_free) char *dir = dz_slice_dup(dz_buf_slice(&path));
+    if (!mkdtemp(dir))
+        return dz_fail_errno(err, "make %s", dir);
+    enum dz_rc rc = store_open(dir, STORE_WRITE, &self->store, NULL, err);
+    if (rc == DZ_OK)
+        *dir_out = dz_move(dir);
+    else
+        (void) nftw(dir, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+    return rc;
+}
+
+/* Where DAGZ_HOME cannot be written: a place of this run, which is said.  The last resort is in
+ * memory, because a full disk is often the only one. */
 static enum dz_rc
 open_elsewhere(struct host *self, const char *why, struct dz_err *err)
 {
     const char *base = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
-    dz_buf_addf(&path, "%s/dagz-XXXXXX", base && *base ? base : "/tmp");
-    DZ_AUTO(dz_free) char *dir = dz_slice_dup(dz_buf_slice(&path));
-    if (!mkdtemp(dir))
-        return dz_fail_errno(err, "%s; make %s", why, dir);
-    enum dz_rc rc = store_open(dir, STORE_WRITE, &self->store, NULL, err);
+    DZ_AUTO(dz_free) char *dir = NULL;
+    struct dz_err last;
+    enum dz_rc rc = open_below(self, base && *base ? base : "/tmp", &dir, &last);
     if (rc != DZ_OK)
-        return rc;
+        rc = open_below(self, "/dev/shm", &dir, &last);
+    if (rc != DZ_OK)
+        return dz_fail(err, rc, "%.120s; %.120s", why, last.text);
     DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
     dz_buf_addf(&text, "%s; the results of this run are in %s (DAGZ_HOME=%s zb ...)", why, dir,
                 dir);
@@ -124,7 +154,7 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct proj
     return rc;
 }
 
-/* A mistake in the project's config ends the run before there is a job. */
+/* A mistake in the project's config (REFUSED) ends the run before there is a job. */
 static enum dz_rc
 new_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
 {
@@ -132,10 +162,17 @@ new_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
     DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
     enum dz_rc rc = project_find(rootdir, true, &project, err);
     if (rc != DZ_OK)
-        return rc;
+        return rc == DZ_CORRUPT ? DZ_REFUSED : rc;
     if (project.warning)
         say(self, project.warning);
     rc = begin_job(self, start, &project, err);
+    if (rc == DZ_FULL) { /* it could be opened, but takes nothing more */
+        struct dz_err why = *err;
+        store_close(&self->store);
+        rc = open_elsewhere(self, why.text, err);
+        if (rc == DZ_OK)
+            rc = begin_job(self, start, &project, err);
+    }
     project_fini(&project);
     return rc;
 }

@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from dagz import _dagz, nursery
 
 RESTARTS_MAX = 3
 SILENCE_S = 10.0  # an agent says `alive` every second
+DISK_PATIENCE_S = 120.0  # one that waits for a disk cannot: killing it would not even end the wait
 END_S = 5.0  # an agent that was told to end has this long
 
 
@@ -35,7 +37,8 @@ class Agent:
         self.fields: dict[str, Any] = {}
         self.inputs: bytes | None = None
         self.restarts = 0
-        self.heard = time.monotonic()
+        self.silent_s = 0.0  # of waiting for a word; time in which we did not listen is not its silence
+        self.is_slow_told = False
 
     def start(self, seed_end: socket.socket) -> None:
         """Start the program; `seed_end`, its channel to the seed, is closed here."""
@@ -44,7 +47,7 @@ class Agent:
             args = ["--controller-fd", "3", "--seed-fd", "4"]
             self.pid = _dagz.spawn(self.program, args, [theirs.fileno(), seed_end.fileno()])
         self.channel = _dagz.Channel(ours.detach())
-        self.heard = time.monotonic()
+        self.silent_s = 0.0
 
     def forget(self) -> None:
         """In a forked process: the channel is not ours."""
@@ -79,17 +82,30 @@ class Agent:
         """
         if self.channel is None:
             raise AgentLost
+        began = time.monotonic()
         try:
             messages = self.channel.recv(timeout_ms)
         except (EOFError, ValueError):
             self.replace()
             return [("replaced", self.restarts)]
         if messages:
-            self.heard = time.monotonic()
-        elif time.monotonic() - self.heard > SILENCE_S:
-            self.replace()
-            return [("replaced", self.restarts)]
-        return messages
+            self.silent_s = 0.0
+        else:
+            # after a stop of our own (Ctrl-Z) the wait was longer than it was meant to be
+            self.silent_s += min(time.monotonic() - began, timeout_ms / 1000)
+        if self.silent_s <= SILENCE_S:
+            return messages
+        if self.silent_s <= DISK_PATIENCE_S and waits_for_disk(self.pid):
+            return self.tell_slow()
+        self.replace()
+        return [("replaced", self.restarts)]
+
+    def tell_slow(self) -> list[tuple]:
+        """Say once that the disk holds everybody up."""
+        if self.is_slow_told:
+            return []
+        self.is_slow_told = True
+        return [("note", 1, f"the agent has been waiting for the disk for {SILENCE_S:.0f} s")]
 
     def replace(self) -> None:
         """A new agent for the same job, and new channels for everyone who spoke to the old one."""
@@ -127,6 +143,14 @@ class Agent:
             self.life = -1
         end_child(self.seed_pid, END_S)
         self.pid = self.seed_pid = 0
+
+
+def waits_for_disk(pid: int) -> bool:
+    """Whether the process is in a wait that no signal ends, as on a disk that does not answer."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+    except (OSError, IndexError):
+        return False
 
 
 def end_child(pid: int, patience_s: float) -> None:

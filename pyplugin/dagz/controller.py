@@ -64,7 +64,7 @@ class Controller:
         self.is_lost = False
         self.is_running = False
         self.first_shouldfail = ""
-        self.last_error = ""  # of the agent, before anything was collected
+        self.errors: list[str] = []  # the agent's, before anything was collected
         self.started = time.monotonic()
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
         config.pluginmanager.register(self, "dagz_controller")
@@ -157,13 +157,15 @@ class Controller:
     def pytest_collection(self, session: pytest.Session) -> bool:
         """Wait for the zygote's collection and show it as if it had been done here."""
         self.signals.take()
-        while not (self.collected or self.done or self.end or self.last_error):
+        while not (self.collected or self.done or self.end):
             self.turn()
             if self.signals:
                 self.stop(1, "interrupted")
         self.raise_end()
-        if self.last_error:
-            raise settings.usage(self.last_error)
+        if self.collected is None and self.errors:
+            self.raise_error()
+        for text in self.errors:
+            self.ui.note(2, text)
         if self.collected is not None:
             self.show_collected(session, self.collected)
         return True
@@ -272,6 +274,13 @@ class Controller:
         if self.signals.interrupts:
             raise_there("Ctrl-C", 1, "")  # no line of ours: it would tell the user nothing
 
+    def raise_error(self) -> None:
+        """The run could not begin: 4 where the user has something to mend, else 3."""
+        text = "; ".join(self.errors)
+        if self.done and self.done["exit_code"] == pytest.ExitCode.USAGE_ERROR:
+            raise settings.usage(text)
+        pytest.exit(f"dagz: {text}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+
     # ------------------------------------------------------------ messages of the agent
 
     def on_other(self, *fields: Any) -> None:
@@ -280,6 +289,7 @@ class Controller:
     def on_job(self, job: str, short: str, store: str, workers: int, known_ms: int) -> None:
         self.job = {"id": job, "short": short, "store": store, "workers": workers}
         self.agent.fields["job"] = job
+        self.agent.fields["home"] = str(Path(store).parents[1])  # another one than asked for, perhaps
         self.ui.job = self.job
 
     def on_replaced(self, times: int) -> None:
@@ -287,7 +297,7 @@ class Controller:
 
     def on_note(self, severity: int, text: str) -> None:
         if severity == 2 and self.collected is None:
-            self.last_error = text
+            self.errors.append(text)  # perhaps the reason why there will be no run
         else:
             self.ui.note(severity, text)
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,10 +125,10 @@ def strike(fault: Fault, token: str, controller: int) -> bool:
     return True
 
 
-def run(project: Project, fault: Fault) -> tuple[Result, bool]:
+def run(project: Project, fault: Fault, env: Mapping[str, str] = {}) -> tuple[Result, bool]:
     """(what came of the run, whether the fault happened before its end)."""
     summary = project.path.parent / "summary.json"
-    going = project.start("dagz", f"--dagz-summary={summary}", workers=3)
+    going = project.start("dagz", f"--dagz-summary={summary}", workers=3, env=env)
     token, pid = going.env[leftovers.TOKEN], going.process.pid
     state = Path(going.env["DZT_STATE"])
     while going.process.poll() is None and begun(state) < fault.after:

@@ -12,7 +12,11 @@
 #include "shared/base/log.h"
 #include "vassal/io/inside.h"
 
-enum { PENDING_NAMES = 20, EXIT_ABORTED = 1 };
+enum { PENDING_NAMES = 20 };
+enum { EXIT_ABORTED = 1, /* the agent's own */
+       EXIT_BROKEN = 3,  /* the run's: it could not go on */
+       EXIT_MISTAKE = 4, /* ... and what the user wrote has to be mended first */
+};
 
 static void stop_loop(struct agent *self, int exit_code);
 
@@ -115,16 +119,11 @@ agent_kin_ended(struct agent *self)
     tell_done(self);
 }
 
-void
-agent_give_up(struct agent *self, const char *fmt, ...)
+static void
+give_up(struct agent *self, int exit_code, const char *text)
 {
     if (self->state >= AGENT_ENDING)
         return;
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    (void) vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
     tell_note(self, 2, "%s", text);
     free(self->stop_reason);
     self->stop_reason = dz_strdup(text);
@@ -140,7 +139,18 @@ agent_give_up(struct agent *self, const char *fmt, ...)
     for (unsigned i = 0; i < self->seat_count; i++)
         seat_kill(&self->seats[i], DZ_CAUSE_STOPPED, text);
     kin_kill_zygote(self);
-    agent_wind_down(self, 3);
+    agent_wind_down(self, exit_code);
+}
+
+void
+agent_give_up(struct agent *self, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    (void) vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    give_up(self, EXIT_BROKEN, text);
 }
 
 void
@@ -279,10 +289,10 @@ begin_collecting(struct agent *self, uint64_t flags)
 
 /* Without a store nothing can be counted: say so, and end. */
 static void
-refuse_start(struct agent *self, const char *why)
+refuse_start(struct agent *self, enum dz_rc rc, const char *why)
 {
     self->state = AGENT_COLLECTING;
-    agent_give_up(self, "%s", why);
+    give_up(self, rc == DZ_REFUSED || rc == DZ_VERSION ? EXIT_MISTAKE : EXIT_BROKEN, why);
 }
 
 static void
@@ -294,8 +304,9 @@ start(struct agent *self, const struct dz_msg_start *msg)
     struct uplink_job job = { 0 };
     struct dz_err err;
     watch_init(self);
-    if (self->up.begin(self->up.arg, msg, &job, &err) != DZ_OK) {
-        refuse_start(self, err.text);
+    enum dz_rc rc = self->up.begin(self->up.arg, msg, &job, &err);
+    if (rc != DZ_OK) {
+        refuse_start(self, rc, err.text);
         return;
     }
     self->job = dz_strdup(job.ulid);
@@ -306,14 +317,14 @@ start(struct agent *self, const struct dz_msg_start *msg)
     log_info("agent.start", "job=%s inc=%llu workers=%u", job.ulid, (unsigned long long) self->inc,
              self->seat_count);
     if (open_core(self, &err) != DZ_OK) {
-        refuse_start(self, err.text);
+        refuse_start(self, DZ_IO, err.text);
         return;
     }
     if (self->is_heir)
         revive_inherit(self);
     open_spool(self);
     if (kin_listen(self, &err) != DZ_OK) {
-        refuse_start(self, err.text);
+        refuse_start(self, DZ_IO, err.text);
         return;
     }
     begin_collecting(self, msg->flags);

@@ -36,7 +36,8 @@ struct uplink_progress {
 
 struct uplink {
     void *arg;
-    /* Open the store and begin the job, or take it up again (start->job). */
+    /* Open the store and begin the job, or take it up again (start->job).  REFUSED, VERSION: what
+     * the user wrote or installed has to be mended first. */
     enum dz_rc (*begin)(void *arg, const struct dz_msg_start *start, struct uplink_job *out,
                         struct dz_err *err);
     /* The tests are known: fills in est_us.  The scheduler begins. */

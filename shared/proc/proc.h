@@ -32,6 +32,9 @@ void dz_tree_names(pid_t root, size_t limit, struct dz_buf *out);
 /* 0: not known. */
 pid_t dz_proc_parent(pid_t pid);
 
+/* Was it stopped by a signal (SIGSTOP, Ctrl-Z)?  One that a debugger holds was not. */
+bool dz_proc_is_stopped(pid_t pid);
+
 /* "SIGSEGV", or "signal 77" written into `space`. */
 const char *dz_signal_name(int number, char space[static 32]);
 

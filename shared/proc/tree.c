@@ -77,14 +77,27 @@ read_entry(int proc, const char *name, struct entry *out)
     return parse_stat(text, out);
 }
 
-pid_t
-dz_proc_parent(pid_t pid)
+static bool
+read_one(pid_t pid, struct entry *out)
 {
     char name[16];
     (void) snprintf(name, sizeof(name), "%d", (int) pid);
     DZ_AUTO(dz_fd_close) int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return proc >= 0 && read_entry(proc, name, out);
+}
+
+pid_t
+dz_proc_parent(pid_t pid)
+{
     struct entry entry = { 0 };
-    return proc >= 0 && read_entry(proc, name, &entry) ? entry.parent : 0;
+    return read_one(pid, &entry) ? entry.parent : 0;
+}
+
+bool
+dz_proc_is_stopped(pid_t pid)
+{
+    struct entry entry = { 0 };
+    return read_one(pid, &entry) && entry.state == 'T';
 }
 
 static void

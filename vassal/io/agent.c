@@ -13,9 +13,10 @@
 #include "vassal/io/inside.h"
 
 enum { PENDING_NAMES = 20 };
-enum { EXIT_ABORTED = 1, /* the agent's own */
-       EXIT_BROKEN = 3,  /* the run's: it could not go on */
-       EXIT_MISTAKE = 4, /* ... and what the user wrote has to be mended first */
+enum {
+    EXIT_ABORTED = 1, /* the agent's own */
+    EXIT_BROKEN = 3,  /* the run's: it could not go on */
+    EXIT_MISTAKE = 4, /* ... and what the user wrote has to be mended first */
 };
 
 static void stop_loop(struct agent *self, int exit_code);

@@ -34,6 +34,7 @@ enum {
     PROGRESS_US = 200000,
     SCHED_LOG_US = 5000000,      /* scheduler's progress line in the log */
     FORK_PATIENCE_US = 30000000, /* seed and zygote answer `fork`; a reaper tells a death */
+    STOPPED_MAX_US = 30000000,   /* seed and zygote may be stopped so long, then they are killed */
     EOF_PATIENCE_US = 5000000,   /* a worker that closed its channel ends by itself */
     STACKS_PATIENCE_US = 500000, /* stacks of a test above its limit are written */
     STACKS_QUIET_US = 60000,     /* no more of them come */
@@ -131,7 +132,8 @@ struct kin {
     pid_t seed_pid;
     int seed_pidfd;
     struct dz_watch seed_watch;
-    dz_us seed_asked_at; /* an answer is due, 0: none */
+    dz_us seed_stopped_at; /* since when it is seen stopped, 0: it is not; the zygote's likewise */
+    dz_us seed_asked_at;   /* an answer is due, 0: none */
     bool is_seed_gone;
 
     /* zygote */
@@ -140,7 +142,7 @@ struct kin {
     int zygote_pidfd;
     struct dz_watch zygote_watch;
     uint64_t zygote_life;
-    dz_us zygote_asked_at;
+    dz_us zygote_asked_at, zygote_stopped_at;
     dz_us resay_at;    /* an adopted zygote says its collection again until then, 0: it need not */
     struct roll *roll; /* of the living zygote; NULL before its birth */
     bool is_ready;
@@ -218,7 +220,7 @@ struct agent {
     /* counts for people */
     uint64_t counted, failed, duplicates;
     uint32_t lives; /* tokens given out */
-    dz_us last_tick;
+    dz_us last_tick, last_alive;
     uint64_t refused; /* frames and numbers of workers that made no sense */
     bool is_dirty;    /* progress changed */
     uint64_t alive_count;
@@ -257,6 +259,8 @@ void kin_ask_zygote(struct agent *agent);
 void kin_ask_worker(struct agent *agent, struct seat *seat);
 void kin_go_solo(struct agent *agent);
 void kin_check(struct agent *agent, dz_us now); /* deadlines */
+/* Called every second: whoever is stopped for good is replaced. */
+void kin_check_stopped(struct agent *agent, dz_us now);
 void kin_kill_zygote(struct agent *agent);
 void kin_kill_all(struct agent *agent);    /* nobody below the seed, nor the seed, stays */
 void kin_ask_wanted(struct agent *agent);  /* every seat that waits for a worker */

@@ -291,6 +291,40 @@ kin_check(struct agent *agent, dz_us now)
     }
 }
 
+static bool
+is_stopped_for_good(pid_t pid, dz_us *since, dz_us now)
+{
+    if (pid <= 1 || !dz_proc_is_stopped(pid)) {
+        *since = 0;
+        return false;
+    }
+    *since = *since ? *since : now;
+    return now - *since > STOPPED_MAX_US;
+}
+
+/* A controller that is stopped is the user's wish, and so is Ctrl-Z, which stops us too: then
+ * everybody waits. */
+void
+kin_check_stopped(struct agent *agent, dz_us now)
+{
+    struct kin *kin = &agent->kin;
+    bool were_we_away = now - agent->last_alive > 3 * (dz_us) ALIVE_US;
+    if (were_we_away || dz_proc_is_stopped(getppid())) {
+        kin->zygote_stopped_at = kin->seed_stopped_at = 0;
+        return;
+    }
+    if (is_stopped_for_good(kin->zygote_pid, &kin->zygote_stopped_at, now)) {
+        tell_note(agent, 1, "the zygote was stopped for %d s: it is killed",
+                  STOPPED_MAX_US / 1000000);
+        kin_kill_zygote(agent);
+    }
+    if (!kin->is_seed_gone && is_stopped_for_good(kin->seed_pid, &kin->seed_stopped_at, now)) {
+        tell_note(agent, 1, "the seed was stopped for %d s: it is killed",
+                  STOPPED_MAX_US / 1000000);
+        kill_seed(agent);
+    }
+}
+
 /* ------------------------------------------------------------------ life */
 
 void

@@ -169,6 +169,8 @@ on_alive(void *arg)
     struct agent *agent = arg;
     dz_us now = dz_clock_us();
     tell_alive(agent);
+    kin_check_stopped(agent, now);
+    agent->last_alive = now;
     store_long_outputs(agent, now);
     if (agent->job)
         agent->up.flush(agent->up.arg);
@@ -221,7 +223,7 @@ watch_init(struct agent *agent)
     agent->progress = (struct dz_timer){ .fn = on_progress, .arg = agent };
     agent->sched_log = (struct dz_timer){ .fn = on_sched_log, .arg = agent };
     agent->wind_down = (struct dz_timer){ .fn = on_wind_down, .arg = agent };
-    dz_us now = dz_clock_us();
+    dz_us now = agent->last_alive = dz_clock_us();
     dz_loop_set(agent->loop, &agent->tick, now + IDLE_TICK_US);
     dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
     dz_loop_set(agent->loop, &agent->progress, now + PROGRESS_US);

@@ -105,6 +105,23 @@ a_tree_is_killed_without_its_root(void **state)
 }
 
 static void
+a_stopped_process_is_told_from_one_that_sleeps(void **state)
+{
+    (void) state;
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            (void) pause();
+    assert_false(dz_proc_is_stopped(child));
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+    assert_true(dz_proc_is_stopped(child));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_false(dz_proc_is_stopped(child));
+}
+
+static void
 signals_have_names(void **state)
 {
     (void) state;
@@ -132,6 +149,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pidfd_tells_an_end_and_carries_signals),
         cmocka_unit_test(a_tree_is_killed_without_its_root),
+        cmocka_unit_test(a_stopped_process_is_told_from_one_that_sleeps),
         cmocka_unit_test(signals_have_names),
         cmocka_unit_test(the_count_of_kills_for_memory_does_not_fall),
     };

@@ -12,6 +12,8 @@
  *   MARK      long id, source                       greatest seq of a stream, or how many records
  *                                                   of a sender's stream were taken
  *   DURATION  project, profile                      rows sorted by the hash of the node id
+ *   MEETING   project, 'm', join key                time, text of meeting.h
+ *             project, 'n', join key, node          time, the node's contact
  *
  * A job's batches are a log that only grows.  Its ledger is nothing but that log read from the
  * start, first come first counted; the word that was given is written with the record, so readers
@@ -45,6 +47,7 @@ enum table {
     T_TEXT,
     T_MARK,
     T_DURATION,
+    T_MEETING,
     TABLES,
 };
 

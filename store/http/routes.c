@@ -13,6 +13,12 @@ const struct http_route http_routes[] = {
     { "GET", "/api/v1/jobs/{job}/near", HTTP_READ, "project name", 0, false, http_get_near, NULL },
     { "GET", "/api/v1/jobs/{job}/logs", HTTP_READ,
       "project worker thread test failed since until limit offset", 0, false, http_get_logs, NULL },
+    { "POST", "/api/v1/meetings/{key}/enter", HTTP_WRITE, NULL, 8192, false, NULL, http_post_enter },
+    { "POST", "/api/v1/meetings/{key}/lease", HTTP_WRITE, NULL, 8192, false, NULL, http_post_lease },
+    { "POST", "/api/v1/meetings/{key}/end", HTTP_WRITE, NULL, 8192, false, NULL, http_post_end },
+    { "POST", "/api/v1/meetings/{key}/seal", HTTP_WRITE, NULL, 8192, false, NULL, http_post_seal },
+    { "GET", "/api/v1/meetings/{key}/members", HTTP_READ, "project skip", 0, false, http_get_members,
+      NULL },
     /* Writing: rows with HTTP_WRITE and handle_group, see call.h; they are the replication's. */
 };
 /* clang-format on */

@@ -25,4 +25,11 @@ void http_get_near(struct http_call *call);
 /* read_logs.c */
 void http_get_logs(struct http_call *call);
 
+/* meet.c */
+void http_post_enter(struct http_call **calls, size_t count);
+void http_post_lease(struct http_call **calls, size_t count);
+void http_post_end(struct http_call **calls, size_t count);
+void http_post_seal(struct http_call **calls, size_t count);
+void http_get_members(struct http_call *call);
+
 #endif

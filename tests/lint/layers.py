@@ -66,7 +66,7 @@ DOORS = {
     "xxhash.h": ["shared/base"],
     "sodium": ["shared/net"],
     "zstd": ["store"],
-    "jansson.h": ["store", "zb"],
+    "jansson.h": ["store", "store/http", "zb"],
     "microhttpd.h": ["store/http"],
     "Python.h": ["pyplugin"],
 }

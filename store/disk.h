@@ -57,6 +57,7 @@ struct store {
     ZSTD_CCtx *zip;   /* owned; made when first needed */
     ZSTD_DCtx *unzip; /* owned; likewise */
     bool is_readonly, is_shared;
+    struct store_inbox *inbox; /* owned; made when first asked for */
 };
 
 /* ---- keys ---- */

@@ -188,6 +188,7 @@ struct packing {
     struct dz_kv_txn *txn;
     const struct store_at *from;
     unsigned flags;
+    size_t soft, limit; /* limit: of raw, when the head is in it */
     struct dz_buf raw, text;
     struct store_at after;
 };
@@ -328,7 +329,7 @@ add_batch(struct packing *self, struct walk *walk, struct place *place, uint32_t
     if (place->batch != walk->number)
         *place = (struct place){ .batch = walk->number, .count = place->count };
     while (rc == DZ_OK && place->index < walk->head.count && *count < STORE_BATCH_MAX &&
-           self->raw.len < STORE_PARCEL_SOFT) {
+           self->raw.len < self->limit) {
         struct dz_slice record = { walk->records.ptr + place->index * size, size };
         rc = add_record(self, walk->stream, record, dz_buf_slice(&data), err);
         place->index++;
@@ -354,7 +355,7 @@ add_stream(struct packing *self, enum store_stream stream, struct dz_err *err)
         return DZ_OK; /* it has more than we: another sender's, and none of our business */
     size_t at = parcel_begin(&self->raw, STREAMS[stream].section, place->count);
     walk_begin(&walk, self->box, self->txn, stream, place->batch);
-    while (rc == DZ_OK && count < STORE_BATCH_MAX && self->raw.len < STORE_PARCEL_SOFT &&
+    while (rc == DZ_OK && count < STORE_BATCH_MAX && self->raw.len < self->limit &&
            walk_next(&walk))
         rc = add_batch(self, &walk, place, &count, err);
     enum dz_rc end = walk_end(&walk, self->box, err);
@@ -377,6 +378,7 @@ pack(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     const char *name = head_text(head, "manifest");
     if (*name)
         parcel_add_bytes(&self->raw, 'm', dz_str(name));
+    self->limit = self->raw.len + self->soft;
     for (unsigned i = 0; rc == DZ_OK && i < STORE_STREAMS; i++) {
         bool has = false;
         rc = add_stream(self, (enum store_stream) i, err);
@@ -393,9 +395,11 @@ pack(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 
 enum dz_rc
 store_outbox_next(struct store_outbox *self, const struct store_at *from, unsigned flags,
-                  struct dz_buf *out, struct store_at *after_out, struct dz_err *err)
+                  size_t soft, struct dz_buf *out, struct store_at *after_out, struct dz_err *err)
 {
-    struct packing work = { .box = self, .from = from, .flags = flags };
+    struct packing work = { .box = self, .from = from, .flags = flags, .soft = soft };
+    if (flags & STORE_HELLO)
+        work.soft = 0;
     enum dz_rc rc = dz_kv_read(self->store->kv, pack, &work, err);
     if (rc == DZ_OK) {
         parcel_close(dz_buf_slice(&work.raw), out);

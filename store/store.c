@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "store/disk.h"
+#include "store/sync.h"
 
 enum {
     CHECK_WRITER_MS = 50, /* for looking at the file before it is written to */
@@ -170,6 +171,7 @@ store_close(struct store **self_p)
     struct store *self = dz_move(*self_p);
     if (!self)
         return;
+    store_inbox_destroy(&self->inbox);
     if (!self->is_shared)
         dz_kv_close(&self->kv);
     (void) ZSTD_freeCCtx(self->zip); /* takes NULL, cannot fail */

@@ -221,6 +221,7 @@ bool store_durations_get(const struct store_durations *self, struct dz_slice id,
 /* As bytes that travel, at most STORE_DURATIONS_MAX, compressed; CORRUPT, LIMIT, VERSION: others
  * than _write() made. */
 enum { STORE_DURATIONS_MAX = 64 << 20 };
+#define STORE_DURATIONS_TYPE "application/vnd.dagz.durations"
 struct dz_buf;
 void store_durations_write(const struct store_durations *self, struct dz_buf *out);
 DZ_MUST_USE enum dz_rc store_durations_read(struct dz_slice bytes, struct store_durations **out,

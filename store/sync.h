@@ -49,12 +49,13 @@ DZ_MUST_USE enum dz_rc store_outbox_total(struct store_outbox *self, struct stor
 enum store_parcel_flag {
     STORE_WITH_LIST = 1, /* the list of tests, which the other side lacks */
     STORE_IS_LIVE = 2,   /* the job's own writer sends it: somebody still works on it */
+    STORE_HELLO = 4,     /* no records: only to hear how far the other side is */
 };
 
-/* The records behind `from`, as many as fit, appended to *out; the seal too, when nothing is
- * behind them.  after_out: where the other side is when it has taken them. */
+/* The records behind `from`, at least one and about `soft` bytes of them, appended to *out; the
+ * seal too, when nothing is behind them.  after_out: where the other side is when it has them. */
 DZ_MUST_USE enum dz_rc store_outbox_next(struct store_outbox *self, const struct store_at *from,
-                                         unsigned flags, struct dz_buf *out,
+                                         unsigned flags, size_t soft, struct dz_buf *out,
                                          struct store_at *after_out, struct dz_err *err);
 
 /* ---- taking ---- */
@@ -71,6 +72,7 @@ struct store_receipt {
     bool is_ledger_wrong; /* sealed, and the numbers were not the ledger's */
     struct store_at at;   /* what is stored now of this sender's */
     uint32_t taken;       /* records that were new */
+    uint32_t pace_ms;     /* the sender is asked to leave so much between two parcels */
     uint32_t counted;     /* rows of the ledger */
     uint64_t digest;
 };
@@ -82,6 +84,9 @@ struct store_receipt {
 DZ_MUST_USE enum dz_rc store_inbox_take(struct store_inbox *self, const char *ulid,
                                         struct dz_slice parcel, const char *uri,
                                         struct store_receipt *out, struct dz_err *err);
+
+/* The inbox of this handle, which owns it. */
+struct store_inbox *store_inbox_of(struct store *store);
 
 /* A receipt as JSON.  Caller owns the text.  Reading is strict: what is not one is CORRUPT. */
 char *store_receipt_write(const struct store_receipt *self);

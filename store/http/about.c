@@ -4,5 +4,6 @@
 void
 http_get_health(struct http_call *call)
 {
-    dz_buf_addf(&call->out, "{\"status\":\"ok\",\"version\":\"%s\"}\n", DZ_VERSION_TEXT);
+    dz_buf_addf(&call->out, "{\"service\":\"dagz\",\"status\":\"ok\",\"version\":\"%s\"}\n",
+                DZ_VERSION_TEXT);
 }

@@ -14,7 +14,7 @@
 enum {
     HTTP_PARAMS = 3,           /* most {names} in one path */
     HTTP_PAIRS = 48,           /* most headers and arguments of one request */
-    HTTP_BODY_MAX = 4 << 20,   /* of any route */
+    HTTP_BODY_MAX = 16 << 20,  /* of any route */
     HTTP_ANSWER_MAX = 4 << 20, /* a page ends after the record that passes this */
 };
 

@@ -16,6 +16,7 @@
 #include "shared/base/fd.h"
 #include "shared/base/log.h"
 #include "store/http/listen.h"
+#include "store/http/pickup.h"
 #include "store/http/pidfile.h"
 #include "store/http/server.h"
 #include "store/http/settings.h"
@@ -30,6 +31,7 @@ struct daemon {
     struct server_opts opts;
     struct store *store;        /* owned */
     struct http_server *server; /* owned */
+    struct pickup *pickup;      /* owned */
     int pid_fd, signals;        /* owned */
     uint16_t port;
     char url[DZ_URL_MAX];
@@ -165,7 +167,9 @@ begin(struct daemon *self, struct dz_err *err)
         return rc;
     name_url(self);
     rc = dz_url_announce(self->home, self->url, err);
-    return rc == DZ_OK ? pidfile_write(self->pid_fd, self->url, err) : rc;
+    if (rc == DZ_OK)
+        rc = pidfile_write(self->pid_fd, self->url, err);
+    return rc == DZ_OK ? pickup_new(self->store, self->home, self->url, &self->pickup, err) : rc;
 }
 
 static void
@@ -175,6 +179,7 @@ end(struct daemon *self)
         dz_url_withdraw(self->home);
     if (!self->server)
         listen_close(&self->opts);
+    pickup_destroy(&self->pickup);
     server_destroy(&self->server);
     store_close(&self->store);
     settings_fini(&self->settings);

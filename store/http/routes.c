@@ -19,7 +19,9 @@ const struct http_route http_routes[] = {
     { "POST", "/api/v1/meetings/{key}/seal", HTTP_WRITE, NULL, 8192, false, NULL, http_post_seal },
     { "GET", "/api/v1/meetings/{key}/members", HTTP_READ, "project skip", 0, false, http_get_members,
       NULL },
-    /* Writing: rows with HTTP_WRITE and handle_group, see call.h; they are the replication's. */
+    { "POST", "/api/v1/jobs/{job}/records", HTTP_WRITE, NULL, HTTP_BODY_MAX, false,
+      http_post_records, NULL },
+    { "GET", "/api/v1/durations", HTTP_READ, "project profile", 0, false, http_get_durations, NULL },
 };
 /* clang-format on */
 

@@ -12,6 +12,10 @@ extern const size_t http_route_count;
 /* about.c */
 void http_get_health(struct http_call *call);
 
+/* take.c */
+void http_post_records(struct http_call *call);
+void http_get_durations(struct http_call *call);
+
 /* read_jobs.c */
 void http_get_projects(struct http_call *call);
 void http_get_jobs(struct http_call *call);

@@ -71,7 +71,8 @@ read_back(void)
     if (store_view_load(world.store, ULID, &view, &err) != DZ_OK ||
         store_job_info(world.store, ULID, 0, &info, &err) != DZ_OK ||
         store_outbox_open(world.store, ULID, &outbox, &err) != DZ_OK ||
-        store_outbox_next(outbox, &at, STORE_WITH_LIST, &out, &after, &err) != DZ_OK ||
+        store_outbox_next(outbox, &at, STORE_WITH_LIST, STORE_PARCEL_SOFT, &out, &after, &err) !=
+            DZ_OK ||
         parcel_open(dz_buf_slice(&out), &parcel, &err) != DZ_OK) {
         (void) fprintf(stderr, "fuzz_parcel: %s\n", err.text);
         abort();

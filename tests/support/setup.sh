@@ -59,6 +59,7 @@ part_programs() {
     want libzstd-dev has_module libzstd
     want libxxhash-dev has_module libxxhash
     want libsodium-dev has_module libsodium
+    want libcurl4-gnutls-dev has_module libcurl
     want libmicrohttpd-dev has_module libmicrohttpd
     want libcmocka-dev has_module cmocka
     want python3 has python3

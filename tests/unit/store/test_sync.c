@@ -101,7 +101,8 @@ static enum dz_rc
 send_from(struct pair *p, const struct store_at *at, unsigned flags, struct store_at *after)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf parcel = { 0 };
-    assert_ok(store_outbox_next(p->outbox, at, flags, &parcel, after, &p->from->err));
+    assert_ok(
+        store_outbox_next(p->outbox, at, flags, STORE_PARCEL_SOFT, &parcel, after, &p->from->err));
     return store_inbox_take(p->inbox, store_job_ulid(p->job), dz_buf_slice(&parcel), NULL,
                             &p->receipt, &p->to->err);
 }
@@ -286,7 +287,8 @@ a_job_of_another_project_is_not_there(void **state)
     struct store_at at = { 0 }, after;
     DZ_AUTO(dz_buf_fini) struct dz_buf parcel = { 0 };
     open_ends(p);
-    assert_ok(store_outbox_next(p->outbox, &at, 0, &parcel, &after, &p->from->err));
+    assert_ok(
+        store_outbox_next(p->outbox, &at, 0, STORE_PARCEL_SOFT, &parcel, &after, &p->from->err));
     assert_int_equal(store_inbox_take(p->inbox, store_job_ulid(p->job), dz_buf_slice(&parcel),
                                       "https://example.org/other", &p->receipt, &p->to->err),
                      DZ_ABSENT);
@@ -307,7 +309,8 @@ damage_on_the_way_is_seen(void **state)
     open_ends(p);
     run_some(p, 0, 100);
     ulid = store_job_ulid(p->job);
-    assert_ok(store_outbox_next(p->outbox, &at, STORE_WITH_LIST, &parcel, &after, &p->from->err));
+    assert_ok(store_outbox_next(p->outbox, &at, STORE_WITH_LIST, STORE_PARCEL_SOFT, &parcel, &after,
+                                &p->from->err));
     for (size_t i = 0; i < parcel.len; i += 1 + parcel.len / 97) {
         parcel.data[i] ^= 0x20;
         assert_int_not_equal(

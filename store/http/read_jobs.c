@@ -56,11 +56,17 @@ is_seen(struct http_call *call, const char *ulid, struct dz_err *err)
 bool
 read_job(struct http_call *call, char ulid_out[STORE_ULID_LEN + 1])
 {
+    return read_job_named(call, call->params[0], ulid_out);
+}
+
+bool
+read_job_named(struct http_call *call, const char *name, char ulid_out[STORE_ULID_LEN + 1])
+{
     const char *uri;
     struct dz_err err;
     if (!read_project(call, &uri))
         return false;
-    enum dz_rc rc = find(call, uri, call->params[0], ulid_out, &err);
+    enum dz_rc rc = find(call, uri, name, ulid_out, &err);
     if (rc == DZ_OK && is_seen(call, ulid_out, &err))
         return true;
     if (rc == DZ_REFUSED && !uri)

@@ -22,6 +22,8 @@ const struct http_route http_routes[] = {
     { "POST", "/api/v1/jobs/{job}/records", HTTP_WRITE, NULL, HTTP_BODY_MAX, false,
       http_post_records, NULL },
     { "GET", "/api/v1/durations", HTTP_READ, "project profile", 0, false, http_get_durations, NULL },
+    { "GET", "/api/v1/events", HTTP_STREAM, "project job topics after", 0, false, http_get_events,
+      NULL },
 };
 /* clang-format on */
 

@@ -26,6 +26,9 @@ void http_get_tests(struct http_call *call);
 void http_get_test(struct http_call *call);
 void http_get_near(struct http_call *call);
 
+/* read_events.c */
+void http_get_events(struct http_call *call);
+
 /* read_logs.c */
 void http_get_logs(struct http_call *call);
 

@@ -26,6 +26,22 @@ accept_one(struct http_server *self, const struct http_listener *listener, int f
         conns_forget(self->conns, fd); /* it has closed the socket */
 }
 
+bool
+server_adopt(struct http_server *self, int fd)
+{
+    const struct sockaddr_in near = { .sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const struct sockaddr *from = (const struct sockaddr *) &near;
+    if (!conns_admit(self->conns, fd, from, true, dz_clock_ms())) {
+        (void) close(fd);
+        return false;
+    }
+    if (MHD_add_connection(self->plain, fd, from, sizeof(near)) == MHD_YES)
+        return true;
+    conns_forget(self->conns, fd);
+    return false;
+}
+
 static void
 accept_some(struct http_server *self, const struct http_listener *listener)
 {

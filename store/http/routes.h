@@ -11,6 +11,13 @@ extern const size_t http_route_count;
 
 /* about.c */
 void http_get_health(struct http_call *call);
+void http_get_openapi(struct http_call *call);
+void http_get_schema(struct http_call *call);
+void http_get_style(struct http_call *call);
+void http_get_metrics(struct http_call *call);
+
+/* page.c */
+void http_get_page(struct http_call *call);
 
 /* take.c */
 void http_post_records(struct http_call *call);

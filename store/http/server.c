@@ -18,6 +18,7 @@ enum {
     READERS = 2,
     PLACES_SPARE = 64, /* closed by us, not yet by the library */
     LANE_FULL_S = 1,
+    BODIES_MAX = 96 << 20, /* of all requests together */
     STREAMS_FULL_S = 10,
     STREAM_BLOCK = 8 << 10,
     NUMBER = 16,
@@ -33,9 +34,11 @@ enum request_state { REQUEST_NEW, REQUEST_BODY, REQUEST_LANE, REQUEST_ANSWER };
 struct request {
     struct http_call call;
     enum request_state state;
+    bool is_refused;                   /* the body that still comes is not wanted */
     struct MHD_Connection *connection; /* the library's */
     struct conn *conn;
     char *target;              /* owned; path and query as sent */
+    dz_us begun;               /* its head was read */
     struct hub_stream *stream; /* owned; NULL: an answer that ends */
 };
 
@@ -58,6 +61,7 @@ on_target(void *arg, const char *target, struct MHD_Connection *connection)
     struct timespec now;
     (void) clock_gettime(CLOCK_REALTIME, &now);
     request->connection = connection;
+    request->begun = dz_clock_us();
     request->conn = conns_of(self->conns, fd_of(connection));
     request->target = dz_strdup(target);
     request->call.server = self;
@@ -79,6 +83,7 @@ on_end(void *arg, struct MHD_Connection *connection, void **request_p,
         return;
     (void) conn_move(self->conns, request->conn, CONN_HEAD, 0, dz_clock_ms()); /* never refused */
     hub_leave(&request->stream);
+    (void) atomic_fetch_sub(&self->bodies, request->call.body.len);
     dz_buf_fini(&request->call.body);
     dz_buf_fini(&request->call.out);
     dz_buf_fini(&request->call.link);
@@ -125,11 +130,28 @@ add_headers(struct MHD_Response *response, const struct http_call *call)
             (void) MHD_add_response_header(response, pairs[i].name, pairs[i].value);
 }
 
+const double server_buckets[SERVER_BUCKETS - 1] = { 0.001, 0.005, 0.02, 0.05, 0.2, 1, 5 };
+
+static void
+note_answer(struct http_server *self, const struct request *request)
+{
+    double seconds = (double) (dz_clock_us() - request->begun) / 1e6;
+    size_t bucket = 0, first_digit = (size_t) request->call.status / 100;
+    while (bucket < DZ_LEN(server_buckets) && seconds > server_buckets[bucket])
+        bucket++;
+    (void) pthread_mutex_lock(&self->counting);
+    self->counts.answers[first_digit < SERVER_CLASSES ? first_digit : 0]++;
+    self->counts.buckets[bucket]++;
+    self->counts.seconds += seconds;
+    (void) pthread_mutex_unlock(&self->counting);
+}
+
 static enum MHD_Result
 answer(struct http_server *self, struct request *request)
 {
     struct http_call *call = &request->call;
     size_t len = call->out.len;
+    note_answer(self, request);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(len, dz_move(call->out.data), MHD_RESPMEM_MUST_FREE);
     call->out = (struct dz_buf){ 0 };
@@ -179,6 +201,7 @@ answer_stream(struct http_server *self, struct request *request)
         http_problem(call, 503, "there are too many streams of events; come again");
         return answer(self, request);
     }
+    note_answer(self, request);
     struct MHD_Response *response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, request, NULL);
     add_headers(response, call);
@@ -284,24 +307,34 @@ accept_head(struct http_server *self, struct request *request, const char *metho
 
 /* ---- the library calls: once for the head, for pieces of the body, at its end, after a lane ---- */
 
-static enum MHD_Result
-take_body(struct http_server *self, struct request *request, const char *data, size_t *len)
+/* What is refused is read to its end and not kept. */
+static void
+refuse_body(struct http_server *self, struct request *request)
+{
+    (void) atomic_fetch_sub(&self->bodies, request->call.body.len);
+    dz_buf_fini(&request->call.body);
+    request->is_refused = true;
+}
+
+static void
+take_body(struct http_server *self, struct request *request, const char *data, size_t len)
 {
     struct http_call *call = &request->call;
-    conn_progress(self->conns, request->conn, *len);
-    if (call->status == 413) { /* read what still comes, keep nothing */
-        *len = 0;
-        return MHD_YES;
-    }
-    if (call->body.len + *len > call->route->body_max) {
+    conn_progress(self->conns, request->conn, len);
+    if (request->is_refused)
+        return;
+    if (call->body.len + len > call->route->body_max) {
         http_problem(call, 413, "a body of %s takes at most %u bytes", call->route->path,
                      call->route->body_max);
-        dz_buf_fini(&call->body);
+        refuse_body(self, request);
+    } else if (atomic_load(&self->bodies) + len > BODIES_MAX) {
+        call->retry_s = LANE_FULL_S;
+        http_problem(call, 503, "the store has more to do than it can; come again");
+        refuse_body(self, request);
     } else {
-        dz_buf_add(&call->body, data, *len);
+        dz_buf_add(&call->body, data, len);
+        (void) atomic_fetch_add(&self->bodies, len);
     }
-    *len = 0;
-    return MHD_YES;
 }
 
 static enum MHD_Result
@@ -321,9 +354,11 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
         (void) conn_move(self->conns, request->conn, CONN_BODY, 0, dz_clock_ms());
         return accept_head(self, request, method) ? MHD_YES : answer(self, request);
     case REQUEST_BODY:
-        if (*len > 0)
-            return take_body(self, request, data, len);
-        return request->call.status == 413 ? answer(self, request) : dispatch(self, request);
+        if (*len == 0)
+            return request->is_refused ? answer(self, request) : dispatch(self, request);
+        take_body(self, request, data, *len);
+        *len = 0;
+        return MHD_YES;
     case REQUEST_LANE: return MHD_YES; /* still there */
     case REQUEST_ANSWER:
         return request->call.is_stream ? answer_stream(self, request) : answer(self, request);
@@ -408,6 +443,7 @@ server_new(struct store *store, const struct server_opts *opts, struct http_serv
     memcpy(self->listeners, opts->listeners, sizeof(self->listeners));
     self->listener_count = opts->listener_count;
     self->gate = opts->gate;
+    (void) pthread_mutex_init(&self->counting, NULL); /* a plain one cannot fail */
     self->conns = conns_new(&opts->limits);
     self->lanes = lanes_new(store, READERS, on_done);
     self->hub = hub_new(store, &stream_ops);
@@ -434,7 +470,19 @@ server_destroy(struct http_server **self_p)
     lanes_destroy(&self->lanes);
     hub_destroy(&self->hub);
     conns_destroy(&self->conns);
+    (void) pthread_mutex_destroy(&self->counting);
     free(self->cert);
     free(self->key);
     free(self);
+}
+
+void
+server_count(struct http_server *self, struct server_counts *out)
+{
+    (void) pthread_mutex_lock(&self->counting);
+    *out = self->counts;
+    (void) pthread_mutex_unlock(&self->counting);
+    conns_count(self->conns, &out->conns);
+    lanes_count(self->lanes, &out->lanes);
+    hub_count(self->hub, &out->hub);
 }

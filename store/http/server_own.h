@@ -3,9 +3,9 @@
 #define DZ_STORE_HTTP_SERVER_OWN_H
 
 #include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
-#include "store/http/hub.h"
-#include "store/http/lanes.h"
 #include "store/http/server.h"
 
 struct http_server {
@@ -16,7 +16,10 @@ struct http_server {
     struct lanes *lanes; /* owned */
     struct hub *hub;     /* owned */
     const struct gate *gate;
-    char *cert, *key; /* owned; the library keeps pointers to them */
+    atomic_size_t bodies; /* bytes of bodies that are held */
+    pthread_mutex_t counting;
+    struct server_counts counts; /* of answers; under `counting` */
+    char *cert, *key;            /* owned; the library keeps pointers to them */
 };
 
 #endif

@@ -57,7 +57,7 @@ BDD = ["pytest==8.*", "pytest-bdd==8.*"]
 SUBTESTS = ["pytest==8.*", "pytest-subtests==0.14.*"]
 
 VENVS: dict[str, list[str]] = {
-    "driver": [PYTEST, XDIST, "pexpect==4.*"],
+    "driver": [PYTEST, XDIST, "pexpect==4.*", "jsonschema==4.*", "openapi-spec-validator==0.7.*"],
     "bare": [PYTEST, "psycopg[binary]==3.*"],
     "xdist": [PYTEST, XDIST, "psycopg[binary]==3.*"],
     "plugins": [PYTEST, XDIST, *PLUGINS],

@@ -129,7 +129,7 @@ def test_every_answer_fits_the_document(place: DaemonPlace) -> None:
     contract = Contract(place)
     jobs = [job["id"] for job in contract.get("/api/v1/jobs").json()["jobs"]]
     assert len(jobs) == 4
-    targets = [*PLAIN, "/api/v1/schemas/zb.job.1.json", f"/api/v1/meetings/k/members?{ANY_PROJECT}"]
+    targets = [*PLAIN, "/api/v1/schemas/zb.job.1.json", f"/api/v1/durations?{ANY_PROJECT}"]
     targets += [f"/api/v1/jobs/{name}?{ANY_PROJECT}" for name in ("latest", "j1", "@{-1}")]
     targets += [f"/api/v1/jobs/{job}{rest}" for job in jobs[1:] for rest in OF_JOB]
     targets += [f"/api/v1/jobs/{jobs[0]}{rest}" for rest in OF_JOB if "@0" not in rest]
@@ -138,9 +138,8 @@ def test_every_answer_fits_the_document(place: DaemonPlace) -> None:
     for target in targets:
         assert contract.get(quote(target, safe="/?&=:%@+")).status == 200, target
     answered = {route for route, status in contract.seen if status == 200}
-    assert answered == {
-        path for path in contract.document["paths"] if "get" in contract.document["paths"][path]
-    } - {"/api/v1/events"}
+    readable = {path for path, methods in contract.document["paths"].items() if "get" in methods}
+    assert answered == readable - {"/api/v1/events", "/api/v1/meetings/{key}/members"}
 
 
 def test_refusals_fit_the_document(place: DaemonPlace) -> None:

@@ -4,6 +4,14 @@
 # The programs carry DT_RPATH and not DT_RUNPATH: only the former is also used to find what the
 # bundled libraries themselves need, and they come from a distribution, without any path in them.
 
+# Manual pages and completion, which zb writes itself, go to the environment's share folder.
+
+if(DEFINED SKBUILD_DATA_DIR)
+    set(DZ_SHARE "${SKBUILD_DATA_DIR}/share")
+else()
+    set(DZ_SHARE share)
+endif()
+
 function(dz_bundle)
     get_property(programs GLOBAL PROPERTY DZ_PROGRAMS)
     if(NOT programs)
@@ -18,6 +26,8 @@ function(dz_bundle)
     foreach(program IN LISTS programs)
         list(APPEND files $<TARGET_FILE:${program}>)
     endforeach()
+    install(DIRECTORY ${PROJECT_BINARY_DIR}/share/ DESTINATION "${DZ_SHARE}" COMPONENT python)
+
     install(CODE "set(DZ_BUNDLED \"${files}\")" COMPONENT python)
     install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/bundle_libs.cmake COMPONENT python)
 endfunction()

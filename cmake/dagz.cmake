@@ -23,6 +23,7 @@ set(DZ_DOOR_ZSTD     "libzstd")
 set(DZ_DOOR_XXHASH   "libxxhash")
 set(DZ_DOOR_SODIUM   "libsodium")
 set(DZ_DOOR_CURL     "libcurl")
+set(DZ_DOOR_MXML     "mxml")
 set(DZ_DOOR_MHD      "libmicrohttpd")
 set(DZ_DOOR_CMOCKA   "cmocka")
 

@@ -116,10 +116,8 @@ text_of(const struct doc_test *self)
 }
 
 void
-doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_text)
+doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_text)
 {
-    jot_open(out, '{');
-    jot_text(out, "schema", "zb.tests/1");
     jot_slice(out, "id", self->id);
     jot_text(out, "outcome", doc_outcome(self->outcome));
     jot_int(out, "attempts", self->attempts);
@@ -137,6 +135,14 @@ doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_tex
         jot_slice(out, "text", text_of(self));
     else if (self->text)
         jot_slice(out, "message", doc_first_line(text_of(self)));
+}
+
+void
+doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_text)
+{
+    jot_open(out, '{');
+    jot_text(out, "schema", "zb.tests/1");
+    doc_test_fields(out, self, is_whole_text);
     jot_close(out, '}');
     jot_end(out);
 }

@@ -44,7 +44,9 @@ void doc_test_of(const struct store_view *view, uint32_t test, struct doc_test *
 void doc_test_read_text(struct store_view *view, uint32_t test, struct doc_test *self);
 void doc_test_fini(struct doc_test *self);
 int64_t doc_test_us(const struct doc_test *self); /* setup, call and teardown together */
-/* One line.  Of the text its first line as "message", or all of it as "text". */
+/* The fields of a test, into an object that is open; and all of zb.tests/1, one line.  Of the text
+ * its first line as "message", or all of it as "text". */
+void doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_text);
 void doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_text);
 
 enum doc_order { DOC_BY_ID, DOC_BY_DURATION, DOC_BY_START };
@@ -96,6 +98,9 @@ struct doc_job {
 DZ_MUST_USE enum dz_rc doc_job_read(struct store *store, const char *ulid, int64_t now_us,
                                     size_t failures_max, struct doc_job *out, struct dz_err *err);
 void doc_job_fini(struct doc_job *self);
+void doc_info_fields(struct dz_buf *out, const struct store_job_info *job);   /* as of a test */
+void doc_outcomes_json(struct dz_buf *out, const struct store_job_info *job); /* "tests" of it */
+void doc_brief_json(struct dz_buf *out, const struct doc_test *test); /* one of its failures */
 void doc_job_json(struct dz_buf *out, const struct doc_job *self);
 void doc_jobs_json(struct dz_buf *out, const struct store_job_list *list);
 

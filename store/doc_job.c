@@ -140,8 +140,8 @@ doc_job_fini(struct doc_job *self)
 
 /* ---- JSON ---- */
 
-static void
-verdicts_json(struct dz_buf *out, const struct store_job_info *job)
+void
+doc_outcomes_json(struct dz_buf *out, const struct store_job_info *job)
 {
     jot_key(out, "tests");
     jot_open(out, '{');
@@ -165,9 +165,8 @@ numbers_json(struct dz_buf *out, const struct store_job_info *job)
     jot_bool(out, "ledger_wrong", job->is_ledger_wrong);
 }
 
-/* The fields of one job, into an object that is open. */
-static void
-info_json(struct dz_buf *out, const struct store_job_info *job)
+void
+doc_info_fields(struct dz_buf *out, const struct store_job_info *job)
 {
     static const char *const states[] = {
         [STORE_RUNNING] = "running", [STORE_SEALED] = "sealed", [STORE_BROKEN] = "broken"
@@ -194,7 +193,7 @@ info_json(struct dz_buf *out, const struct store_job_info *job)
     jot_text(out, "timezone", job->timezone);
     jot_text(out, "reason", job->reason);
     numbers_json(out, job);
-    verdicts_json(out, job);
+    doc_outcomes_json(out, job);
 }
 
 void
@@ -206,7 +205,7 @@ doc_jobs_json(struct dz_buf *out, const struct store_job_list *list)
     jot_open(out, '[');
     for (size_t i = 0; i < list->count; i++) {
         jot_open(out, '{');
-        info_json(out, &list->jobs[i]);
+        doc_info_fields(out, &list->jobs[i]);
         jot_close(out, '}');
     }
     jot_close(out, ']');
@@ -214,8 +213,8 @@ doc_jobs_json(struct dz_buf *out, const struct store_job_list *list)
     jot_end(out);
 }
 
-static void
-brief_json(struct dz_buf *out, const struct doc_test *test)
+void
+doc_brief_json(struct dz_buf *out, const struct doc_test *test)
 {
     struct dz_slice text = { (const uint8_t *) test->text, test->text_len };
     jot_open(out, '{');
@@ -235,7 +234,7 @@ briefs_json(struct dz_buf *out, const char *key, const struct doc_test *tests, s
     jot_key(out, key);
     jot_open(out, '[');
     for (size_t i = 0; i < len; i++)
-        brief_json(out, &tests[i]);
+        doc_brief_json(out, &tests[i]);
     jot_close(out, ']');
 }
 
@@ -244,7 +243,7 @@ doc_job_json(struct dz_buf *out, const struct doc_job *self)
 {
     jot_open(out, '{');
     jot_text(out, "schema", "zb.job/1");
-    info_json(out, &self->info);
+    doc_info_fields(out, &self->info);
     jot_int(out, "failure_count", self->failure_count);
     briefs_json(out, "failures", self->failures, self->failures_len);
     briefs_json(out, "slowest", self->slowest, self->slowest_len);

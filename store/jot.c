@@ -18,8 +18,8 @@ separate(struct dz_buf *out)
 }
 
 /* The first byte says how long a character is and what its second byte may be. */
-static size_t
-utf8_len(struct dz_slice s)
+size_t
+jot_char_len(struct dz_slice s)
 {
     static const struct {
         uint8_t first, last, low, high;
@@ -60,7 +60,7 @@ put_string(struct dz_buf *out, struct dz_slice s)
         s = (struct dz_slice){ s.ptr + len, s.len - len };
         if (s.len == 0)
             break;
-        len = utf8_len(s);
+        len = jot_char_len(s);
         if (len > 1)
             dz_buf_add(out, s.ptr, len);
         else if (len == 0)

@@ -19,4 +19,7 @@ void jot_null(struct dz_buf *out, const char *key);
 void jot_time(struct dz_buf *out, const char *key, int64_t us);
 void jot_end(struct dz_buf *out); /* newline after a document */
 
+/* Bytes of the character that `s` (not empty) begins with; 0: it is not UTF-8. */
+size_t jot_char_len(struct dz_slice s);
+
 #endif

@@ -7,11 +7,12 @@
 #include "shared/conf/conf.h"
 #include "zb/zb.h"
 
-enum { NAMES_MAX = 64 };
+enum { NAMES_MAX = 64, KEY_NO_PAGER = 0x200, SPAN_MAX = 1000000000 };
 
 const struct argp_option zb_common_options[] = {
     { "json", 'J', NULL, 0, "write JSON instead of text", 0 },
-    { "color", 'c', "WHEN", 0, "auto, always or never (NO_COLOR and FORCE_COLOR are honoured)", 0 },
+    { "color", 'c', "WHEN", OPTION_ARG_OPTIONAL, "auto, always (also without WHEN) or never", 0 },
+    { "no-pager", KEY_NO_PAGER, NULL, 0, "do not show long output in a pager", 0 },
     { "directory", 'C', "DIR", 0, "the project is that of DIR, not of the current folder", 0 },
     { "help", 'h', NULL, 0, "this text", 0 },
     { 0 },
@@ -24,15 +25,16 @@ parse_common(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'J': zb->is_json = true; return 0;
     case 'h': zb->is_help = true; return 0;
+    case KEY_NO_PAGER: zb->is_unpaged = true; return 0;
     case 'C': zb->dir = arg; return 0;
     case 'c':
-        if (strcmp(arg, "auto") != 0 && strcmp(arg, "always") != 0 && strcmp(arg, "never") != 0) {
-            (void) fprintf(stderr, "%s: --color is auto, always or never, not '%s'\n", state->name,
-                           arg);
-            return EINVAL;
-        }
-        zb->color = arg;
-        return 0;
+        zb->color = arg ? arg : "always";
+        if (strcmp(zb->color, "auto") == 0 || strcmp(zb->color, "always") == 0 ||
+            strcmp(zb->color, "never") == 0)
+            return 0;
+        (void) fprintf(stderr, "%s: --color is auto, always or never, not '%s'\n", state->name,
+                       arg);
+        return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -45,6 +47,26 @@ zb_parse_nothing(int key, char *arg, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     (void) fprintf(stderr, "%s: takes no '%s'\n", state->name, arg);
     return EINVAL;
+}
+
+bool
+zb_read_span(const char *text, int64_t *ms_out)
+{
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = { { "", 1e3 }, { "s", 1e3 }, { "ms", 1 }, { "m", 60e3 }, { "h", 3600e3 } };
+    char *end = NULL;
+    double number = strtod(text, &end);
+    if (*text < '0' || *text > '9' || !(number < SPAN_MAX))
+        return false;
+    for (size_t i = 0; i < DZ_LEN(units); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            *ms_out = (int64_t) (number * units[i].ms);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- what was mistyped ---- */
@@ -93,7 +115,8 @@ parse_any(int key, char *arg, struct argp_state *state)
         state->err_stream = NULL; /* getopt and we say enough */
     state->input = inputs->zb;
     error_t code = parse_common(key, arg, state);
-    if (code == ARGP_ERR_UNKNOWN) {
+    bool is_moot = inputs->zb->is_help && key == ARGP_KEY_END; /* what is missing does not matter */
+    if (code == ARGP_ERR_UNKNOWN && !is_moot) {
         state->input = inputs->own_input;
         code = inputs->own(key, arg, state);
     }

@@ -2,14 +2,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/base/embed.h"
 #include "shared/conf/conf.h"
 #include "zb/zb.h"
 
-enum { NAME_COLUMNS = 10, OPTION_COLUMNS = 24, NAMES_MAX = 64 };
+enum { NAME_COLUMNS = 11, OPTION_COLUMNS = 24, NAMES_MAX = 64 };
 
-static const struct {
-    const char *name, *title, *text;
-} TOPICS[] = {
+const struct zb_exit_code zb_exit_codes[] = {
+    { ZB_DONE, "done" },
+    { ZB_FAILED, "what was asked about failed" },
+    { ZB_USAGE, "usage" },
+    { ZB_NO_STORE, "the store cannot be reached or read" },
+    { ZB_DENIED, "not allowed" },
+    { ZB_ABSENT, "not found: no such job or test, or nothing has run yet" },
+    { ZB_VERSION, "the store or server is of another version" },
+    { ZB_TIMEOUT, "timed out" },
+    { 0, NULL },
+};
+
+const struct zb_topic zb_topics[] = {
     { "names", "how jobs are named",
       "Wherever a command wants a JOB, these work:\n"
       "\n"
@@ -31,28 +42,38 @@ static const struct {
       "  worker:jw0        the deciding run was there\n"
       "  runs:>1           executions, history too\n"
       "  not:text          any of these, turned round: not:outcome:ok\n" },
-    { "exit-codes", "what the exit codes mean",
-      "  0  done\n"
-      "  1  what was asked about failed\n"
-      "  2  usage\n"
-      "  3  the store cannot be reached or read\n"
-      "  4  not allowed\n"
-      "  5  not found\n"
-      "  6  the store was written by another version\n"
-      "  7  timed out\n" },
     { "environment", "variables that zb reads",
       "  DAGZ_HOME         where the store is, ~/.dagz by default\n"
+      "  DAGZ_URL          the server to ask instead\n"
+      "  ZB_PAGER, PAGER   what long output is shown with on a terminal, less by default;\n"
+      "                    empty or cat: nothing\n"
+      "  LESS              FRX unless set: one screen is printed as if there were no pager\n"
       "  NO_COLOR          no colours unless --color=always\n"
       "  FORCE_COLOR       colours even into a pipe; CLICOLOR_FORCE is the same\n" },
+    { "exit-codes", "what the exit codes mean", NULL },
+    { NULL, NULL, NULL },
 };
+
+void
+zb_option_text(char out[ZB_WORD], const struct argp_option *option)
+{
+    bool is_optional = option->flags & OPTION_ARG_OPTIONAL;
+    char letter[] = "    ";
+    if (option->key > ' ' && option->key < 0x7f)
+        (void) snprintf(letter, sizeof(letter), "-%c, ", option->key);
+    (void) snprintf(out, ZB_WORD, "%.4s--%s%s%s%s", letter, option->name,
+                    !option->arg  ? ""
+                    : is_optional ? "[="
+                                  : "=",
+                    option->arg ? option->arg : "", option->arg && is_optional ? "]" : "");
+}
 
 static void
 options(struct zb *zb, const struct argp_option *option)
 {
     for (; option && option->name; option++) {
         char text[ZB_WORD];
-        (void) snprintf(text, sizeof(text), "-%c, --%s%s%s", option->key, option->name,
-                        option->arg ? "=" : "", option->arg ? option->arg : "");
+        zb_option_text(text, option);
         zb_say(zb, "  %-*s %s\n", OPTION_COLUMNS, text, option->doc);
     }
 }
@@ -68,7 +89,7 @@ zb_help_of(struct zb *self, const struct zb_command *command)
     options(self, zb_common_options);
     if (command->schema)
         zb_say(self, "\n--json writes %s%s.\n", command->schema,
-               command->is_stream ? ", one document a line" : "");
+               (command->kind & ZB_STREAM) ? ", one document a line" : "");
     if (command->examples)
         zb_say(self, "\nexamples:\n%s", command->examples);
 }
@@ -82,8 +103,8 @@ zb_help_all(struct zb *self)
         zb_say(self, "  %-*s %s\n", NAME_COLUMNS, self->commands[i].name,
                self->commands[i].summary);
     zb_say(self, "\ntopics:\n");
-    for (size_t i = 0; i < DZ_LEN(TOPICS); i++)
-        zb_say(self, "  %-*s %s\n", NAME_COLUMNS, TOPICS[i].name, TOPICS[i].title);
+    for (const struct zb_topic *topic = zb_topics; topic->name; topic++)
+        zb_say(self, "  %-*s %s\n", NAME_COLUMNS, topic->name, topic->title);
     zb_say(self, "\n'zb help COMMAND' and 'zb help TOPIC' tell more.\n");
 }
 
@@ -94,7 +115,8 @@ json_options(struct zb *zb, const struct argp_option *option)
         char letter[2] = { (char) option->key, '\0' };
         jot_open(&zb->out, '{');
         jot_text(&zb->out, "name", option->name);
-        jot_text(&zb->out, "letter", letter);
+        if (option->key > ' ' && option->key < 0x7f)
+            jot_text(&zb->out, "letter", letter);
         if (option->arg)
             jot_text(&zb->out, "argument", option->arg);
         jot_text(&zb->out, "help", option->doc);
@@ -103,80 +125,172 @@ json_options(struct zb *zb, const struct argp_option *option)
 }
 
 static void
-json_all(struct zb *zb)
+json_command(struct zb *zb, const struct zb_command *c)
 {
     jot_open(&zb->out, '{');
-    jot_text(&zb->out, "schema", zb->command->schema);
-    jot_key(&zb->out, "commands");
+    jot_text(&zb->out, "name", c->name);
+    jot_text(&zb->out, "arguments", c->args ? c->args : "");
+    jot_text(&zb->out, "summary", c->summary);
+    jot_text(&zb->out, "help", c->doc);
+    if (c->examples)
+        jot_text(&zb->out, "examples", c->examples);
+    if (c->schema)
+        jot_text(&zb->out, "json_schema", c->schema);
+    jot_bool(&zb->out, "json_stream", c->kind & ZB_STREAM);
+    jot_key(&zb->out, "options");
     jot_open(&zb->out, '[');
-    for (size_t i = 0; i < zb->command_count; i++) {
-        const struct zb_command *c = &zb->commands[i];
-        jot_open(&zb->out, '{');
-        jot_text(&zb->out, "name", c->name);
-        jot_text(&zb->out, "arguments", c->args ? c->args : "");
-        jot_text(&zb->out, "summary", c->summary);
-        jot_text(&zb->out, "help", c->doc);
-        if (c->schema)
-            jot_text(&zb->out, "json_schema", c->schema);
-        jot_bool(&zb->out, "json_stream", c->is_stream);
-        jot_key(&zb->out, "options");
-        jot_open(&zb->out, '[');
-        json_options(zb, c->options);
-        json_options(zb, zb_common_options);
-        jot_close(&zb->out, ']');
-        jot_close(&zb->out, '}');
-    }
+    json_options(zb, c->options);
+    json_options(zb, zb_common_options);
     jot_close(&zb->out, ']');
     jot_close(&zb->out, '}');
-    jot_end(&zb->out);
 }
+
+static void
+json_all(struct zb *zb)
+{
+    struct dz_buf *out = &zb->out;
+    jot_open(out, '{');
+    jot_text(out, "schema", zb->command->schema);
+    jot_key(out, "commands");
+    jot_open(out, '[');
+    for (size_t i = 0; i < zb->command_count; i++)
+        json_command(zb, &zb->commands[i]);
+    jot_close(out, ']');
+    jot_key(out, "exit_codes");
+    jot_open(out, '[');
+    for (const struct zb_exit_code *code = zb_exit_codes; code->meaning; code++) {
+        jot_open(out, '{');
+        jot_int(out, "code", code->code);
+        jot_text(out, "meaning", code->meaning);
+        jot_close(out, '}');
+    }
+    jot_close(out, ']');
+    jot_key(out, "topics");
+    jot_open(out, '[');
+    for (const struct zb_topic *topic = zb_topics; topic->name; topic++) {
+        jot_open(out, '{');
+        jot_text(out, "name", topic->name);
+        jot_text(out, "title", topic->title);
+        jot_text(out, "text", topic->text ? topic->text : "");
+        jot_close(out, '}');
+    }
+    jot_close(out, ']');
+    jot_close(out, '}');
+    jot_end(out);
+}
+
+/* ---- the command ---- */
+
+enum form { FORM_TEXT, FORM_SCHEMA, FORM_MAN, FORM_MARKDOWN };
+
+const struct argp_option cmd_help_options[] = {
+    { "schema", 's', NULL, 0, "the JSON schema of a command's --json", 0 },
+    { "man", 'm', NULL, 0, "the manual page (roff)", 0 },
+    { "markdown", 'd', NULL, 0, "the commands as in docs/user/zb.md", 0 },
+    { 0 },
+};
+
+struct request {
+    const char *topic;
+    enum form form;
+};
 
 static error_t
 parse(int key, char *arg, struct argp_state *state)
 {
-    const char **topic = state->input;
-    if (key != ARGP_KEY_ARG || *topic)
+    struct request *self = state->input;
+    switch (key) {
+    case 's': self->form = FORM_SCHEMA; return 0;
+    case 'm': self->form = FORM_MAN; return 0;
+    case 'd': self->form = FORM_MARKDOWN; return 0;
+    default: break;
+    }
+    if (key != ARGP_KEY_ARG || self->topic)
         return zb_parse_nothing(key, arg, state);
-    *topic = arg;
+    self->topic = arg;
     return 0;
 }
 
 static int
-help_on(struct zb *zb, const char *topic)
+refuse(struct zb *zb, const char *topic)
 {
     const char *names[NAMES_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < zb->command_count; i++) {
+    for (size_t i = 0; i < zb->command_count; i++)
         names[count++] = zb->commands[i].name;
-        if (strcmp(zb->commands[i].name, topic) == 0) {
-            zb_help_of(zb, &zb->commands[i]);
-            return ZB_DONE;
-        }
-    }
-    for (size_t i = 0; i < DZ_LEN(TOPICS); i++) {
-        names[count++] = TOPICS[i].name;
-        if (strcmp(TOPICS[i].name, topic) == 0) {
-            zb_say(zb, "%s\n", TOPICS[i].text);
-            return ZB_DONE;
-        }
-    }
+    for (const struct zb_topic *t = zb_topics; t->name; t++)
+        names[count++] = t->name;
     const char *near = dz_nearest(topic, names, count);
     if (near)
         return zb_fail(zb, ZB_USAGE, "there is no help on '%s'; did you mean '%s'?", topic, near);
     return zb_fail(zb, ZB_USAGE, "there is no help on '%s'", topic);
 }
 
+static int
+say_schema(struct zb *zb, const struct zb_command *command)
+{
+    char file[ZB_WORD];
+    if (!command->schema)
+        return zb_fail(zb, ZB_ABSENT, "'zb %s' writes no JSON", command->name);
+    (void) snprintf(file, sizeof(file), "%s.json", command->schema);
+    *strchr(file, '/') = '.';
+    for (const struct dz_embedded *schema = dz_schemas; schema->name; schema++)
+        if (strcmp(schema->name, file) == 0)
+            zb_put(zb, dz_str(schema->text));
+    return ZB_DONE;
+}
+
+static void
+say_topic(struct zb *zb, const struct zb_topic *topic)
+{
+    if (topic->text)
+        zb_say(zb, "%s\n", topic->text);
+    for (const struct zb_exit_code *c = zb_exit_codes; !topic->text && c->meaning; c++)
+        zb_say(zb, "  %d  %s\n", c->code, c->meaning);
+}
+
+static int
+help_on(struct zb *zb, const struct request *request)
+{
+    for (size_t i = 0; i < zb->command_count; i++) {
+        const struct zb_command *command = &zb->commands[i];
+        if (strcmp(command->name, request->topic) != 0)
+            continue;
+        switch (request->form) {
+        case FORM_SCHEMA: return say_schema(zb, command);
+        case FORM_MAN: zb_man_of(zb, command); return ZB_DONE;
+        case FORM_MARKDOWN:
+        case FORM_TEXT: break;
+        }
+        zb_help_of(zb, command);
+        return ZB_DONE;
+    }
+    for (const struct zb_topic *topic = zb_topics; topic->name; topic++) {
+        if (strcmp(topic->name, request->topic) == 0) {
+            say_topic(zb, topic);
+            return ZB_DONE;
+        }
+    }
+    return refuse(zb, request->topic);
+}
+
 int
 cmd_help(struct zb *zb, int argc, char **argv)
 {
-    const char *topic = NULL;
+    struct request request = { .form = FORM_TEXT };
     bool is_over;
-    int code = zb_parse(zb, argc, argv, parse, &topic, &is_over);
+    int code = zb_parse(zb, argc, argv, parse, &request, &is_over);
     if (is_over)
         return code;
-    if (topic)
-        return help_on(zb, topic);
-    if (zb->is_json)
+    if (request.topic)
+        return help_on(zb, &request);
+    if (request.form == FORM_SCHEMA)
+        return zb_fail(zb, ZB_USAGE, "of which command? zb help --schema COMMAND");
+    if (request.form == FORM_MAN)
+        zb_man_all(zb);
+    else if (request.form == FORM_MARKDOWN)
+        zb_markdown(zb);
+    else if (zb->is_json)
         json_all(zb);
     else
         zb_help_all(zb);

@@ -56,20 +56,11 @@ line(struct zb *zb, const char *name, const char *text)
     zb_put(zb, dz_str("\n"));
 }
 
-/* A list of words that must not lose its end: on more lines where it has to be. */
 static void
 wrapped(struct zb *zb, const char *name, const char *text)
 {
-    size_t room = zb->width > LABEL + 12 ? (size_t) (zb->width - LABEL - 2) : SIZE_MAX;
-    while (*text) {
-        size_t len = strlen(text);
-        for (len = len > room ? room : len; len > 1 && text[len] && text[len] != ' ';)
-            len--;
-        label(zb, name);
-        zb_say(zb, "%.*s\n", (int) len, text);
-        text += len + strspn(text + len, " ");
-        name = "";
-    }
+    label(zb, name);
+    zb_fold(zb, text, LABEL + 2);
 }
 
 static void

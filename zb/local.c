@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/fd.h"
 #include "zb/source.h"
 
 enum { LOOK_MS = 250 }; /* between two looks when nothing tells that the file was written to */
@@ -14,6 +15,7 @@ enum { LOOK_MS = 250 }; /* between two looks when nothing tells that the file wa
 struct local {
     struct source base;
     struct store *store; /* owned */
+    int watch_fd; /* tells when the store's file is written to; -1: not asked yet, or cannot */
 };
 
 static struct store *
@@ -33,6 +35,7 @@ local_close(struct source *base)
 {
     struct local *self = (struct local *) (void *) base;
     store_close(&self->store);
+    dz_fd_close(&self->watch_fd);
     free(self);
 }
 
@@ -108,6 +111,37 @@ local_near(struct source *self, const char *ulid, const char *name, struct dz_bu
     return DZ_OK;
 }
 
+/* ---- waiting ---- */
+
+static int
+watch(const struct store *store)
+{
+    char path[4096];
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    int len = snprintf(path, sizeof(path), "%s/data.mdb", store_dir(store));
+    if (fd < 0 || len <= 0 || (size_t) len >= sizeof(path))
+        return fd;
+    (void) inotify_add_watch(fd, path, IN_MODIFY); /* else every LOOK_MS */
+    return fd;
+}
+
+/* What the kernel says is only a hint: a file system that tells nothing is looked at a few times a
+ * second. */
+static void
+local_pause(struct source *base, int wait_ms)
+{
+    struct local *self = (struct local *) (void *) base;
+    char events[4096];
+    bool is_new = self->watch_fd < 0;
+    if (is_new)
+        self->watch_fd = watch(self->store);
+    if (is_new && self->watch_fd >= 0)
+        return; /* what was written before we watched is looked at once more */
+    struct pollfd poll_fd = { .fd = self->watch_fd, .events = POLLIN };
+    if (poll(&poll_fd, 1, wait_ms < LOOK_MS ? wait_ms : LOOK_MS) > 0)
+        (void) !read(self->watch_fd, events, sizeof(events));
+}
+
 /* ---- logs ---- */
 
 struct local_logs {
@@ -115,7 +149,7 @@ struct local_logs {
     struct store *store; /* borrowed */
     char ulid[STORE_ULID_LEN + 1];
     struct doc_logs *logs; /* owned */
-    int watch_fd;          /* -1: not followed, or the kernel cannot tell */
+    struct local *local;   /* borrowed */
     bool is_followed, is_over;
 };
 
@@ -124,8 +158,6 @@ local_logs_close(struct source_logs *base)
 {
     struct local_logs *self = (struct local_logs *) (void *) base;
     doc_logs_close(&self->logs);
-    if (self->watch_fd >= 0)
-        (void) close(self->watch_fd);
     free(self);
 }
 
@@ -139,19 +171,6 @@ has_ended(const struct local_logs *self)
     bool is_over = info.state != STORE_RUNNING;
     store_job_info_fini(&info);
     return is_over;
-}
-
-/* Sleep until the store is written to.  What the kernel says is only a hint: a file system that
- * tells nothing is looked at a few times a second. */
-static void
-wait_for_news(struct local_logs *self, dz_ms until)
-{
-    char events[4096];
-    struct pollfd poll_fd = { .fd = self->watch_fd, .events = POLLIN };
-    dz_ms left = until - dz_clock_ms();
-    int wait_ms = left < 0 ? 0 : left < LOOK_MS ? (int) left : LOOK_MS;
-    if (poll(&poll_fd, 1, wait_ms) > 0)
-        (void) !read(self->watch_fd, events, sizeof(events));
 }
 
 /* When the job has ended, look once more: its last records came before that. */
@@ -172,23 +191,12 @@ local_logs_next(struct source_logs *base, int wait_ms, struct doc_log *out, stru
         rc = doc_logs_next(self->logs, out, err);
         if (rc != DZ_ABSENT || was_over)
             return rc;
-        if (dz_clock_ms() >= until)
+        dz_ms left = until - dz_clock_ms();
+        if (left <= 0)
             return DZ_AGAIN;
         if (!self->is_over)
-            wait_for_news(self, until);
+            local_pause(&self->local->base, (int) left);
     }
-}
-
-static int
-watch(const struct store *store)
-{
-    char path[4096];
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    int len = snprintf(path, sizeof(path), "%s/data.mdb", store_dir(store));
-    if (fd < 0 || len <= 0 || (size_t) len >= sizeof(path))
-        return fd;
-    (void) inotify_add_watch(fd, path, IN_MODIFY); /* else every LOOK_MS */
-    return fd;
 }
 
 static enum dz_rc
@@ -200,7 +208,7 @@ local_logs_open(struct source *source, const char *ulid, const struct doc_logs_a
     self->base.ops = &ops;
     self->store = store_of(source);
     self->is_followed = is_followed;
-    self->watch_fd = is_followed ? watch(self->store) : -1;
+    self->local = (struct local *) (void *) source;
     (void) snprintf(self->ulid, sizeof(self->ulid), "%s", ulid);
     enum dz_rc rc = doc_logs_open(self->store, ulid, ask, &self->logs, err);
     if (rc == DZ_OK)
@@ -224,6 +232,7 @@ source_local(const char *home, struct source **out, struct dz_err *err)
         .tests = local_tests,
         .near = local_near,
         .logs_open = local_logs_open,
+        .pause = local_pause,
     };
     struct store *store = NULL;
     enum dz_rc rc = store_open(home, STORE_READ, &store, NULL, err);
@@ -232,6 +241,7 @@ source_local(const char *home, struct source **out, struct dz_err *err)
     struct local *self = dz_alloc0(1, sizeof(*self));
     self->base = (struct source){ .ops = &ops, .name = store_dir(store) };
     self->store = store;
+    self->watch_fd = -1;
     *out = &self->base;
     return DZ_OK;
 }

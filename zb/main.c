@@ -16,27 +16,27 @@ static const struct zb_command COMMANDS[] = {
       "An existing file is left alone unless --force is given.",
       "  zb init                          derive everything\n"
       "  zb init --timezone=Europe/Berlin\n",
-      "zb.init/1", false, cmd_init_options, cmd_init },
+      "zb.init/1", 0, cmd_init_options, cmd_init },
     { "jobs", NULL, "list the newest jobs, one a line",
       "List this project's jobs, newest first: name, time, verdict, tests, commit, and what to\n"
       "type next.",
       "  zb jobs\n"
       "  zb jobs -n 100 --json\n"
       "  zb jobs --all                    of every project\n",
-      "zb.jobs/1", false, cmd_jobs_options, cmd_jobs },
+      "zb.jobs/1", ZB_PAGED, cmd_jobs_options, cmd_jobs },
     { "job", "[JOB]", "what happened in one job",
       "Counts, failures with their first line, the slowest tests, and the workers of a job (the\n"
       "latest by default; 'zb help names' tells how jobs are named).",
       "  zb job\n"
       "  zb job j10\n"
       "  zb job HEAD --exit-status        1 if the newest job of this commit did not pass\n",
-      "zb.job/1", false, cmd_job_options, cmd_job },
+      "zb.job/1", ZB_PAGED, cmd_job_options, cmd_job },
     { "tests", "[JOB] [QUERY...]", "list a job's tests",
       "One line for each test of a job that fits the query ('zb help query').",
       "  zb tests latest outcome:failed --text\n"
       "  zb tests j10 'duration:>1s' --sort=duration\n"
       "  zb tests module:api not:slow     in files named so, without 'slow' in the id\n",
-      "zb.tests/1", true, cmd_tests_options, cmd_tests },
+      "zb.tests/1", ZB_STREAM | ZB_PAGED, cmd_tests_options, cmd_tests },
     { "logs", "[JOB]", "everything a run printed, in time order",
       "What the tests of a job wrote to their terminal, and what the agent noted, merged in time\n"
       "order over all workers.  A line that begins with '>' names the test that follows.",
@@ -44,14 +44,49 @@ static const struct zb_command COMMANDS[] = {
       "  zb logs j10 --failed\n"
       "  zb logs -f --worker=jw0\n"
       "  zb logs j10 --test=tests/test_api.py::test_get --raw\n",
-      "zb.logs/1", true, cmd_logs_options, cmd_logs },
+      "zb.logs/1", ZB_STREAM | ZB_PAGED, cmd_logs_options, cmd_logs },
+    { "watch", "[JOB]", "see a running job go on",
+      "What runs now on which worker, how far the job is, what failed, and about how long it will\n"
+      "take.  Drawn anew on a terminal; elsewhere a line every ten seconds and one for each failure.\n"
+      "Ends with the job.",
+      "  zb watch\n"
+      "  zb watch j10 --exit-status       1 if the job did not pass\n",
+      "zb.watch/1", ZB_STREAM, cmd_watch_options, cmd_watch },
+    { "wait", "[JOB]", "wait until a job has ended",
+      "Print nothing until the job has ended, then its verdict.  The exit code is 0 if it passed, 1 if\n"
+      "not, 7 if the time given ended first.",
+      "  zb wait j10 --timeout=600 && deploy\n"
+      "  zb wait --json\n",
+      "zb.wait/1", 0, cmd_wait_options, cmd_wait },
+    { "export", "[JOB]", "a whole job as JUnit XML, JSON, NDJSON or CSV",
+      "Every test of the job, whichever machines it ran on.  JUnit files keep within what GitLab takes\n"
+      "(30 MB a file, 100 MB a job): a large job becomes several files, and what had to be left out is\n"
+      "said.",
+      "  zb export --format=junit -o junit.xml\n"
+      "  zb export j10 --format=csv > tests.csv\n"
+      "  zb export HEAD --format=ndjson | jq -r 'select(.outcome==\"FAILED\").id'\n",
+      "zb.export/1", 0, cmd_export_options, cmd_export },
+    { "doctor", NULL, "find what is wrong with this installation",
+      "Look at versions, the home, its store and disk, the daemon, limits of the machine, and pytest's\n"
+      "plugins.  Each line says what was found, and what to do where something is wrong.  The exit code\n"
+      "is 1 if something is.",
+      "  zb doctor\n"
+      "  zb doctor --json\n",
+      "zb.doctor/1", 0, NULL, cmd_doctor },
+    { "completion", "bash|zsh|fish", "a script that completes zb's command line",
+      "Print the completion script of a shell.  'make install' and the wheel put them where shells look\n"
+      "when the environment's share folder is among them; else:",
+      "  source <(zb completion bash)                       in ~/.bashrc\n"
+      "  zb completion zsh > ~/.zfunc/_zb                   a folder of fpath\n"
+      "  zb completion fish > ~/.config/fish/completions/zb.fish\n",
+      NULL, 0, NULL, cmd_completion },
     { "ci", "env", "which CI step a run here would belong to",
       "Show what the environment says of CI: the pipeline and step by which runs find each other,\n"
       "this slot of how many, and which variables said so.  Exit code 1 when one makes no sense.",
       "  zb ci env\n"
       "  zb ci env --json\n"
       "  zb ci env --job=nightly          as a run with --dagz-job=nightly sees it\n",
-      "zb.ci/1", false, cmd_ci_options, cmd_ci },
+      "zb.ci/1", 0, cmd_ci_options, cmd_ci },
     { "daemon", "up|down|status|logs", "the store as a server: start, end, look",
       "A daemon keeps the store, serves it over HTTP and shows it live.  None is needed: without one\n"
       "runs and zb use the store's files.  Its settings are in local.env/daemon.yaml of DAGZ_HOME.",
@@ -60,15 +95,17 @@ static const struct zb_command COMMANDS[] = {
       "  zb daemon status                 exit code 3 when none is running\n"
       "  zb daemon logs -f\n"
       "  zb daemon down\n",
-      "zb.daemon/1", false, cmd_daemon_options, cmd_daemon },
+      "zb.daemon/1", 0, cmd_daemon_options, cmd_daemon },
     { "help", "[COMMAND|TOPIC]", "this, or more on one of them",
       "Help on a command or a topic.  With --json: every command with its options.",
       "  zb help tests\n"
-      "  zb help exit-codes\n",
-      "zb.help/1", false, NULL, cmd_help },
+      "  zb help exit-codes\n"
+      "  zb help --schema job             the JSON schema of 'zb job --json'\n"
+      "  zb help --man tests | man -l -   the manual page\n",
+      "zb.help/1", ZB_PAGED, cmd_help_options, cmd_help },
     { "version", NULL, "which zb this is",
       "The version of zb and of the dagz that it came with.",
-      NULL, "zb.version/1", false, NULL, cmd_version },
+      NULL, "zb.version/1", 0, NULL, cmd_version },
 };
 /* clang-format on */
 
@@ -173,9 +210,11 @@ main(int argc, char **argv)
     if (!zb.command)
         return refuse(name);
     catch_faults();
+    (void) signal(SIGPIPE, SIG_IGN); /* zb_flush() sees it, and ends quietly */
     int skip = argc > 1;
     int code = zb.command->run(&zb, argc - skip, argv + skip);
     zb_flush(&zb);
+    zb_pager_end(&zb);
     zb_close(&zb);
     return code;
 }

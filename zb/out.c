@@ -19,6 +19,13 @@ is_set(const char *name)
     return value && *value;
 }
 
+static bool
+is_smart(void)
+{
+    const char *term = getenv("TERM"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    return term && *term && strcmp(term, "dumb") != 0;
+}
+
 /* --color, then NO_COLOR, then FORCE_COLOR and CLICOLOR_FORCE, then what stdout is. */
 static bool
 wants_color(const struct zb *self)
@@ -29,8 +36,7 @@ wants_color(const struct zb *self)
         return false;
     if (is_set("FORCE_COLOR") || is_set("CLICOLOR_FORCE"))
         return true;
-    const char *term = getenv("TERM"); /* NOLINT(concurrency-mt-unsafe): one thread */
-    return self->is_tty && term && *term && strcmp(term, "dumb") != 0;
+    return self->is_tty && is_smart();
 }
 
 static int
@@ -43,23 +49,35 @@ terminal_width(void)
 }
 
 void
+zb_out_measure(struct zb *self)
+{
+    self->width = self->is_tty ? terminal_width() : 0;
+}
+
+void
 zb_out_init(struct zb *self)
 {
     self->is_tty = isatty(STDOUT_FILENO);
     self->has_color = wants_color(self);
-    self->width = self->is_tty ? terminal_width() : 0;
+    self->wants_pager = self->is_tty && is_smart() && !self->is_unpaged && !self->is_json &&
+                        (self->is_help || (self->command->kind & ZB_PAGED));
+    self->has_cursor = self->is_tty && is_smart();
+    zb_out_measure(self);
 }
 
 void
 zb_flush(struct zb *self)
 {
     struct dz_err err;
+    if (self->wants_pager && self->out.len > 0)
+        zb_pager_start(self);
     enum dz_rc rc = dz_fd_write_all(STDOUT_FILENO, dz_buf_slice(&self->out), &err);
     dz_buf_clear(&self->out);
     if (rc == DZ_OK)
         return;
     if (rc != DZ_CLOSED) /* a pager that was left is no error */
         (void) fprintf(stderr, "zb: %s\n", err.text);
+    zb_pager_end(self);
     _exit(rc == DZ_CLOSED ? ZB_DONE : ZB_FAILED);
 }
 

@@ -33,6 +33,8 @@ struct source_ops {
                        struct dz_buf *list_out, struct dz_err *err);
     enum dz_rc (*logs_open)(struct source *self, const char *ulid, const struct doc_logs_ask *ask,
                             bool is_followed, struct source_logs **out, struct dz_err *err);
+    /* Wait until something was written, or for as long. */
+    void (*pause)(struct source *self, int wait_ms);
 };
 
 struct source {

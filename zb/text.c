@@ -6,7 +6,7 @@
 #include "zb/zb.h"
 
 static const char DOTS[] = "...";
-enum { DOTS_LEN = 3, TAB = 4 };
+enum { DOTS_LEN = 3, TAB = 4, FOLD_LEAST = 12 };
 
 /* One character: its bytes and its columns; what cannot be shown is one column wide. */
 static size_t
@@ -113,6 +113,21 @@ zb_id(struct zb *self, struct dz_slice id, int columns)
     }
     zb_put(self, dz_str(DOTS));
     return DOTS_LEN + put_text(self, id, columns - DOTS_LEN);
+}
+
+void
+zb_fold(struct zb *self, const char *text, int indent)
+{
+    size_t room = self->width > indent + FOLD_LEAST ? (size_t) (self->width - indent) : SIZE_MAX;
+    for (bool is_first = true; *text; is_first = false) {
+        size_t len = strlen(text);
+        for (len = len > room ? room : len; len > 1 && text[len] && text[len] != ' ';)
+            len--;
+        zb_pad(self, is_first ? 0 : indent);
+        (void) zb_text(self, (struct dz_slice){ (const uint8_t *) text, len }, 0);
+        zb_put(self, dz_str("\n"));
+        text += len + strspn(text + len, " ");
+    }
 }
 
 /* ---- time ---- */

@@ -49,3 +49,20 @@ zb_job_counts(const struct store_job_info *job, struct dz_buf *out)
         dz_buf_addf(out, "%s", job->collected ? "nothing ran" : "nothing collected");
     dz_buf_add(out, "", 1);
 }
+
+void
+zb_say_verdict(struct zb *self, const struct store_job_info *job)
+{
+    enum zb_tint tint;
+    char span[ZB_WORD];
+    struct dz_buf counts = { 0 };
+    const char *word = zb_job_word(job, &tint);
+    zb_job_counts(job, &counts);
+    zb_tint(self, ZB_BOLD);
+    zb_say(self, "%s  ", job->short_id);
+    zb_tint(self, tint);
+    zb_say(self, "%s", word);
+    zb_tint(self, ZB_PLAIN);
+    zb_say(self, "  %s in %s\n", (char *) counts.data, zb_span(span, job->end_us - job->start_us));
+    dz_buf_fini(&counts);
+}

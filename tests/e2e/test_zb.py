@@ -325,22 +325,6 @@ def test_following_shows_new_lines_and_ends_with_the_job(place):
 # ---- JSON
 
 
-def test_every_command_has_json_with_its_schema(place):
-    place.fill("mixed")
-    for command, options in (
-        ("jobs", []), ("job", []), ("tests", []), ("logs", []), ("version", []), ("help", []),
-        ("init", []),
-    ):  # fmt: skip
-        lines = place.out(command, "--json", *options).splitlines()
-        assert lines
-        for line in lines:
-            assert json.loads(line)["schema"] == f"zb.{command}/1"
-    (help_line,) = place.out("help", "--json").splitlines()
-    commands = {c["name"]: c for c in json.loads(help_line)["commands"]}
-    assert {c for c in commands if commands[c]["json_stream"]} == {"tests", "logs"}
-    assert all(f"zb.{name}/1" == command["json_schema"] for name, command in commands.items())
-
-
 def test_json_of_a_job_holds_what_the_text_says(place):
     place.fill("mixed")
     job = json.loads(place.zb("job", "--json").stdout)

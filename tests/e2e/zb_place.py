@@ -35,6 +35,7 @@ class Place:
             "TZ": "UTC",
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm-256color",
+            "ZB_PAGER": "cat",
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""),
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_SYSTEM": "/dev/null",

@@ -61,6 +61,7 @@ part_programs() {
     want libsodium-dev has_module libsodium
     want libcurl4-gnutls-dev has_module libcurl
     want libmicrohttpd-dev has_module libmicrohttpd
+    want libmxml-dev has_module mxml
     want libcmocka-dev has_module cmocka
     want python3 has python3
     want python3-venv has_venv

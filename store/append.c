@@ -97,7 +97,7 @@ put_batch(struct append *self, struct dz_kv_txn *txn, enum batch_kind kind, uint
     rc = dz_kv_put(txn, T_BATCH, key_slice(&key), dz_buf_slice(&self->value), err);
     if (rc == DZ_OK && kind == BATCH_RESULTS)
         job->next = number + 1;
-    return rc;
+    return rc == DZ_OK ? feed_note(txn, job->ulid, kind, number, err) : rc;
 }
 
 static void

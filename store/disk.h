@@ -14,6 +14,7 @@
  *   DURATION  project, profile                      rows sorted by the hash of the node id
  *   MEETING   project, 'm', join key                time, text of meeting.h
  *             project, 'n', join key, node          time, the node's contact
+ *   FEED      number                                what was written, in order: feed.h
  *
  * A job's batches are a log that only grows.  Its ledger is nothing but that log read from the
  * start, first come first counted; the word that was given is written with the record, so readers
@@ -48,6 +49,7 @@ enum table {
     T_MARK,
     T_DURATION,
     T_MEETING,
+    T_FEED,
     TABLES,
 };
 
@@ -128,6 +130,13 @@ void batch_key(struct key *key, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind
 /* The number of the next batch of this kind. */
 enum dz_rc batch_next(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind,
                       uint32_t *number_out, struct dz_err *err);
+
+/* ---- the feed ---- */
+
+enum { FEED_OF_JOB = 'j' };
+/* In the same write as the batch (its kind and number), or as the job's document (FEED_OF_JOB). */
+DZ_MUST_USE enum dz_rc feed_note(struct dz_kv_txn *txn, const char *ulid, int kind, uint32_t number,
+                                 struct dz_err *err);
 
 /* ---- compression ---- */
 

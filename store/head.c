@@ -43,7 +43,8 @@ head_write(struct dz_kv_txn *txn, const char *ulid, const json_t *head, struct d
 {
     DZ_AUTO(dz_free) char *text = json_dumps(head, JSON_FLAGS);
     dz_assert(text); /* every string went through json_text() */
-    return dz_kv_put(txn, T_JOB, job_key(ulid), dz_str(text), err);
+    enum dz_rc rc = dz_kv_put(txn, T_JOB, job_key(ulid), dz_str(text), err);
+    return rc == DZ_OK ? feed_note(txn, ulid, FEED_OF_JOB, 0, err) : rc;
 }
 
 /* The first byte says how long a character is and what its second byte may be. */

@@ -18,9 +18,9 @@ enum {
 };
 
 static const char *const TABLE_NAMES[TABLES] = {
-    [T_META] = "meta",     [T_PROJECT] = "project",   [T_INDEX] = "index",     [T_JOB] = "job",
-    [T_COMMIT] = "commit", [T_MANIFEST] = "manifest", [T_BATCH] = "batch",     [T_TEXT] = "text",
-    [T_MARK] = "mark",     [T_DURATION] = "duration", [T_MEETING] = "meeting",
+    [T_META] = "meta",     [T_PROJECT] = "project",   [T_INDEX] = "index", [T_JOB] = "job",
+    [T_COMMIT] = "commit", [T_MANIFEST] = "manifest", [T_BATCH] = "batch", [T_TEXT] = "text",
+    [T_MARK] = "mark",     [T_DURATION] = "duration", [T_FEED] = "feed",   [T_MEETING] = "meeting",
 };
 
 /* ---- opening ---- */

@@ -12,6 +12,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
+#include "shared/proc/proc.h"
 #include "store/http/daemon.h"
 
 enum { LOOK_NS = 10 * 1000 * 1000 };
@@ -101,37 +102,56 @@ daemon_start(const char *home, dz_ms wait_ms, struct dz_err *err)
     return await(from, wait_ms, err);
 }
 
-static bool
-is_gone(const char *home, long pid)
+/* The one that runs; waits until one that is starting has said its pid. */
+static enum dz_rc
+find_running(const char *home, dz_ms deadline, struct daemon_status *out, struct dz_err *err)
 {
-    struct daemon_status status;
-    daemon_look(home, &status);
-    return !status.is_running || status.pid != pid;
+    const struct timespec pause = { .tv_nsec = LOOK_NS };
+    daemon_look(home, out);
+    while (out->is_running && out->pid == 0 && dz_clock_ms() < deadline) {
+        (void) nanosleep(&pause, NULL);
+        daemon_look(home, out);
+    }
+    if (!out->is_running)
+        return dz_fail(err, DZ_ABSENT, "no daemon is running");
+    return out->pid > 0 ? DZ_OK
+                        : dz_fail(err, DZ_AGAIN, "a daemon is starting and does not get ready");
+}
+
+static enum dz_rc
+await_end(int process, dz_ms deadline)
+{
+    struct pollfd end = { .fd = process, .events = POLLIN };
+    for (;;) {
+        dz_ms left = deadline - dz_clock_ms();
+        int rc = poll(&end, 1, left > 0 ? (int) left : 0);
+        if (rc > 0)
+            return DZ_OK;
+        if (rc == 0)
+            return DZ_AGAIN;
+    }
 }
 
 enum dz_rc
 daemon_stop(const char *home, dz_ms wait_ms, struct dz_err *err)
 {
-    const struct timespec pause = { .tv_nsec = LOOK_NS };
-    struct daemon_status status;
+    struct daemon_status status, again;
     dz_ms deadline = dz_clock_ms() + wait_ms;
-    daemon_look(home, &status);
-    while (status.is_running && status.pid == 0 && dz_clock_ms() < deadline) {
-        (void) nanosleep(&pause, NULL);
-        daemon_look(home, &status);
-    }
-    if (!status.is_running)
+    enum dz_rc rc = find_running(home, deadline, &status, err);
+    if (rc != DZ_OK)
+        return rc;
+    /* a descriptor of the process, so that no other one is meant if it ends now */
+    DZ_AUTO(dz_fd_close) int process = -1;
+    rc = dz_pidfd_open((pid_t) status.pid, &process, err);
+    daemon_look(home, &again);
+    if (rc == DZ_ABSENT || !again.is_running || again.pid != status.pid)
         return dz_fail(err, DZ_ABSENT, "no daemon is running");
-    if (status.pid == 0)
-        return dz_fail(err, DZ_AGAIN, "a daemon is starting and does not get ready");
-    if (kill((pid_t) status.pid, SIGTERM) != 0 && errno != ESRCH)
-        return errno == EPERM ? dz_fail(err, DZ_REFUSED, "pid %ld is another user's", status.pid)
-                              : dz_fail_errno(err, "end pid %ld", status.pid);
-    while (!is_gone(home, status.pid)) {
-        if (dz_clock_ms() >= deadline)
-            return dz_fail(err, DZ_AGAIN, "pid %ld has not ended after %lld s", status.pid,
-                           (long long) wait_ms / 1000);
-        (void) nanosleep(&pause, NULL);
-    }
+    if (rc != DZ_OK)
+        return rc;
+    if (!dz_pidfd_signal(process, SIGTERM) && !dz_pidfd_has_ended(process))
+        return dz_fail(err, DZ_REFUSED, "pid %ld is another user's", status.pid);
+    if (await_end(process, deadline) != DZ_OK)
+        return dz_fail(err, DZ_AGAIN, "pid %ld has not ended after %lld s", status.pid,
+                       (long long) wait_ms / 1000);
     return DZ_OK;
 }

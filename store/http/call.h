@@ -9,6 +9,7 @@
 
 #include "shared/base/arena.h"
 #include "shared/base/buf.h"
+#include "store/feed.h"
 #include "store/store.h"
 
 enum {
@@ -22,7 +23,7 @@ enum http_lane {
     HTTP_NOW,   /* in the thread that speaks HTTP: must take microseconds and not touch the store */
     HTTP_READ,  /* several threads, each with a store handle of its own */
     HTTP_WRITE, /* one thread: the only one that writes */
-    HTTP_STREAM, /* an endless answer: events */
+    HTTP_STREAM, /* as HTTP_READ; then, with is_stream, events behind what is in `out` */
     HTTP_LANES,
 };
 
@@ -66,14 +67,17 @@ struct http_call {
         *store; /* the lane's own handle; NULL in HTTP_NOW; READ: NULL, nothing there yet */
 
     /* the answer */
-    int status;          /* 200 unless set */
-    const char *type;    /* static; application/json unless set */
-    struct dz_buf out;   /* body */
-    struct dz_buf link;  /* URL of the next page; empty: none */
-    struct dz_buf allow; /* 405: what may be asked */
-    uint32_t retry_s;    /* > 0: Retry-After */
-    bool is_cachable;    /* it will never change */
-    bool has_counts;     /* Dagz-All and Dagz-Found: of a list, and of what fits the query */
+    int status;                /* 200 unless set */
+    const char *type;          /* static; application/json unless set */
+    struct dz_buf out;         /* body */
+    struct dz_buf link;        /* URL of the next page; empty: none */
+    struct dz_buf allow;       /* 405: what may be asked */
+    uint32_t retry_s;          /* > 0: Retry-After */
+    bool is_cachable;          /* it will never change */
+    bool is_stream;            /* go on with events: */
+    struct feed_filter filter; /* its strings are the arena's or the token's */
+    struct feed_at from;
+    bool has_counts; /* Dagz-All and Dagz-Found: of a list, and of what fits the query */
     uint32_t all, found;
 
     struct dz_arena arena; /* owns the strings above */

@@ -141,7 +141,8 @@ lanes_destroy(struct lanes **self_p)
 bool
 lanes_put(struct lanes *self, struct http_call *call)
 {
-    struct queue *queue = &self->queues[call->route->lane];
+    enum http_lane lane = call->route->lane == HTTP_WRITE ? HTTP_WRITE : HTTP_READ;
+    struct queue *queue = &self->queues[lane];
     (void) pthread_mutex_lock(&self->lock);
     bool has_room = !self->is_ending && queue->count < QUEUE_MAX &&
                     queue->bytes + call->body.len <= QUEUE_BYTES_MAX;
@@ -149,7 +150,7 @@ lanes_put(struct lanes *self, struct http_call *call)
         queue->calls[(queue->first + queue->count) % QUEUE_MAX] = call;
         queue->count++;
         queue->bytes += call->body.len;
-        self->counts.waiting[call->route->lane] = (uint32_t) queue->count;
+        self->counts.waiting[lane] = (uint32_t) queue->count;
         (void) pthread_cond_signal(&queue->filled);
     }
     (void) pthread_mutex_unlock(&self->lock);

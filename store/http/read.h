@@ -8,6 +8,8 @@
 /* The job that {job} names: a long id, or with ?project= any name that zb takes, or a commit.
  * false: answered (404 also for what the caller's token does not see). */
 bool read_job(struct http_call *call, char ulid_out[STORE_ULID_LEN + 1]);
+/* The same for a name that stands elsewhere. */
+bool read_job_named(struct http_call *call, const char *name, char ulid_out[STORE_ULID_LEN + 1]);
 
 /* The project that is asked for; NULL: all.  false: answered. */
 bool read_project(struct http_call *call, const char **uri_out);

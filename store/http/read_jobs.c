@@ -39,34 +39,44 @@ find(struct http_call *call, const char *uri, const char *name, char ulid_out[ST
     return rc;
 }
 
-/* Whose job it is, without reading more of it than its head. */
-static bool
-is_seen(struct http_call *call, const char *ulid, struct dz_err *err)
+/* Whose job it is.  Somebody else's is answered in the words of one that is not there. */
+static enum dz_rc
+check_seen(struct http_call *call, const char *ulid, struct dz_err *err)
 {
     struct store_job_info info;
-    if (store_job_info(call->store, ulid, call->now_us, &info, err) != DZ_OK)
-        return false;
-    bool is_own = !call->who.project || strcmp(info.uri, call->who.project) == 0;
-    store_job_info_fini(&info);
-    if (!is_own) /* the words of one that is not there */
-        dz_ignore(dz_fail(err, DZ_ABSENT, "there is no job '%s'", ulid));
-    return is_own;
+    enum dz_rc rc = store_job_info(call->store, ulid, call->now_us, &info, err);
+    if (rc == DZ_OK) {
+        if (call->who.project && strcmp(info.uri, call->who.project) != 0)
+            rc = DZ_ABSENT;
+        store_job_info_fini(&info);
+    }
+    return rc == DZ_ABSENT ? dz_fail(err, rc, "there is no job '%s'", ulid) : rc;
 }
 
 bool
 read_job(struct http_call *call, char ulid_out[STORE_ULID_LEN + 1])
 {
+    return read_job_named(call, call->params[0], ulid_out);
+}
+
+bool
+read_job_named(struct http_call *call, const char *name, char ulid_out[STORE_ULID_LEN + 1])
+{
     const char *uri;
     struct dz_err err;
     if (!read_project(call, &uri))
         return false;
-    enum dz_rc rc = find(call, uri, call->params[0], ulid_out, &err);
-    if (rc == DZ_OK && is_seen(call, ulid_out, &err))
+    enum dz_rc rc = find(call, uri, name, ulid_out, &err);
+    if (rc == DZ_OK)
+        rc = check_seen(call, ulid_out, &err);
+    if (rc == DZ_OK)
         return true;
     if (rc == DZ_REFUSED && !uri)
         http_problem(call, 400, "%s", err.text);
-    else
+    else if (rc == DZ_ABSENT || rc == DZ_REFUSED || rc == DZ_LIMIT)
         http_problem(call, 404, "%s", err.text);
+    else
+        http_problem_rc(call, rc, &err);
     return false;
 }
 

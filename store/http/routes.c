@@ -3,6 +3,11 @@
 
 /* clang-format off */
 const struct http_route http_routes[] = {
+    { "GET", "/", HTTP_READ, "project", 0, false, http_get_page, NULL },
+    { "GET", "/style.css", HTTP_NOW, NULL, 0, true, http_get_style, NULL },
+    { "GET", "/metrics", HTTP_READ, NULL, 0, false, http_get_metrics, NULL },
+    { "GET", "/api/v1/openapi.json", HTTP_NOW, NULL, 0, true, http_get_openapi, NULL },
+    { "GET", "/api/v1/schemas/{name}", HTTP_NOW, NULL, 0, true, http_get_schema, NULL },
     { "GET", "/healthz", HTTP_NOW, NULL, 0, true, http_get_health, NULL },
     { "GET", "/api/v1/projects", HTTP_READ, NULL, 0, false, http_get_projects, NULL },
     { "GET", "/api/v1/jobs", HTTP_READ, "project limit before", 0, false, http_get_jobs, NULL },
@@ -22,6 +27,8 @@ const struct http_route http_routes[] = {
     { "POST", "/api/v1/jobs/{job}/records", HTTP_WRITE, NULL, HTTP_BODY_MAX, false,
       http_post_records, NULL },
     { "GET", "/api/v1/durations", HTTP_READ, "project profile", 0, false, http_get_durations, NULL },
+    { "GET", "/api/v1/events", HTTP_STREAM, "project job topics after", 0, false, http_get_events,
+      NULL },
 };
 /* clang-format on */
 

@@ -11,6 +11,13 @@ extern const size_t http_route_count;
 
 /* about.c */
 void http_get_health(struct http_call *call);
+void http_get_openapi(struct http_call *call);
+void http_get_schema(struct http_call *call);
+void http_get_style(struct http_call *call);
+void http_get_metrics(struct http_call *call);
+
+/* page.c */
+void http_get_page(struct http_call *call);
 
 /* take.c */
 void http_post_records(struct http_call *call);
@@ -25,6 +32,9 @@ void http_get_job(struct http_call *call);
 void http_get_tests(struct http_call *call);
 void http_get_test(struct http_call *call);
 void http_get_near(struct http_call *call);
+
+/* read_events.c */
+void http_get_events(struct http_call *call);
 
 /* read_logs.c */
 void http_get_logs(struct http_call *call);

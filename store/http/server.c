@@ -1,43 +1,27 @@
 /* server.c - the life of a request between the library and the lanes. */
 #include "store/http/server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <microhttpd.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
 #include "shared/base/log.h"
-#include "store/http/lanes.h"
 #include "store/http/route.h"
+#include "store/http/server_own.h"
 
 enum {
     HEAD_BYTES_MAX = 16 << 10, /* memory of a connection: its head and its answer's */
     SILENCE_S = 30,            /* the library's own limit */
-    SWEEP_MS = 250,
-    ACCEPTS_PER_WAKE = 256,
     READERS = 2,
     PLACES_SPARE = 64, /* closed by us, not yet by the library */
     LANE_FULL_S = 1,
+    BODIES_MAX = 96 << 20, /* of all requests together */
+    STREAMS_FULL_S = 10,
+    STREAM_BLOCK = 8 << 10,
     NUMBER = 16,
-};
-
-struct http_server {
-    struct MHD_Daemon *plain, *tls; /* owned; NULL: no such listener */
-    struct http_listener listeners[SERVER_LISTENERS_MAX];
-    size_t listener_count;
-    struct conns *conns; /* owned */
-    struct lanes *lanes; /* owned */
-    const struct gate *gate;
-    char *cert, *key; /* owned; the library keeps pointers to them */
 };
 
 /*   NEW     the head is being read
@@ -50,9 +34,12 @@ enum request_state { REQUEST_NEW, REQUEST_BODY, REQUEST_LANE, REQUEST_ANSWER };
 struct request {
     struct http_call call;
     enum request_state state;
+    bool is_refused;                   /* the body that still comes is not wanted */
     struct MHD_Connection *connection; /* the library's */
     struct conn *conn;
-    char *target; /* owned; path and query as sent */
+    char *target;              /* owned; path and query as sent */
+    dz_us begun;               /* its head was read */
+    struct hub_stream *stream; /* owned; NULL: an answer that ends */
 };
 
 /* ---- beginning and end of a request ---- */
@@ -74,6 +61,7 @@ on_target(void *arg, const char *target, struct MHD_Connection *connection)
     struct timespec now;
     (void) clock_gettime(CLOCK_REALTIME, &now);
     request->connection = connection;
+    request->begun = dz_clock_us();
     request->conn = conns_of(self->conns, fd_of(connection));
     request->target = dz_strdup(target);
     request->call.server = self;
@@ -94,6 +82,8 @@ on_end(void *arg, struct MHD_Connection *connection, void **request_p,
     if (!request)
         return;
     (void) conn_move(self->conns, request->conn, CONN_HEAD, 0, dz_clock_ms()); /* never refused */
+    hub_leave(&request->stream);
+    (void) atomic_fetch_sub(&self->bodies, request->call.body.len);
     dz_buf_fini(&request->call.body);
     dz_buf_fini(&request->call.out);
     dz_buf_fini(&request->call.link);
@@ -140,11 +130,28 @@ add_headers(struct MHD_Response *response, const struct http_call *call)
             (void) MHD_add_response_header(response, pairs[i].name, pairs[i].value);
 }
 
+const double server_buckets[SERVER_BUCKETS - 1] = { 0.001, 0.005, 0.02, 0.05, 0.2, 1, 5 };
+
+static void
+note_answer(struct http_server *self, const struct request *request)
+{
+    double seconds = (double) (dz_clock_us() - request->begun) / 1e6;
+    size_t bucket = 0, first_digit = (size_t) request->call.status / 100;
+    while (bucket < DZ_LEN(server_buckets) && seconds > server_buckets[bucket])
+        bucket++;
+    (void) pthread_mutex_lock(&self->counting);
+    self->counts.answers[first_digit < SERVER_CLASSES ? first_digit : 0]++;
+    self->counts.buckets[bucket]++;
+    self->counts.seconds += seconds;
+    (void) pthread_mutex_unlock(&self->counting);
+}
+
 static enum MHD_Result
 answer(struct http_server *self, struct request *request)
 {
     struct http_call *call = &request->call;
     size_t len = call->out.len;
+    note_answer(self, request);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(len, dz_move(call->out.data), MHD_RESPMEM_MUST_FREE);
     call->out = (struct dz_buf){ 0 };
@@ -155,6 +162,55 @@ answer(struct http_server *self, struct request *request)
     MHD_destroy_response(response);
     return rc;
 }
+
+/* ---- answers that do not end ---- */
+
+static void
+hold_stream(void *owner)
+{
+    struct request *request = owner;
+    MHD_suspend_connection(request->connection);
+}
+
+static void
+wake_stream(void *owner)
+{
+    struct request *request = owner;
+    MHD_resume_connection(request->connection);
+}
+
+static ssize_t
+read_stream(void *arg, uint64_t at, char *to, size_t max)
+{
+    struct request *request = arg;
+    (void) at;
+    ssize_t len = hub_read(request->stream, to, max);
+    return len < 0 ? MHD_CONTENT_READER_END_OF_STREAM : len;
+}
+
+static enum MHD_Result
+answer_stream(struct http_server *self, struct request *request)
+{
+    struct http_call *call = &request->call;
+    struct hub_ask ask = { call->filter, call->from, dz_buf_slice(&call->out) };
+    bool has_room = conn_move(self->conns, request->conn, CONN_STREAM, 0, dz_clock_ms());
+    request->stream = has_room ? hub_join(self->hub, &ask, request) : NULL;
+    if (!request->stream) {
+        call->is_stream = false;
+        call->retry_s = STREAMS_FULL_S;
+        http_problem(call, 503, "there are too many streams of events; come again");
+        return answer(self, request);
+    }
+    note_answer(self, request);
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, request, NULL);
+    add_headers(response, call);
+    enum MHD_Result rc = MHD_queue_response(request->connection, (unsigned) call->status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+/* ---- between lanes and library ---- */
 
 /* In a lane's thread. */
 static void
@@ -251,24 +307,34 @@ accept_head(struct http_server *self, struct request *request, const char *metho
 
 /* ---- the library calls: once for the head, for pieces of the body, at its end, after a lane ---- */
 
-static enum MHD_Result
-take_body(struct http_server *self, struct request *request, const char *data, size_t *len)
+/* What is refused is read to its end and not kept. */
+static void
+refuse_body(struct http_server *self, struct request *request)
+{
+    (void) atomic_fetch_sub(&self->bodies, request->call.body.len);
+    dz_buf_fini(&request->call.body);
+    request->is_refused = true;
+}
+
+static void
+take_body(struct http_server *self, struct request *request, const char *data, size_t len)
 {
     struct http_call *call = &request->call;
-    conn_progress(self->conns, request->conn, *len);
-    if (call->status == 413) { /* read what still comes, keep nothing */
-        *len = 0;
-        return MHD_YES;
-    }
-    if (call->body.len + *len > call->route->body_max) {
+    conn_progress(self->conns, request->conn, len);
+    if (request->is_refused)
+        return;
+    if (call->body.len + len > call->route->body_max) {
         http_problem(call, 413, "a body of %s takes at most %u bytes", call->route->path,
                      call->route->body_max);
-        dz_buf_fini(&call->body);
+        refuse_body(self, request);
+    } else if (atomic_load(&self->bodies) + len > BODIES_MAX) {
+        call->retry_s = LANE_FULL_S;
+        http_problem(call, 503, "the store has more to do than it can; come again");
+        refuse_body(self, request);
     } else {
-        dz_buf_add(&call->body, data, *len);
+        dz_buf_add(&call->body, data, len);
+        (void) atomic_fetch_add(&self->bodies, len);
     }
-    *len = 0;
-    return MHD_YES;
 }
 
 static enum MHD_Result
@@ -288,11 +354,14 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url, const 
         (void) conn_move(self->conns, request->conn, CONN_BODY, 0, dz_clock_ms());
         return accept_head(self, request, method) ? MHD_YES : answer(self, request);
     case REQUEST_BODY:
-        if (*len > 0)
-            return take_body(self, request, data, len);
-        return request->call.status == 413 ? answer(self, request) : dispatch(self, request);
+        if (*len == 0)
+            return request->is_refused ? answer(self, request) : dispatch(self, request);
+        take_body(self, request, data, *len);
+        *len = 0;
+        return MHD_YES;
     case REQUEST_LANE: return MHD_YES; /* still there */
-    case REQUEST_ANSWER: return answer(self, request);
+    case REQUEST_ANSWER:
+        return request->call.is_stream ? answer_stream(self, request) : answer(self, request);
     }
     return MHD_NO;
 }
@@ -308,6 +377,8 @@ on_library_log(void *arg, const char *fmt, va_list args)
 }
 
 /* ---- starting ---- */
+
+static const struct hub_ops stream_ops = { hold_stream, wake_stream };
 
 static struct MHD_Daemon *
 start(struct http_server *self, unsigned places, bool is_tls)
@@ -372,8 +443,10 @@ server_new(struct store *store, const struct server_opts *opts, struct http_serv
     memcpy(self->listeners, opts->listeners, sizeof(self->listeners));
     self->listener_count = opts->listener_count;
     self->gate = opts->gate;
+    (void) pthread_mutex_init(&self->counting, NULL); /* a plain one cannot fail */
     self->conns = conns_new(&opts->limits);
     self->lanes = lanes_new(store, READERS, on_done);
+    self->hub = hub_new(store, &stream_ops);
     enum dz_rc rc = start_daemons(self, opts, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
@@ -388,70 +461,28 @@ server_destroy(struct http_server **self_p)
         return;
     for (size_t i = 0; i < self->listener_count; i++)
         dz_fd_close(&self->listeners[i].fd);
-    lanes_stop(self->lanes); /* resumes what was suspended: the library wants that first */
+    lanes_stop(self->lanes); /* these resume what was suspended: the library wants that first */
+    hub_stop(self->hub);
     if (self->plain)
         MHD_stop_daemon(self->plain);
     if (self->tls)
         MHD_stop_daemon(self->tls);
     lanes_destroy(&self->lanes);
+    hub_destroy(&self->hub);
     conns_destroy(&self->conns);
+    (void) pthread_mutex_destroy(&self->counting);
     free(self->cert);
     free(self->key);
     free(self);
 }
 
-/* ---- accepting ---- */
-
-static void
-accept_one(struct http_server *self, const struct http_listener *listener, int fd,
-           const struct sockaddr_storage *address, socklen_t len)
-{
-    const int on = 1;
-    const struct sockaddr *from = (const struct sockaddr *) address;
-    if (!conns_admit(self->conns, fd, from, listener->is_trusted, dz_clock_ms())) {
-        (void) close(fd); /* nothing was written to it */
-        return;
-    }
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
-    if (MHD_add_connection(listener->is_tls ? self->tls : self->plain, fd, from, len) != MHD_YES)
-        conns_forget(self->conns, fd); /* it has closed the socket */
-}
-
-static void
-accept_some(struct http_server *self, const struct http_listener *listener)
-{
-    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
-        struct sockaddr_storage address = { 0 };
-        socklen_t len = sizeof(address);
-        int fd =
-            accept4(listener->fd, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) /* nobody, somebody who left already, or no descriptor: the sweep frees some */
-            return;
-        accept_one(self, listener, fd, &address, len);
-    }
-}
-
 void
-server_serve(struct http_server *self, int stop_fd)
+server_count(struct http_server *self, struct server_counts *out)
 {
-    struct pollfd polls[SERVER_LISTENERS_MAX + 1];
-    dz_ms next_sweep = dz_clock_ms() + SWEEP_MS;
-    size_t count = self->listener_count;
-    for (size_t i = 0; i < count; i++)
-        polls[i] = (struct pollfd){ .fd = self->listeners[i].fd, .events = POLLIN };
-    polls[count] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
-    while (!(polls[count].revents & POLLIN)) {
-        dz_ms now = dz_clock_ms();
-        if (now >= next_sweep) {
-            uint32_t dropped = conns_sweep(self->conns, now);
-            if (dropped > 0)
-                log_info("http.dropped", "connections=%u why=%s", dropped, "too slow");
-            next_sweep = now + SWEEP_MS;
-        }
-        if (poll(polls, count + 1, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
-            continue;
-        for (size_t i = 0; i < count; i++)
-            if (polls[i].revents & POLLIN)
-                accept_some(self, &self->listeners[i]);
-    }
+    (void) pthread_mutex_lock(&self->counting);
+    *out = self->counts;
+    (void) pthread_mutex_unlock(&self->counting);
+    conns_count(self->conns, &out->conns);
+    lanes_count(self->lanes, &out->lanes);
+    hub_count(self->hub, &out->hub);
 }

@@ -10,6 +10,8 @@
 
 #include "store/http/conns.h"
 #include "store/http/gate.h"
+#include "store/http/hub.h"
+#include "store/http/lanes.h"
 #include "store/store.h"
 
 struct http_server;
@@ -33,6 +35,22 @@ struct server_opts {
 /* REFUSED: the certificate or key is not usable. */
 DZ_MUST_USE enum dz_rc server_new(struct store *store, const struct server_opts *opts,
                                   struct http_server **self_out, struct dz_err *err);
+/* What it has done so far; from any thread. */
+enum { SERVER_BUCKETS = 8, SERVER_CLASSES = 6 };
+extern const double server_buckets[SERVER_BUCKETS - 1]; /* seconds; the last one has no end */
+struct server_counts {
+    struct conn_counts conns;
+    struct lanes_counts lanes;
+    struct hub_counts hub;
+    uint64_t answers[SERVER_CLASSES]; /* by the status's first digit */
+    uint64_t buckets[SERVER_BUCKETS]; /* answers by the time from head to answer */
+    double seconds;                   /* all of that time */
+};
+void server_count(struct http_server *self, struct server_counts *out);
+
+/* Serve a socket that is connected already, as if it came from this machine; the server owns it.
+ * false: there is no place for it. */
+bool server_adopt(struct http_server *self, int fd);
 /* Accept and sweep until `stop_fd` is readable. */
 void server_serve(struct http_server *self, int stop_fd);
 /* Ends what is under way; answers that are being made are made. */

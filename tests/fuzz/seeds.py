@@ -99,8 +99,57 @@ def parcel_seeds() -> None:
     put("parcel", "durations", b"dDZDU" + struct.pack("<II", 1, 0) + b"\x28\xb5\x2f\xfd\x20\0\1\0\0")
 
 
+def request(target: str, *headers: str, method: str = "GET", body: str = "", piece: int = 0) -> bytes:
+    """What a client sends; byte 0 says in which pieces."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *headers, "", body]
+    return bytes([piece]) + "\r\n".join(lines).encode()
+
+
+def http_seeds() -> None:
+    job = "/api/v1/jobs/latest"
+    for name, target in {
+        "page": "/",
+        "health": "/healthz",
+        "metrics": "/metrics",
+        "openapi": "/api/v1/openapi.json",
+        "schema": "/api/v1/schemas/zb.near.1.json",
+        "projects": "/api/v1/projects",
+        "jobs": "/api/v1/jobs?limit=1&project=u",
+        "before": "/api/v1/jobs?before=01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "job": f"{job}?project=u&failures=1",
+        "short": "/api/v1/jobs/j1121.1?project=git%40x%3Aa.git%2F%2Fb+c",
+        "tests": f"{job}/tests?project=u&q=outcome:failed&q=not:x&sort=duration&limit=2",
+        "texts": f"{job}/tests?project=u&text=1&offset=1",
+        "test": f"{job}/tests/a.py%3A%3Atest_a?project=u",
+        "number": f"{job}/tests/@2?project=u",
+        "near": f"{job}/near?name=test_&project=u",
+        "logs": f"{job}/logs?project=u&worker=jw0&test=a.py&since=1&limit=1",
+    }.items():
+        put("http", name, request(target))
+    put("http", "events", request("/api/v1/events?topics=job,log&after=0", "Last-Event-ID: 2.1"))
+    put("http", "token", request("/api/v1/jobs", "Authorization: Bearer 0123456789abcdef"))
+    put("http", "origin", request("/healthz", "Origin: http://localhost"))
+    put(
+        "http",
+        "several",
+        request("/healthz") + request("/nothing")[1:] + request("/healthz", "Connection: close")[1:],
+    )
+    put("http", "post", request("/healthz", "Content-Length: 4", method="POST", body="abcd"))
+    chunked = "4\r\nabcd\r\n1;x=y\r\n{\r\n0\r\n\r\n"
+    put(
+        "http",
+        "chunked",
+        request("/api/v1/meetings/k/enter", "Transfer-Encoding: chunked", method="POST", body=chunked),
+    )
+    put("http", "meeting", request("/api/v1/meetings/k/end", "Content-Length: 2", method="POST", body="{}"))
+    put("http", "pieces", request("/api/v1/jobs?limit=1", piece=3))
+    put("http", "old", b"\0GET / HTTP/1.0\r\n\r\n")
+    put("http", "head", request("/", method="HEAD"))
+
+
 def main() -> None:
     core_seeds()
+    http_seeds()
     parcel_seeds()
     for path in sorted((ROOT / "tests/golden/frames").glob("*.hex")):
         data = frame_bytes(path)

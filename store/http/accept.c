@@ -1,0 +1,82 @@
+/* accept.c - newcomers, and those that have to go. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "store/http/server_own.h"
+
+enum { SWEEP_MS = 250, ACCEPTS_PER_WAKE = 256 };
+
+static void
+accept_one(struct http_server *self, const struct http_listener *listener, int fd,
+           const struct sockaddr_storage *address, socklen_t len)
+{
+    const int on = 1;
+    const struct sockaddr *from = (const struct sockaddr *) address;
+    if (!conns_admit(self->conns, fd, from, listener->is_trusted, dz_clock_ms())) {
+        (void) close(fd); /* nothing was written to it */
+        return;
+    }
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
+    if (MHD_add_connection(listener->is_tls ? self->tls : self->plain, fd, from, len) != MHD_YES)
+        conns_forget(self->conns, fd); /* it has closed the socket */
+}
+
+bool
+server_adopt(struct http_server *self, int fd)
+{
+    const struct sockaddr_in near = { .sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const struct sockaddr *from = (const struct sockaddr *) &near;
+    if (!conns_admit(self->conns, fd, from, true, dz_clock_ms())) {
+        (void) close(fd);
+        return false;
+    }
+    if (MHD_add_connection(self->plain, fd, from, sizeof(near)) == MHD_YES)
+        return true;
+    conns_forget(self->conns, fd);
+    return false;
+}
+
+static void
+accept_some(struct http_server *self, const struct http_listener *listener)
+{
+    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
+        struct sockaddr_storage address = { 0 };
+        socklen_t len = sizeof(address);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *) &address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) /* nobody, somebody who left already, or no descriptor: the sweep frees some */
+            return;
+        accept_one(self, listener, fd, &address, len);
+    }
+}
+
+void
+server_serve(struct http_server *self, int stop_fd)
+{
+    struct pollfd polls[SERVER_LISTENERS_MAX + 1];
+    dz_ms next_sweep = dz_clock_ms() + SWEEP_MS;
+    size_t count = self->listener_count;
+    for (size_t i = 0; i < count; i++)
+        polls[i] = (struct pollfd){ .fd = self->listeners[i].fd, .events = POLLIN };
+    polls[count] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
+    while (!(polls[count].revents & POLLIN)) {
+        dz_ms now = dz_clock_ms();
+        if (now >= next_sweep) {
+            uint32_t dropped = conns_sweep(self->conns, now);
+            if (dropped > 0)
+                log_info("http.dropped", "connections=%u why=%s", dropped, "too slow");
+            next_sweep = now + SWEEP_MS;
+        }
+        if (poll(polls, count + 1, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            if (polls[i].revents & POLLIN)
+                accept_some(self, &self->listeners[i]);
+    }
+}

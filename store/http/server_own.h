@@ -1,0 +1,25 @@
+/* server_own.h - what server.c and accept.c share; nobody else includes it. */
+#ifndef DZ_STORE_HTTP_SERVER_OWN_H
+#define DZ_STORE_HTTP_SERVER_OWN_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/http/server.h"
+
+struct http_server {
+    struct MHD_Daemon *plain, *tls; /* owned; NULL: no such listener */
+    struct http_listener listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    struct conns *conns; /* owned */
+    struct lanes *lanes; /* owned */
+    struct hub *hub;     /* owned */
+    const struct gate *gate;
+    atomic_size_t bodies; /* bytes of bodies that are held */
+    pthread_mutex_t counting;
+    struct server_counts counts; /* of answers; under `counting` */
+    char *cert, *key;            /* owned; the library keeps pointers to them */
+};
+
+#endif

@@ -1,0 +1,200 @@
+"""The life of the daemon: one for a home, ready when it says so, and one clear line for everything else."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon_place import DaemonPlace, ended, foreground, is_running, wait_for
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[DaemonPlace]:
+    place = DaemonPlace(tmp_path)
+    yield place
+    place.down()
+
+
+def test_up_returns_when_it_answers_and_down_when_it_is_gone(place: DaemonPlace) -> None:
+    place.up()
+    assert place.ask("/healthz").json()["status"] == "ok"
+    pid = place.pid()
+    assert place.zb("daemon", "status").stdout == f"daemon: pid {pid}, {place.url()}\n"
+    assert place.zb("daemon", "down").stdout == "the daemon has ended\n"
+    assert not is_running(pid)
+    status = place.zb("daemon", "status")
+    assert (status.returncode, status.stdout) == (3, "no daemon is running\n")
+    assert sorted(p.name for p in (place.home / "local.env").iterdir()) == [
+        "daemon.log",
+        "daemon.yaml",
+        "store",
+    ]
+
+
+def test_up_and_down_may_be_said_again(place: DaemonPlace) -> None:
+    place.up()
+    pid = place.pid()
+    again = place.zb("daemon", "up", "--bg")
+    assert (again.returncode, again.stdout) == (0, f"daemon: pid {pid}, {place.url()}\n")
+    assert place.zb("daemon", "up").stdout == again.stdout
+    place.down()
+    done = place.zb("daemon", "down")
+    assert (done.returncode, done.stdout) == (0, "no daemon is running\n")
+
+
+def test_restart_ends_the_one_that_runs(place: DaemonPlace) -> None:
+    place.up()
+    before = place.pid()
+    place.up("--restart")
+    assert not is_running(before)
+    assert place.pid() != before
+    assert place.ask("/healthz").status == 200
+
+
+def test_in_the_foreground_it_ends_by_a_signal(place: DaemonPlace) -> None:
+    place.settings("port: 0\n")
+    for by in (signal.SIGTERM, signal.SIGINT):
+        process = foreground(place)
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line == f"the daemon answers at {place.url()} (Ctrl-C ends it)\n"
+        assert place.ask("/healthz").status == 200
+        assert ended(process, by) == (0, "", "")
+
+
+def test_one_that_was_killed_leaves_nothing_that_stops_the_next(place: DaemonPlace) -> None:
+    place.up()
+    killed = place.pid()
+    os.kill(killed, signal.SIGKILL)
+    wait_for("death", lambda: "no daemon" in place.zb("daemon", "status").stdout)
+    assert place.pid() == killed  # the stale file
+    place.up()
+    assert place.ask("/healthz").status == 200
+
+
+def test_of_many_that_start_at_once_one_runs(place: DaemonPlace) -> None:
+    place.settings("port: 0\n")
+    several = [foreground(place) for _ in range(5)]
+    wait_for("one is up", lambda: place.zb("daemon", "status").stdout.count("http"))
+    wait_for("the others end", lambda: sum(p.poll() is None for p in several) == 1)
+    for process in several:
+        if process.poll() is None:
+            assert ended(process, signal.SIGTERM)[0] == 0
+        else:
+            out, err = process.communicate()
+            assert "daemon: pid" in out or "a daemon is running already: pid" in err
+
+
+def test_a_port_that_is_taken_is_named(place: DaemonPlace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        place.settings(f"port: {port}\n")
+        assert place.refused(1, "daemon", "up", "--bg") == (
+            f"zb daemon: port {port} of 127.0.0.1 is taken by another program; choose another with 'port:' in"
+            " daemon.yaml"
+        )
+    place.up()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("prt: 1\n", "HOME/local.env/daemon.yaml:1:1: unknown key 'prt'; did you mean 'port'?"),
+        ("port: x\n", "HOME/local.env/daemon.yaml:1:7: 'port' must be a whole number, not 'x'"),
+        ("listen: [nowhere]\n", "listen: 'nowhere' is not an address such as 127.0.0.1 or ::1"),
+        ("port: 0\nlisten: [192.0.2.1]\n", None),
+        ("storage: postgresql://x/y\n", None),
+    ],
+)
+def test_settings_that_are_wrong_are_named(place: DaemonPlace, text: str, line: str | None) -> None:
+    place.settings(text)
+    done = place.zb("daemon", "up", "--bg")
+    assert done.returncode in (2, 4), done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    if line:
+        assert place.mask(done.stderr) == f"zb daemon: {line}\n"
+
+
+def test_beyond_this_machine_it_wants_tls_and_tokens(place: DaemonPlace) -> None:
+    place.settings("port: 0\nlisten: [127.0.0.1, 0.0.0.0]\n")
+    line = "zb daemon: 0.0.0.0 is reachable from other machines, which needs TLS and tokens: "
+    assert place.refused(4, "daemon", "up", "--bg") == line + "'tls: {cert: ..., key: ...}' is not set"
+    place.settings("port: 0\nlisten: [0.0.0.0]\ntls: {cert: c.pem, key: k.pem}\n")
+    assert place.refused(4, "daemon", "up", "--bg") == line + "there is no token in HOME/local.env/tokens"
+
+
+def test_a_bridge_that_is_not_there_is_named(place: DaemonPlace) -> None:
+    if Path("/sys/class/net/docker0").exists():
+        pytest.skip("this machine has one")
+    place.settings("port: 0\nlisten_on_docker_bridge: true\n")
+    assert "there is no bridge here" in place.refused(4, "daemon", "up", "--bg")
+
+
+def test_a_home_that_cannot_be_written_is_named(place: DaemonPlace) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    place.home.mkdir()
+    place.home.chmod(0o500)
+    assert "write 'HOME/local.env'" in place.refused(4, "daemon", "up", "--bg")
+
+
+def test_a_home_below_a_file_is_named(place: DaemonPlace) -> None:
+    place.home.write_text("")
+    done = place.zb("daemon", "up", "--bg")
+    assert done.returncode == 3
+    assert done.stderr.startswith("zb daemon: write '") and done.stderr.count("\n") == 1
+
+
+def test_data_of_a_newer_version_are_left_alone(place: DaemonPlace) -> None:
+    place.fill("newer")
+    place.settings("port: 0\n")
+    done = place.zb("daemon", "up", "--bg")
+    assert done.returncode == 6
+    assert done.stderr.count("\n") == 1 and "newer" in done.stderr
+
+
+def test_its_log_is_shown_and_followed(place: DaemonPlace) -> None:
+    assert "no daemon has run here yet" in place.refused(5, "daemon", "logs")
+    place.up()
+    assert [e["event"] for e in place.log()] == ["daemon.up"]
+    assert place.zb("daemon", "logs", "-n", "1").stdout.count("daemon.up") == 1
+    place.up("--restart")
+    assert [e["event"] for e in place.log()] == ["daemon.up", "daemon.down", "daemon.up"]
+    assert place.zb("daemon", "logs", "-n", "2").stdout.count("\n") == 2
+
+
+def test_words_that_it_does_not_know(place: DaemonPlace) -> None:
+    assert place.refused(2, "daemon", "pu") == "zb daemon: there is no 'pu'; did you mean 'up'?"
+    assert "say up, down, status or logs" in place.refused(2, "daemon")
+    assert "--wait is a whole number" in place.refused(2, "daemon", "up", "--wait=x").splitlines()[0]
+
+
+def test_jobs_of_a_run_without_daemon_are_there_and_new_ones_appear(place: DaemonPlace) -> None:
+    place.fill("mixed")
+    place.up()
+    assert len(place.ask("/api/v1/jobs").json()["jobs"]) == 1
+    place.fill("passed")
+    assert [j["verdict"] for j in place.ask("/api/v1/jobs").json()["jobs"]] == ["passed", "failed"]
+
+
+def test_it_ends_although_clients_hold_streams_and_half_requests(place: DaemonPlace) -> None:
+    place.up()
+    streams = [place.events() for _ in range(20)]
+    half = [place.connect() for _ in range(20)]
+    for one in half:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: local")
+    done = place.zb("daemon", "down", "--wait", "10")
+    assert (done.returncode, done.stdout) == (0, "the daemon has ended\n")
+    assert place.log()[-1]["event"] == "daemon.down"
+    for stream in streams:
+        with pytest.raises(http.client.IncompleteRead):  # the end, not a reset
+            stream.response.read()
+        stream.close()
+    for one in half:
+        one.close()

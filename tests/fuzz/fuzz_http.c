@@ -8,6 +8,7 @@
  * that stay although their clients are gone. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,13 @@ add_job(struct world *self, const char *uri)
     store_job_close(&job);
 }
 
+static int
+unlink_one(const char *path, const struct stat *info, int type, struct FTW *ftw)
+{
+    (void) info, (void) type, (void) ftw;
+    return remove(path);
+}
+
 static struct world *
 world(void)
 {
@@ -100,6 +108,7 @@ world(void)
     add_job(&self, "u");
     add_job(&self, "git@x:a.git//b c");
     must(server_new(self.store, &opts, &self.server, &err), &err);
+    (void) nftw(home, unlink_one, 8, FTW_DEPTH | FTW_PHYS); /* what is open stays */
     return &self;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "store/disk.h"
+#include "store/settings.h"
 #include "store/sync.h"
 
 enum {
@@ -156,10 +157,12 @@ store_open(const char *home, enum store_mode mode, struct store **self_out, char
            struct dz_err *err)
 {
     DZ_AUTO(dz_free) char *bad = NULL;
-    struct dz_buf dir = { 0 };
-    dz_buf_addf(&dir, "%s/local.env/store", home);
-    dz_buf_add(&dir, "", 1);
-    enum dz_rc rc = open_dir((char *) dir.data, mode, self_out, &bad, err);
+    struct settings settings;
+    enum dz_rc rc = settings_load(home, &settings, err);
+    if (rc != DZ_OK)
+        return rc;
+    rc = open_dir(dz_move(settings.data_dir), mode, self_out, &bad, err);
+    settings_fini(&settings);
     if (rc == DZ_OK && warning_out)
         *warning_out = warning_of((*self_out)->dir, bad);
     return rc;

@@ -41,7 +41,9 @@ enum store_mode {
     STORE_WRITE, /* created if need be; a damaged one is put aside and a new one made */
 };
 
-/* VERSION: written by a newer dagz.  REFUSED: not permitted.  CORRUPT: damaged (STORE_READ).
+/* In <home>/local.env/store, or where `data_dir` of <home>/local.env/daemon.yaml says.
+ * VERSION: written by a newer dagz.  REFUSED: not permitted.  CORRUPT: damaged (STORE_READ), or
+ * daemon.yaml is not understood.
  * warning_out: a line for people when a damaged store was put aside, else NULL; caller owns;
  * may be NULL. */
 DZ_MUST_USE enum dz_rc store_open(const char *home, enum store_mode mode, struct store **self_out,

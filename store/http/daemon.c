@@ -19,7 +19,7 @@
 #include "store/http/pickup.h"
 #include "store/http/pidfile.h"
 #include "store/http/server.h"
-#include "store/http/settings.h"
+#include "store/settings.h"
 #include "store/store.h"
 
 enum { HEAD_MS = 10000, IDLE_MS = 30000, BODY_RATE = 1024, LOG_MAX = 16 << 20 };

@@ -3,7 +3,7 @@
 #define DZ_STORE_HTTP_LISTEN_H
 
 #include "store/http/server.h"
-#include "store/http/settings.h"
+#include "store/settings.h"
 
 /* Bind and listen.  Port 0: any free one, the same for all; *port_out is what it became.  Addresses
  * beyond this machine and the bridge to containers are for TLS only.  Names of addresses and of the

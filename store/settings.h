@@ -1,6 +1,6 @@
 /* settings.h - <home>/local.env/daemon.yaml.  docs/user/daemon.md is its manual. */
-#ifndef DZ_STORE_HTTP_SETTINGS_H
-#define DZ_STORE_HTTP_SETTINGS_H
+#ifndef DZ_STORE_SETTINGS_H
+#define DZ_STORE_SETTINGS_H
 
 #include "shared/conf/conf.h"
 

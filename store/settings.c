@@ -1,5 +1,5 @@
 /* settings.c - reading daemon.yaml. */
-#include "store/http/settings.h"
+#include "store/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/http/settings.h"
+#include "store/settings.h"
 #include "tests/unit/unit.h"
 
 static char home[64], file[128];

@@ -77,8 +77,9 @@ exit_of(enum dz_rc rc)
 
 /* ---- status ---- */
 
+/* `why`: it does not answer; NULL: it does. */
 static void
-say_status(struct zb *zb, const struct daemon_status *status)
+say_status(struct zb *zb, const struct daemon_status *status, const char *why)
 {
     if (zb->is_json) {
         jot_open(&zb->out, '{');
@@ -87,13 +88,17 @@ say_status(struct zb *zb, const struct daemon_status *status)
         if (status->is_running) {
             jot_int(&zb->out, "pid", status->pid);
             jot_text(&zb->out, "url", status->url);
+            jot_bool(&zb->out, "answers", !why);
         }
         jot_close(&zb->out, '}');
         jot_end(&zb->out);
     } else if (!status->is_running) {
         zb_say(zb, "no daemon is running\n");
+    } else if (!status->url[0]) {
+        zb_say(zb, "a daemon is starting\n");
     } else {
-        zb_say(zb, "daemon: pid %ld, %s\n", status->pid, status->url[0] ? status->url : "starting");
+        zb_say(zb, "daemon: pid %ld, %s%s%s\n", status->pid, status->url,
+               why ? ", but it does not answer: " : "", why ? why : "");
     }
 }
 
@@ -101,9 +106,11 @@ static int
 do_status(struct zb *zb, struct daemon_args *self)
 {
     struct daemon_status status;
+    struct dz_err err;
     daemon_look(self->home, &status);
-    say_status(zb, &status);
-    return status.is_running ? ZB_DONE : ZB_NO_STORE;
+    bool answers = status.is_running && status.url[0] && daemon_ask(&status, &err) == DZ_OK;
+    say_status(zb, &status, answers || !status.url[0] ? NULL : err.text);
+    return answers ? ZB_DONE : ZB_NO_STORE;
 }
 
 /* ---- up and down ---- */
@@ -151,17 +158,15 @@ do_up(struct zb *zb, struct daemon_args *self)
 {
     struct daemon_status status;
     struct dz_err err;
-    daemon_look(self->home, &status);
-    if (status.is_running && !self->is_restart) {
-        say_status(zb, &status);
-        return ZB_DONE;
-    }
-    if (status.is_running) {
-        enum dz_rc rc = daemon_stop(self->home, (dz_ms) self->wait_s * 1000, &err);
-        if (rc != DZ_OK && rc != DZ_ABSENT)
-            return zb_fail(zb, exit_of(rc), "%s", err.text);
-    }
-    return stay_up(zb, self);
+    dz_ms wait_ms = (dz_ms) self->wait_s * 1000;
+    enum dz_rc rc = self->is_restart ? daemon_stop(self->home, wait_ms, &err)
+                                     : daemon_await(self->home, wait_ms, &status, &err);
+    if (rc == DZ_ABSENT || (rc == DZ_OK && self->is_restart))
+        return stay_up(zb, self);
+    if (rc != DZ_OK)
+        return zb_fail(zb, exit_of(rc), "%s", err.text);
+    say_status(zb, &status, NULL);
+    return ZB_DONE;
 }
 
 /* ---- logs ---- */

@@ -12,6 +12,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
+#include "shared/http/http.h"
 #include "shared/proc/proc.h"
 #include "store/http/daemon.h"
 
@@ -102,11 +103,34 @@ daemon_start(const char *home, dz_ms wait_ms, struct dz_err *err)
     return await(from, wait_ms, err);
 }
 
-/* The one that runs; waits until one that is starting has said its pid. */
-static enum dz_rc
-find_running(const char *home, dz_ms deadline, struct daemon_status *out, struct dz_err *err)
+enum dz_rc
+daemon_ask(const struct daemon_status *status, struct dz_err *err)
+{
+    enum { ANSWER_MAX = 4096, ANSWER_MS = 3000 };
+    const struct dz_http_opts opts = { .token = NULL };
+    char url[DZ_URL_MAX + 16];
+    int code = 0;
+    DZ_AUTO(dz_buf_fini) struct dz_buf body = { 0 };
+    DZ_AUTO(dz_http_destroy) struct dz_http *client = NULL;
+    (void) snprintf(url, sizeof(url), "%s/healthz", status->url);
+    const struct dz_http_ask ask = {
+        .method = "GET", .url = url, .answer_max = ANSWER_MAX, .timeout_ms = ANSWER_MS
+    };
+    enum dz_rc rc = dz_http_new(&opts, &client, err);
+    if (rc == DZ_OK)
+        rc = dz_http_call(client, &ask, &code, &body, err);
+    if (rc == DZ_REFUSED) /* its certificate is none that we trust: somebody did answer */
+        return DZ_OK;
+    if (rc == DZ_OK && code != 200)
+        return dz_fail(err, DZ_IO, "it answers with status %d", code);
+    return rc;
+}
+
+enum dz_rc
+daemon_await(const char *home, dz_ms wait_ms, struct daemon_status *out, struct dz_err *err)
 {
     const struct timespec pause = { .tv_nsec = LOOK_NS };
+    dz_ms deadline = dz_clock_ms() + wait_ms;
     daemon_look(home, out);
     while (out->is_running && out->pid == 0 && dz_clock_ms() < deadline) {
         (void) nanosleep(&pause, NULL);
@@ -137,7 +161,7 @@ daemon_stop(const char *home, dz_ms wait_ms, struct dz_err *err)
 {
     struct daemon_status status, again;
     dz_ms deadline = dz_clock_ms() + wait_ms;
-    enum dz_rc rc = find_running(home, deadline, &status, err);
+    enum dz_rc rc = daemon_await(home, wait_ms, &status, err);
     if (rc != DZ_OK)
         return rc;
     /* a descriptor of the process, so that no other one is meant if it ends now */

@@ -77,6 +77,7 @@ struct http_call {
     bool is_stream;            /* go on with events: */
     struct feed_filter filter; /* its strings are the arena's or the token's */
     struct feed_at from;
+    uint64_t event;  /* row of the feed that comes next, as it was before the answer was made */
     bool has_counts; /* Dagz-All and Dagz-Found: of a list, and of what fits the query */
     uint32_t all, found;
 

@@ -15,6 +15,13 @@ struct daemon_status {
     char url[DZ_URL_MAX];
 };
 void daemon_look(const char *home, struct daemon_status *out);
+/* The same, but one that is starting is waited for.  ABSENT: none runs.  AGAIN: it does not get
+ * ready within wait_ms. */
+DZ_MUST_USE enum dz_rc daemon_await(const char *home, dz_ms wait_ms, struct daemon_status *out,
+                                    struct dz_err *err);
+
+/* Does it answer /healthz?  CLOSED, AGAIN (too slow), IO: why not. */
+DZ_MUST_USE enum dz_rc daemon_ask(const struct daemon_status *status, struct dz_err *err);
 
 /* Called once it answers. */
 typedef void daemon_ready_fn(void *arg, const char *url);

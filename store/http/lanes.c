@@ -67,6 +67,17 @@ take_group(struct lanes *self, enum http_lane lane, struct http_call *out[HTTP_G
     return count;
 }
 
+/* Who reads a document and then the events behind `event` misses nothing. */
+static void
+prepare(struct worker *self, struct http_call *call)
+{
+    uint64_t first;
+    struct dz_err unused; /* the answer will say it */
+    call->store = self->store;
+    if (self->lane == HTTP_READ)
+        dz_ignore(store_feed_bounds(self->store, &first, &call->event, &unused));
+}
+
 static void *
 work(void *arg)
 {
@@ -77,7 +88,7 @@ work(void *arg)
         if (count == 0)
             return NULL;
         for (size_t i = 0; i < count; i++)
-            calls[i]->store = self->store;
+            prepare(self, calls[i]);
         const struct http_route *route = calls[0]->route;
         if (route->handle_group)
             route->handle_group(calls, count);

@@ -21,7 +21,7 @@ enum {
     BODIES_MAX = 96 << 20, /* of all requests together */
     STREAMS_FULL_S = 10,
     STREAM_BLOCK = 8 << 10,
-    NUMBER = 16,
+    NUMBER = 24,
 };
 
 /*   NEW     the head is being read
@@ -108,8 +108,9 @@ on_connection(void *arg, struct MHD_Connection *connection, void **socket_arg,
 static void
 add_headers(struct MHD_Response *response, const struct http_call *call)
 {
-    char retry[NUMBER], all[NUMBER], found[NUMBER];
+    char retry[NUMBER], all[NUMBER], found[NUMBER], event[NUMBER];
     (void) snprintf(retry, sizeof(retry), "%u", call->retry_s);
+    (void) snprintf(event, sizeof(event), "%llu.0", (unsigned long long) call->event);
     (void) snprintf(all, sizeof(all), "%u", call->all);
     (void) snprintf(found, sizeof(found), "%u", call->found);
     const struct http_pair pairs[] = {
@@ -121,6 +122,7 @@ add_headers(struct MHD_Response *response, const struct http_call *call)
         { "Link", call->link.len ? (const char *) call->link.data : NULL },
         { "Allow", call->allow.len ? (const char *) call->allow.data : NULL },
         { "Retry-After", call->retry_s ? retry : NULL },
+        { "Dagz-Event", call->event ? event : NULL },
         { "Dagz-All", call->has_counts ? all : NULL },
         { "Dagz-Found", call->has_counts ? found : NULL },
         { "WWW-Authenticate", call->status == 401 ? "Bearer" : NULL },

@@ -77,6 +77,30 @@ def test_one_that_was_killed_leaves_nothing_that_stops_the_next(place: DaemonPla
     assert place.ask("/healthz").status == 200
 
 
+def test_one_that_is_stopped_does_not_answer(place: DaemonPlace) -> None:
+    place.up()
+    os.kill(place.pid(), signal.SIGSTOP)
+    status = place.zb("daemon", "status")
+    assert status.returncode == 3
+    assert status.stdout.startswith(f"daemon: pid {place.pid()}, {place.url()}, but it does not answer: ")
+    assert status.stdout.count("\n") == 1
+    late = place.refused(7, "daemon", "down", "--wait=1")
+    assert late == f"zb daemon: pid {place.pid()} has not ended after 1 s"
+    os.kill(place.pid(), signal.SIGCONT)
+    wait_for("its end", lambda: place.zb("daemon", "status").stdout == "no daemon is running\n")
+
+
+def test_data_may_lie_elsewhere_for_daemon_and_runs_alike(place: DaemonPlace, tmp_path: Path) -> None:
+    place.settings(f"port: 0\ndata_dir: {tmp_path}/data\n")
+    place.fill("passed")
+    place.up()
+    assert len(place.ask("/api/v1/jobs").json()["jobs"]) == 1
+    assert (tmp_path / "data/data.mdb").exists()
+    assert not (place.home / "local.env/store").exists()
+    place.down()
+    assert "passed" in place.zb("jobs").stdout
+
+
 def test_of_many_that_start_at_once_one_runs(place: DaemonPlace) -> None:
     place.settings("port: 0\n")
     several = [foreground(place) for _ in range(5)]

@@ -34,7 +34,7 @@ USES: dict[str, list[str]] = {
     "vassal": ["vassal/io", "shared/conf", "shared/ci"],
     "worker": ["shared/wire", "shared/shm", "shared/proc"],
     "store": ["shared/wire", "shared/kv", "shared/conf", "shared/vcs"],
-    "store/http": ["store", "store/push", "shared/conf", "shared/proc"],
+    "store/http": ["store", "store/push", "shared/conf", "shared/http", "shared/proc"],
     "store/push": ["store", "shared/http"],
     "zb": ["shared/conf", "shared/vcs", "shared/wire", "shared/ci"],
     "pyplugin": ["worker", "shared/wire", "shared/shm"],

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon_place import DaemonPlace, ended, foreground, is_running, wait_for
+from daemon_place import SOON_S, DaemonPlace, ended, foreground, is_running, wait_for
+from zb_place import ZB
 
 
 @pytest.fixture
@@ -221,4 +226,65 @@ def test_it_ends_although_clients_hold_streams_and_half_requests(place: DaemonPl
             stream.response.read()
         stream.close()
     for one in half:
+        one.close()
+
+
+IN_NAMESPACE = """
+set -e
+ip link set lo up
+ip link add docker0 type bridge
+ip addr add 172.17.0.1/16 dev docker0
+ip link set docker0 up
+"$ZB" daemon up --bg
+exec "$PYTHON" - <<'END'
+import http.client, os, pathlib
+url = (pathlib.Path(os.environ["DAGZ_HOME"]) / "local.env/daemon.url").read_text().strip()
+port = int(url.rpartition(":")[2])
+for host in ("172.17.0.1", "host.docker.internal", "localhost", "evil.example"):
+    asked = http.client.HTTPConnection("172.17.0.1", port, timeout=20)
+    asked.request("GET", "/api/v1/jobs", headers={"Host": f"{host}:{port}"})
+    print(host, asked.getresponse().status)
+END
+"""
+
+
+def test_containers_reach_it_by_the_bridge(place: DaemonPlace) -> None:
+    """In a network namespace of its own, where a bridge is made."""
+    unshare = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
+    path = os.defpath + ":/usr/sbin:/sbin"
+    if not shutil.which("ip", path=path) or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no network namespaces for this user")
+    place.settings("port: 0\nlisten_on_docker_bridge: true\n")
+    env = place.env | {"ZB": str(ZB), "PYTHON": sys.executable, "PATH": path}
+    argv = [*unshare, "sh", "-c", IN_NAMESPACE]
+    done = subprocess.run(
+        argv, env=env, cwd=place.dir, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[1:] == [
+        "172.17.0.1 200", "host.docker.internal 200", "localhost 200", "evil.example 421",
+    ]  # fmt: skip
+
+
+def test_a_client_that_dribbles_is_cut_off_and_others_are_answered(place: DaemonPlace) -> None:
+    """A byte a second is never silent; its head is over the deadline of ten seconds nevertheless."""
+    place.up()
+    slow = [place.connect() for _ in range(50)]
+    begun = time.monotonic()
+    open_ones = set(range(50))
+    while open_ones and time.monotonic() - begun < SOON_S:
+        for at in sorted(open_ones):
+            try:
+                slow[at].sendall(b"G" if at % 2 else b"GET /healthz HTTP/1.1\r\nX: y\r\n")
+                slow[at].settimeout(0.001)
+                if not slow[at].recv(1024):
+                    open_ones.discard(at)
+            except TimeoutError:
+                pass
+            except OSError:
+                open_ones.discard(at)
+        assert place.ask("/healthz").status == 200
+    assert not open_ones
+    assert place.ask("/metrics").body.decode().count("dagz_http_dropped_total") == 3
+    for one in slow:
         one.close()

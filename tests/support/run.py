@@ -332,6 +332,7 @@ def soak(session: Session) -> None:
         if found:
             action = pytest_step("tests/plugin", limit_s=60 * MINUTE, python=found)
             session.do(f"all on CPython {version}", action)
+    session.do("daemon under load", load)
     session.do("fuzz", fuzz)
 
 
@@ -351,7 +352,21 @@ def suites(session: Session) -> None:
         session.do("suites", suites_step("--all", 3600 * 3))
 
 
+def load(step: Step) -> None:
+    """A daemon under load, without sanitizers, which would cost more than the load."""
+    targets = ["zb", "fill_store", "bench_events", "bench_ingest"]
+    must(step, run(step, ["cmake", "--preset", "release"], limit_s=MINUTE), "configure")
+    must(
+        step,
+        run(step, ["cmake", "--build", "build/release", "--target", *targets], limit_s=10 * MINUTE),
+        "build",
+    )
+    must(step, run(step, [sys.executable, "tests/bench/store/load.py"], limit_s=10 * MINUTE), "load")
+    step.passed = 1
+
+
 def bench(session: Session) -> None:
+    session.do("daemon under load", load)
     if session.do("wheel", build_wheel).failed:
         return
 

@@ -25,7 +25,7 @@ enum {
     TESTS = 3,
     ANSWER_MAX = 64 << 10,
     PIECES_MAX = 64,
-    ANSWER_MS = 5,     /* for an answer that may not come */
+    ANSWER_MS = 2,     /* for an answer that may not come */
     LOOK_EVERY = 1000, /* inputs; then all but LEFT_MAX must have ended within PATIENCE_MS */
     LEFT_MAX = 300,    /* streams of events notice after 15 s that nobody reads them */
     PATIENCE_MS = 20000,

@@ -35,7 +35,10 @@ enum {
 
 struct client {
     int fd;
-    uint64_t next;           /* number that has to come */
+    uint64_t next; /* number that has to come */
+    bool has_number;
+    uint64_t number; /* of the event that comes, and when it was written */
+    int64_t written_us;
     bool has_head;           /* of the answer */
     bool is_open;            /* an event has come, or the place */
     char id[ID_MAX];         /* of the last event that was whole */
@@ -75,7 +78,7 @@ connect_one(struct bench *self, size_t index)
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     char text[512];
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    c->is_open = c->has_head = false;
+    c->is_open = c->has_head = c->has_number = false;
     c->line_len = c->size_len = c->chunk = 0;
     must(c->fd >= 0 && connect(c->fd, (struct sockaddr *) &to, sizeof(to)) == 0, "connect");
     int len = snprintf(text, sizeof(text),
@@ -100,9 +103,12 @@ note_number(struct bench *self, struct client *c, uint64_t number, int64_t writt
 static void
 take_line(struct bench *self, struct client *c, const char *line, size_t len, int64_t now)
 {
-    if (len == 0) { /* the event is whole */
+    if (len == 0) { /* the event is whole: only now it counts */
         memcpy(c->id, c->next_id, sizeof(c->id));
         c->is_open = true;
+        if (c->has_number)
+            note_number(self, c, c->number, c->written_us, now);
+        c->has_number = false;
         return;
     }
     if (len > 4 && memcmp(line, "id: ", 4) == 0 && len - 4 < ID_MAX) {
@@ -115,8 +121,9 @@ take_line(struct bench *self, struct client *c, const char *line, size_t len, in
     char *end = NULL;
     if (!text)
         return;
-    uint64_t number = strtoull(text + 9, &end, 10);
-    note_number(self, c, number, (int64_t) strtoull(end, NULL, 10), now);
+    c->number = strtoull(text + 9, &end, 10);
+    c->written_us = (int64_t) strtoull(end, NULL, 10);
+    c->has_number = true;
 }
 
 static void

@@ -1,10 +1,10 @@
 """Load on a real daemon: ingest, many event streams, hostile clients.
 
-    python tests/bench/store/load.py [ingest|events|hostile]... [--build build/release] [--seconds 20]
+    python tests/bench/store/load.py [ingest|events|hostile]... [--build build/release] [--seconds 20] [--first]
 
 Each starts a daemon of its own on a free port and a home of its own, and prints one line of JSON with
 what was measured and whether the aim was met; the exit code is 1 if one was not.  Everything is on
-loopback and ends by itself.
+loopback and ends by itself.  --first, for root: ahead of whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Daemon:
         return dict(json.loads(done.stdout))
 
 
+def put_first(pid: int) -> None:
+    """Groups of processes share the machine evenly; within one, single ones by their own number."""
+    Path(f"/proc/{pid}/autogroup").write_text("-20")
+    os.setpriority(os.PRIO_PROCESS, pid, -19)
+
+
 @contextlib.contextmanager
 def daemon(build: Path, fill: str = "") -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="dagz-load-") as folder:
@@ -71,6 +77,8 @@ def daemon(build: Path, fill: str = "") -> Iterator[Daemon]:
         zb = str(build / "bin/zb")
         subprocess.run([zb, "daemon", "up", "--bg"], env=env, check=True, stdout=subprocess.DEVNULL)
         pid, url = (home / "local.env/daemon.pid").read_text().split()
+        if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+            put_first(int(pid))
         try:
             yield Daemon(home, build / "bin", int(url.rpartition(":")[2]), int(pid))
         finally:
@@ -192,6 +200,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", choices=[*FIGURES, []])
     parser.add_argument("--build", type=Path, default=ROOT / "build/release")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--first", action="store_true", help="ahead of other processes (root)")
     parser.add_argument("--attack", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -199,6 +208,8 @@ def main() -> int:
     if args.attack:
         attack(args.attack, args.seconds, SLOW_HEADS, SLOW_BODIES)
         return 0
+    if args.first:
+        put_first(os.getpid())
     failed = False
     for name in args.what or FIGURES:
         found = FIGURES[name](args.build, args.seconds)

@@ -390,6 +390,7 @@ dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
     if (rc == DZ_OK) {
         rc = write_in_turn(self, fn, arg, err);
         end_turn(self);
+        kv_drop_pages(self);
     }
     (void) pthread_mutex_unlock(&self->writing);
     return rc;

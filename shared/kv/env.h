@@ -18,7 +18,8 @@ struct dz_kv {
     unsigned table_count;
     size_t map_size, map_limit;
     unsigned lock_ms;
-    int turn; /* owned; -1: none.  The file that writers lock */
+    int turn;         /* owned; -1: none.  The file that writers lock */
+    dz_ms dropped_at; /* see kv_drop_pages() */
     bool is_readonly;
     /* Threads.  Transactions hold `shape` shared; growing the map or opening it again holds it
      * alone.  A write holds `writing` from its first attempt to its last. */
@@ -35,6 +36,9 @@ struct dz_kv_txn {
 /* Open LMDB itself; shared by the handle and by the child that checks. */
 DZ_MUST_USE enum dz_rc kv_env_open(const char *dir, size_t map_size, bool is_readonly,
                                    MDB_env **env_out, struct dz_err *err);
+
+/* Between transactions: give pages of the map back, at most once a second. */
+void kv_drop_pages(struct dz_kv *self);
 
 /* What an LMDB code means to our callers. */
 enum dz_rc kv_fail(struct dz_err *err, const char *dir, int code, const char *what);

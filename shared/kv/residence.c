@@ -1,0 +1,55 @@
+/* residence.c - pages of the file that this process has looked at, given back.
+ *
+ * LMDB reads through a mapping, and what was looked at once stays in this process's account although it
+ * is only the system's cache of the file.  An agent that writes for minutes comes to hold all of it.
+ * Dropping a page costs nothing but a minor fault when it is looked at again. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "shared/base/clock.h"
+#include "shared/kv/env.h"
+
+enum { PAUSE_MS = 1000 };
+
+static bool
+is_ours(const char *line, const struct stat *file, uintptr_t *begin_out, uintptr_t *end_out)
+{
+    unsigned major_no, minor_no;
+    uint64_t inode;
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*4s %*x %x:%x %" SCNu64, begin_out, end_out,
+               &major_no, &minor_no, &inode) != 5)
+        return false;
+    return inode == file->st_ino && makedev(major_no, minor_no) == file->st_dev;
+}
+
+static void
+drop(const struct stat *file)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    uintptr_t begin = 0, end = 0;
+    if (!maps)
+        return;
+    while (fgets(line, sizeof(line), maps)) {
+        if (is_ours(line, file, &begin, &end))
+            (void) madvise((void *) begin, end - begin,
+                           MADV_DONTNEED); /* else they stay: no harm */
+    }
+    (void) fclose(maps); /* was only read */
+}
+
+void
+kv_drop_pages(struct dz_kv *self)
+{
+    dz_ms now = dz_clock_ms();
+    struct stat file;
+    mdb_filehandle_t fd;
+    if (!self->env || now - self->dropped_at < PAUSE_MS)
+        return;
+    self->dropped_at = now;
+    if (mdb_env_get_fd(self->env, &fd) == 0 && fstat(fd, &file) == 0)
+        drop(&file);
+}

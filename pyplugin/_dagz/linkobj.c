@@ -253,6 +253,7 @@ link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     atomic_store(&shm->running, 0);
     atomic_store(&shm->phase, DZ_PHASE_IDLE);
+    trim_heap(&self->trim, now_us());
     Py_RETURN_NONE;
 }
 

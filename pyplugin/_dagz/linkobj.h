@@ -5,6 +5,7 @@
 #include "pyplugin/_dagz/dagz_ext.h"
 #include "worker/capture.h"
 #include "worker/link.h"
+#include "worker/trim.h"
 
 struct linkobj {
     PyObject_HEAD
@@ -12,6 +13,7 @@ struct linkobj {
     struct capture capture;
     uint32_t test, attempt; /* of the running test */
     struct dz_buf frame;
+    struct trim trim;
 };
 
 /* Methods about output, with their docstrings (said.c). */

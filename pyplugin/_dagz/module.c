@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "pyplugin/_dagz/dagz_ext.h"
+#include "shared/base/clock.h"
 #include "shared/wire/model.h"
 #include "worker/crash.h"
+#include "worker/trim.h"
 
 enum { FIRST_FD = 3, ARGS_MAX = 32 };
 
@@ -121,6 +123,15 @@ keep_forever(PyObject *module, PyObject *object)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+trim(PyObject *module, PyObject *unused)
+{
+    (void) module;
+    (void) unused;
+    trim_heap(&(struct trim){ 0 }, dz_clock_us());
+    Py_RETURN_NONE;
+}
+
 /* ---------------------------------------------------------------- module */
 
 static PyMethodDef methods[] = {
@@ -131,6 +142,7 @@ static PyMethodDef methods[] = {
       "Orphans among the descendants become children of this process." },
     { "keep_forever", keep_forever, METH_O,
       "keep_forever(object)\n--\n\nNever free the object: for a process that ends anyway." },
+    { "trim_heap", trim, METH_NOARGS, "trim_heap()\n--\n\nGive free pages of the C heap back." },
     { "install_crash_handlers", install_crash_handlers, METH_O,
       "install_crash_handlers(fd)\n--\n\nWrite native stacks of fatal signals to fd." },
     { NULL },

@@ -15,7 +15,7 @@ import pytest
 
 from dagz import _dagz, account, junit, reports, settings, start, verdict, xdist
 from dagz.agent import Agent, AgentLost
-from dagz.endings import end_fast, raise_there
+from dagz.endings import end_fast, raise_there, spare_reports
 from dagz.hooks import drop, quicken
 from dagz.signals import Signals
 from dagz.terminal import Ui
@@ -488,3 +488,7 @@ class Controller:
             problem = account.write(self.settings.summary, told)
             if problem:
                 self.ui.note(2, problem)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        spare_reports()

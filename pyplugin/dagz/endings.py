@@ -11,16 +11,26 @@ import pytest
 
 from dagz import _dagz
 
+COMMANDS = ("console_main", "_console_main")  # pytest's own command, before and since 9.1
+
+
+def is_command() -> bool:
+    """Whether this is pytest's own command: a program that calls pytest.main() wants its memory back."""
+    frame: Any = sys._getframe()
+    while frame is not None and frame.f_code.co_name not in COMMANDS:
+        frame = frame.f_back
+    return frame is not None
+
+
+def spare_reports() -> None:
+    """Before pytest's own end, which collects garbage several times: the reports are none."""
+    if is_command():
+        gc.freeze()
+
 
 def end_fast(config: pytest.Config) -> None:
-    """Spare a process that ends anyway the freeing of every report, which takes seconds.
-
-    Only under pytest's own command: a program that calls pytest.main() goes on and wants its memory back.
-    """
-    frame: Any = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "console_main":
-        frame = frame.f_back
-    if frame is not None:
+    """Spare a process that ends anyway the freeing of every report, which takes seconds."""
+    if is_command():
         _dagz.keep_forever(config)
         atexit.register(gc.freeze)  # objects of ours are out of the last collection
 

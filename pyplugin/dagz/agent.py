@@ -28,13 +28,15 @@ class Agent:
     Owns the channel, the life-line and the child processes.
     """
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, start_fields: dict[str, Any]) -> None:
+        """start_fields: what :meth:`begin` will say."""
         self.program = program
+        self.start_fields = start_fields
         self.pid = 0
         self.seed_pid = 0
         self.life = -1
         self.channel: _dagz.Channel | None = None
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[str, Any] = {}  # what was said
         self.inputs: bytes | None = None
         self.restarts = 0
         self.silent_s = 0.0  # of waiting for a word; time in which we did not listen is not its silence
@@ -50,20 +52,28 @@ class Agent:
         self.silent_s = 0.0
 
     def forget(self) -> None:
-        """In a forked process: the channel is not ours."""
+        """In a forked process: the channel and the seed's life-line are not ours."""
         if self.channel is not None:
             self.channel.close()
+        if self.life >= 0:
+            os.close(self.life)
 
     def adopt_seed(self, pid: int, life: int) -> None:
         self.seed_pid = pid
         self.life = life
 
+    def change_seed(self, pid: int, life: int) -> None:
+        """Another one takes over from the seed that waited."""
+        os.close(self.life)
+        end_child(self.seed_pid, END_S)
+        self.adopt_seed(pid, life)
+
     # ------------------------------------------------------------ talking
 
-    def begin(self, fields: dict[str, Any]) -> None:
-        """What to run; said again to every agent that takes over."""
-        self.fields = fields
-        self.say("start", *fields.values())
+    def begin(self) -> None:
+        """Say what to run; it is said again to every agent that takes over."""
+        self.fields = self.start_fields
+        self.say("start", *self.fields.values())
 
     def send_inputs(self, inputs: bytes) -> None:
         self.inputs = inputs

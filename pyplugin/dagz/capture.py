@@ -175,6 +175,34 @@ def install(
     manager.suspend_global_capture(in_=False)
 
 
+def peek(config: pytest.Config) -> tuple[str, str]:
+    """What was captured so far, stdout and stderr, without taking it away."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = manager and manager._global_capturing
+    return (told_to(capturing.out), told_to(capturing.err)) if capturing else ("", "")
+
+
+def told_to(stream: Any) -> str:
+    file = getattr(stream, "tmpfile", None)
+    if hasattr(file, "getvalue"):
+        return file.getvalue()
+    try:
+        size = os.fstat(file.fileno()).st_size
+        return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
+    except (AttributeError, OSError):
+        return ""
+
+
+def say_again(config: pytest.Config, said: tuple[str, str]) -> None:
+    """Put what :func:`peek` saw into the capture of another process."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = manager and manager._global_capturing
+    if capturing:
+        for stream, text in zip((capturing.out, capturing.err), said):
+            if text:
+                stream.tmpfile.write(text)
+
+
 def redirect(link: _dagz.Link) -> None:
     """fd 0 gives nothing, fd 1 and 2 are the worker's terminal; Python's own streams know."""
     null_fd = os.open(os.devnull, os.O_RDONLY)

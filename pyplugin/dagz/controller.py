@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, account, junit, reports, settings, start, verdict, xdist
+from dagz import _dagz, account, junit, reports, settings, verdict, xdist
 from dagz.agent import Agent, AgentLost
 from dagz.endings import end_fast, raise_there, spare_reports
 from dagz.hooks import drop, quicken
@@ -69,7 +69,6 @@ class Controller:
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
         config.pluginmanager.register(self, "dagz_controller")
         xdist.pretend_controller(config, chosen.workers)
-        agent.begin(start.start_fields(config, chosen))
 
     # ------------------------------------------------------------ configuration
 

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from dagz import xdist
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BEFORE = "DAGZ_WORKER"  # the variable just before the id: who reads both in a row reads everything
+NAMES = (BEFORE, xdist.WORKER, xdist.WORKER_COUNT, xdist.TESTRUN)
 
 
 def set_environment(num: int, count: int, testrun_uid: str) -> None:
     """Name this process worker `num`, for itself and its children."""
-    for name in (BEFORE, xdist.WORKER, xdist.WORKER_COUNT, xdist.TESTRUN):
+    for name in NAMES:
         os.environ.pop(name, None)
     os.environ["DAGZ_WORKER_PID"] = str(os.getpid())
     os.environ[BEFORE] = f"jw{num}"
@@ -34,7 +36,9 @@ def set_environment(num: int, count: int, testrun_uid: str) -> None:
 class Watch:
     """Notices reads of the id by files of the project, from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, on_any: Callable[[], None] = lambda: None) -> None:
+        """on_any: called when anybody asks for the id or what else a worker is told, libraries too."""
+        self.on_any = on_any
         self.root = str(root) + os.sep
         self.libraries = tuple(
             {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")}
@@ -50,6 +54,8 @@ class Watch:
             last = None
 
             def __getitem__(self, key: Any) -> Any:
+                if key in NAMES:
+                    watch.on_any()
                 if key == xdist.WORKER and self.last != BEFORE:
                     watch.note()
                 self.last = key

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NEW_CHANNEL = b"channel"
+GO_ON = b"go on"
 LEFTOVER_NAME_MAX = 200
 
 
@@ -88,6 +89,18 @@ def receive_channel(life: int) -> int | None:
 def send_channel(life: int, fd: int) -> None:
     with socket.socket(fileno=os.dup(life)) as line:
         socket.send_fds(line, [NEW_CHANNEL], [fd], socket.MSG_NOSIGNAL)
+
+
+def go_on(life: int) -> None:
+    """Tell a seed that waits to begin."""
+    with socket.socket(fileno=os.dup(life)) as line, contextlib.suppress(OSError):
+        line.send(GO_ON, socket.MSG_NOSIGNAL)
+
+
+def is_told_to_go_on(life: int) -> bool:
+    """Wait for :func:`go_on`; False: the controller does without this seed, or is gone."""
+    with socket.socket(fileno=os.dup(life)) as line:
+        return line.recv(len(GO_ON)) == GO_ON
 
 
 def process_name(pid: int) -> str:
@@ -334,9 +347,13 @@ def kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def freeze_heap() -> None:
-    """Keep what was collected out of every later collection: pages stay shared with the parent."""
-    gc.collect()
+def freeze_heap(is_shared: bool = False) -> None:
+    """Keep what was collected out of every later collection: pages stay shared with the parent.
+
+    is_shared: this process shares pages with its own parent, so older objects are left in peace.
+    """
+    gc.collect(1 if is_shared else 2)
+    _dagz.trim_heap()
     gc.freeze()
 
 
@@ -374,9 +391,14 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def live_as_seed(channel: _dagz.Channel, life: int) -> Birth:
-    """The seed's whole life; returns only in a process that it forked."""
+def live_as_seed(channel: _dagz.Channel, life: int, waits: bool = False) -> Birth:
+    """The seed's whole life; returns only in a process that it forked.
+
+    waits: it may not be wanted, see share.py; until it is told to go on the channel is not touched.
+    """
     ignore_signals()
+    if waits and not is_told_to_go_on(life):
+        os._exit(0)
     nursery = Nursery(channel, life)
     code = 0
     try:

@@ -9,15 +9,11 @@ import socket
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from dagz import nursery, settings, xdist
-
-if TYPE_CHECKING:
-    from dagz.controller import Controller
-    from dagz.zygote import Zygote
 
 # Options that show something and run no test: pytest is left alone.
 SHOWING = (
@@ -60,9 +56,9 @@ def refuse_clash() -> None:
     )
 
 
-def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Controller | Zygote | None:
-    """Start what runs tests; returns this process's role: the controller, or, in a forked process,
-    a zygote.  None: run as plain pytest.
+def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
+    """Start what runs tests; returns this process's role: the controller (or what becomes it, see share.py),
+    or, in a forked process, a zygote.  None: run as plain pytest.
 
     Raises pytest.UsageError for settings that make no sense.
     """
@@ -100,12 +96,13 @@ def needs_terminal(config: pytest.Config) -> bool:
     return bool(getattr(namespace, "usepdb", False) or getattr(namespace, "trace", False))
 
 
-def start_processes(config: pytest.Config, chosen: settings.Settings) -> Controller | Zygote:
-    from dagz import _dagz
+def start_processes(config: pytest.Config, chosen: settings.Settings) -> Any:
+    from dagz import _dagz, share
     from dagz.agent import Agent
 
     testrun_uid = getattr(config.known_args_namespace, "testrunuid", None) or uuid.uuid4().hex
-    agent = Agent(find_program("dagz-agent"))
+    agent = Agent(find_program("dagz-agent"), start_fields(config, chosen))
+    is_shared = share.is_possible(config, chosen)
     seed_end, agent_end = socket.socketpair()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent.start(agent_end)
@@ -113,15 +110,18 @@ def start_processes(config: pytest.Config, chosen: settings.Settings) -> Control
     if pid == 0:
         ours.close()
         agent.forget()
-        birth = nursery.live_as_seed(_dagz.Channel(seed_end.detach()), theirs.detach())
+        birth = nursery.live_as_seed(_dagz.Channel(seed_end.detach()), theirs.detach(), waits=is_shared)
         from dagz.zygote import Zygote
 
         return Zygote(config, chosen, birth, testrun_uid)
+    theirs.close()
+    agent.adopt_seed(pid, ours.detach())
+    if is_shared:
+        return share.Sharing(config, chosen, agent, testrun_uid, seed_end)
     from dagz.controller import Controller
 
     seed_end.close()
-    theirs.close()
-    agent.adopt_seed(pid, ours.detach())
+    agent.begin()
     return Controller(config, chosen, agent, testrun_uid)
 
 

@@ -84,6 +84,8 @@ class Zygote:
         self.session_plugins: list[Any] = []  # registered by other plugins' pytest_sessionstart
         self.writer = Writer()
         self.old_threshold = gc.get_threshold()
+        self.shares_conftests = False  # with the controller, see share.py
+        self.lost_threads = 0  # that ran there at the fork
         silence(config)
         atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
@@ -251,7 +253,7 @@ class Zygote:
         """
         self.watch.stop()
         self.ready(0, go=True, flags=_dagz.READY_FORK_SOLO)
-        nursery.freeze_heap()
+        nursery.freeze_heap(self.shares_conftests)
         birth = self.serve_forks()
         if birth is None:
             nursery.leave(0)
@@ -362,7 +364,7 @@ class Zygote:
         self.ready(len(session.items), go=bool(session.items))
         if self.is_solo:
             assert self.birth.link is not None and self.birth.channel is not None
-            nursery.freeze_heap()
+            nursery.freeze_heap(self.shares_conftests)
             self.birth.channel.close()  # the link has the same socket
             return self.become_worker(session, self.birth.link)
         return self.serve(session)
@@ -370,7 +372,7 @@ class Zygote:
     def serve(self, session: pytest.Session) -> bool:
         """Fork workers until the agent says that it was enough; in a worker: run tests."""
         self.tell_threads()
-        nursery.freeze_heap()
+        nursery.freeze_heap(self.shares_conftests)
         birth = self.serve_forks()
         if birth is not None:
             assert birth.link is not None
@@ -415,24 +417,34 @@ class Zygote:
 
     def tell_threads(self) -> None:
         """Threads do not survive a fork: name those that the project's import started."""
-        count = len(os.listdir("/proc/self/task"))
-        if count == 1:
-            return
+        count = len(os.listdir("/proc/self/task")) - 1
         names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-        native = count - 1 - len(names)
+        native = max(count - len(names), self.lost_threads)
+        if not names and not native:
+            return
         if native > 0:
             names.append(f"{native} of native code")
         self.relay("threads", names=names)
 
 
 def silence(config: pytest.Config) -> None:
-    """What plugins say outside of capture the controller's copies of them say too."""
-    if getattr(config.known_args_namespace, "capture", "fd") == "no":
-        return
-    null_fd = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(null_fd, number)
-    os.close(null_fd)
+    """What plugins say outside of capture the controller's copies of them say too.
+
+    Where capture has begun in the controller, it begins again here: its files are the controller's.
+    """
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = manager and manager._global_capturing
+    if capturing:
+        capturing.stop_capturing()
+        manager._global_capturing = None
+    if getattr(config.known_args_namespace, "capture", "fd") != "no":
+        null_fd = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):
+            os.dup2(null_fd, number)
+        os.close(null_fd)
+    if capturing:
+        manager.start_global_capturing()
+        manager.suspend_global_capture()
 
 
 def group_of(item: pytest.Item) -> str:

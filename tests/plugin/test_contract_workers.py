@@ -247,8 +247,41 @@ def test_the_point_of_the_fork_can_be_forced(suite, way, point):
     assert result.code == 0 and result.counts == {"passed": 8}
     imports = len({n["pid"] for n in notes(s.state, "module")})
     assert imports == (1 if point == "after-collection" else 2)
-    # the controller's own import of the root conftest comes on top
-    assert len({n["pid"] for n in notes(s.state, "conftest")}) == {"before-conftests": 3}.get(point, 2)
+    # the controller's import of the root conftest serves all who do not want one of their own
+    assert len({n["pid"] for n in notes(s.state, "conftest")}) == {"before-conftests": 3}.get(point, 1)
+
+
+@pytest.mark.ways(*DAGZ)
+@pytest.mark.parametrize(
+    "more, times",
+    [
+        ("", 1),
+        ("import os; os.environ.get('PYTEST_XDIST_WORKER_COUNT')", 2),
+        ("import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", 2),
+    ],
+    ids=["nothing else", "asks what a worker is told", "starts a thread"],
+)
+def test_conftests_are_loaded_once_where_nothing_speaks_against_it(suite, way, more, times):
+    conftest = f"from noting import note\nnote('conftest')\n{more}\n"
+    s = suite({"noting.py": NOTE, "conftest.py": conftest, "test_a.py": MEET})
+    result = s.run()
+    assert result.code == 0 and result.counts == {"passed": 8}
+    assert len(notes(s.state, "conftest")) == times
+
+
+@pytest.mark.ways("plain", "dagz")
+@pytest.mark.parametrize("capture, seen", [("fd", ["python", "child"]), ("sys", ["python"])])
+def test_what_conftests_say_stays_with_the_first_file_that_cannot_be_collected(suite, way, capture, seen):
+    s = suite(
+        {
+            "conftest.py": "import os\nprint('by python', flush=True)\nos.system('echo by a child')",
+            "test_a.py": "raise RuntimeError",
+        }
+    )
+    result = s.run(f"--capture={capture}")
+    errors = result.out.partition("= ERRORS =")[2]
+    assert result.code == 2
+    assert [who for who in ("python", "child") if f"by {'a ' * (who == 'child')}{who}" in errors] == seen
 
 
 @pytest.mark.ways("dagz")

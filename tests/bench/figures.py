@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """`value` of contender `ours` divided by that of `peer` (absolute where peer is empty)."""
+    """`value` of contender `ours` divided by that of `peer` (absolute where peer is empty).
+
+    Values: wall, cpu, first, tail, zb (seconds), pss (kilobytes); extra: CPU beyond that of plain pytest;
+    grown: bytes that the processes which keep all tests grew by, for each test.
+    """
 
     text: str
-    value: str  # wall, cpu, pss, first, tail (seconds, kilobytes)
+    value: str
     peer: str
     target: float
     ours: str = "dagz"
@@ -25,16 +29,21 @@ class Figure:
     workers: int
     contenders: Sequence[str]  # plain, xdist, worksteal, dagz, absent, present
     rows: Sequence[Row]
-    memory: bool = False
+    memory: bool = False  # sample it; that costs CPU time, so such a run tells nothing else
     args: Sequence[str] = ()
     inner: int = 1  # so many runs make one turn, their medians count
+    repeat: int = 5  # turns, unless it is said
+    base: str = ""  # the same with fewer tests: what is not for a test
+    asks_zb: bool = False  # how long does `zb tests` take then
 
 
 def pandas(workers: int, wall: float, first: float, pss: float, cpu: float | None) -> dict[str, Figure]:
-    """The three figures of the pandas slice for a number of workers."""
+    """The figures of the pandas slice for a number of workers."""
     name = f"pandas-{workers}"
     rows = [Row(f"wall against xdist -n {workers}", "wall", "xdist", wall)]
+    contenders = ["xdist", "dagz"]
     if cpu is not None:
+        contenders = ["plain", "xdist", "worksteal", "dagz"]
         rows.append(Row("CPU of the whole tree against xdist", "cpu", "xdist", cpu))
         rows.append(Row("time to the first test against plain", "first", "plain", first))
     else:
@@ -42,8 +51,8 @@ def pandas(workers: int, wall: float, first: float, pss: float, cpu: float | Non
     rows.append(Row("last test to end of process", "tail", "", 0.5, unit="s"))
     memory = [Row("median over time of the summed PSS against xdist", "pss", "xdist", pss)]
     return {
-        name: Figure("pandas", workers, ["plain", "xdist", "worksteal", "dagz"], rows),
-        f"{name}-memory": Figure("pandas", workers, ["xdist", "dagz"], memory, memory=True),
+        name: Figure("pandas", workers, contenders, rows),
+        f"{name}-memory": Figure("pandas", workers, ["xdist", "dagz"], memory, memory=True, repeat=3),
     }
 
 
@@ -74,6 +83,23 @@ FIGURES: dict[str, Figure] = {
         [
             # (tree of dagz - plain) against (tree of xdist - plain): what is not the test itself
             Row("CPU of everything that is not the test against xdist", "extra", "xdist", 1 / 3),
+            Row("zb tests, wall", "zb", "", 0.150, unit="s"),
         ],
+        repeat=1,
+        asks_zb=True,
     ),
-}
+    "scale-240k-memory": Figure(
+        "trivial:240000:1500",
+        2,
+        ["plain", "dagz"],
+        [
+            Row(
+                "controller and zygote, growth a test beyond plain's", "grown", "plain", 1024,
+                unit="bytes", difference=True,
+            )
+        ],
+        memory=True,
+        repeat=1,
+        base="trivial:15000:1500",
+    ),
+}  # fmt: skip

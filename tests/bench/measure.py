@@ -4,7 +4,9 @@ CPU time: this process becomes the subreaper of all that descends from the comma
 has waited for is in the parent's own sum; what lost its parent comes to us.  So the sum of the
 rusage of every process that *we* reap is that of the whole tree, without cgroups or root.
 
-Memory: the summed proportional set size (PSS) of the tree, sampled while it runs.
+Memory, sampled while it runs: the summed proportional set size (PSS) of the tree, and what is kept by
+the processes that know every test.  These are the one that was started and, of dagz, the zygote: its child's
+child.
 """
 
 from __future__ import annotations
@@ -21,17 +23,19 @@ from statistics import median
 
 PR_SET_CHILD_SUBREAPER = 36
 SAMPLE_S = 0.2
+KEEPERS = (0, 2)  # generations: the command itself; agent and seed are 1, the zygote is 2
 
 
 @dataclass(frozen=True)
 class Measure:
-    """wall_s, cpu_s: seconds; pss_kb: median over time of the sum; began, ended: CLOCK_MONOTONIC."""
+    """wall_s, cpu_s: seconds; pss_kb: median over time of the sum; kept_kb: the most that those had which
+    know all tests; began, ended: CLOCK_MONOTONIC."""
 
     code: int
     wall_s: float
     cpu_s: float
     pss_kb: float
-    pss_peak_kb: float
+    kept_kb: float
     began: float
     ended: float
 
@@ -54,41 +58,50 @@ def children() -> dict[int, list[int]]:
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    tree, todo, found = children(), [pid], []
+def descendants(pid: int) -> dict[int, int]:
+    """Everything below a process: pid -> generations that are between."""
+    tree, found = children(), {}
+    todo = [(child, 0) for child in tree.get(pid, [])]
     while todo:
-        below = tree.get(todo.pop(), [])
-        found += below
-        todo += below
+        one, depth = todo.pop()
+        found[one] = depth
+        todo += [(child, depth + 1) for child in tree.get(one, [])]
     return found
 
 
-def pss_kb(pid: int) -> int:
+def memory_kb(pid: int) -> dict[str, int]:
     try:
         text = Path("/proc", str(pid), "smaps_rollup").read_text()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+        return {}
+    lines = (line.split() for line in text.splitlines()[1:])
+    return {words[0].rstrip(":"): int(words[1]) for words in lines}
 
 
 class Sampler(threading.Thread):
-    """Sums the PSS of everything below this process at fixed moments."""
+    """Sums the memory of everything below this process at fixed moments."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.sums: list[int] = []
+        self.kept = 0
         self.stopped = threading.Event()
 
     def run(self) -> None:
         while not self.stopped.wait(SAMPLE_S):
-            total = sum(map(pss_kb, descendants(os.getpid())))
+            total = kept = 0
+            for pid, depth in descendants(os.getpid()).items():
+                memory = memory_kb(pid)
+                total += memory.get("Pss", 0)
+                if depth in KEEPERS:
+                    kept += memory.get("Anonymous", 0)
             if total:
                 self.sums.append(total)
+            self.kept = max(self.kept, kept)
 
-    def stop(self) -> list[int]:
+    def stop(self) -> None:
         self.stopped.set()
         self.join()
-        return self.sums or [0]
 
 
 def reap(pid: int) -> tuple[int, float, float]:
@@ -117,5 +130,8 @@ def measure(
             sampler.start()
         status, cpu, ended = reap(process.pid)
     process.returncode = os.waitstatus_to_exitcode(status)
-    sums = sampler.stop() if sampler else [0]
-    return Measure(process.returncode, ended - began, cpu, median(sums), max(sums), began, ended)
+    if sampler is None:
+        return Measure(process.returncode, ended - began, cpu, 0, 0, began, ended)
+    sampler.stop()
+    pss = median(sampler.sums or [0])
+    return Measure(process.returncode, ended - began, cpu, pss, sampler.kept, began, ended)

@@ -91,7 +91,9 @@ struct doc_job {
     size_t slowest_len;
     struct doc_lane *lanes; /* owned */
     size_t lane_count;
-    struct store_view *view; /* owned; ids point into it; NULL when it came from elsewhere */
+    struct store_view *view; /* owned; ids point into it; NULL when it came from elsewhere: */
+    void *held;              /* owned; then they point into this */
+    void (*release)(void *held);
 };
 
 /* With at most `failures_max` failures and their texts. */

@@ -134,6 +134,8 @@ doc_job_fini(struct doc_job *self)
     free(self->failures);
     free(self->lanes);
     store_view_destroy(&self->view);
+    if (self->release)
+        self->release(self->held);
     store_job_info_fini(&self->info);
     *self = (struct doc_job){ .failures_len = 0 };
 }

@@ -7,13 +7,15 @@
 #include "shared/conf/conf.h"
 #include "zb/zb.h"
 
-enum { NAMES_MAX = 64, KEY_NO_PAGER = 0x200, SPAN_MAX = 1000000000 };
+enum { NAMES_MAX = 64, KEY_NO_PAGER = 0x200, KEY_URL, SPAN_MAX = 1000000000 };
 
 const struct argp_option zb_common_options[] = {
     { "json", 'J', NULL, 0, "write JSON instead of text", 0 },
     { "color", 'c', "WHEN", OPTION_ARG_OPTIONAL, "auto, always (also without WHEN) or never", 0 },
     { "no-pager", KEY_NO_PAGER, NULL, 0, "do not show long output in a pager", 0 },
     { "directory", 'C', "DIR", 0, "the project is that of DIR, not of the current folder", 0 },
+    { "url", KEY_URL, "URL", 0, "ask the server there (DAGZ_URL), not the store of this machine",
+      0 },
     { "help", 'h', NULL, 0, "this text", 0 },
     { 0 },
 };
@@ -26,6 +28,7 @@ parse_common(int key, char *arg, struct argp_state *state)
     case 'J': zb->is_json = true; return 0;
     case 'h': zb->is_help = true; return 0;
     case KEY_NO_PAGER: zb->is_unpaged = true; return 0;
+    case KEY_URL: zb->url = arg; return 0;
     case 'C': zb->dir = arg; return 0;
     case 'c':
         zb->color = arg ? arg : "always";

@@ -203,8 +203,6 @@ run(struct zb *zb, struct logs *self)
                        self->since);
     enum dz_rc rc = zb->source->ops->logs_open(zb->source, self->ulid, &self->ask,
                                                self->is_followed, &self->reader, &err);
-    if (rc == DZ_REFUSED)
-        return zb_fail(zb, ZB_USAGE, "%s", err.text);
     if (rc != DZ_OK) {
         (void) zb_fail(zb, zb_exit_of(rc), "%s", err.text);
         if (rc == DZ_ABSENT && self->ask.test)

@@ -56,7 +56,8 @@ static enum dz_rc
 local_find(struct source *self, const char *uri, const char *spec,
            char ulid_out[STORE_ULID_LEN + 1], struct dz_err *err)
 {
-    return store_job_find(store_of(self), uri, spec, now_us(), ulid_out, err);
+    enum dz_rc rc = store_job_find(store_of(self), uri, spec, now_us(), ulid_out, err);
+    return rc == DZ_REFUSED ? DZ_AGAIN : rc;
 }
 
 static enum dz_rc
@@ -215,7 +216,7 @@ local_logs_open(struct source *source, const char *ulid, const struct doc_logs_a
         *out = &self->base;
     else
         local_logs_close(&self->base);
-    return rc;
+    return rc == DZ_REFUSED ? DZ_LIMIT : rc;
 }
 
 enum dz_rc

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "shared/conf/conf.h"
+#include "shared/conf/url.h"
 #include "shared/vcs/vcs.h"
 #include "zb/zb.h"
 
@@ -53,6 +54,22 @@ look_above(struct zb *self)
     }
 }
 
+/* A server that the user names is asked, unless it is the daemon of this very home: its store is
+ * read directly, and so is the local one when nobody named any. */
+static enum dz_rc
+open_source(struct zb *self, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *home = store_home();
+    struct dz_url url;
+    enum dz_rc rc = dz_url_find(self->url, home, &url, err);
+    if (rc != DZ_OK)
+        return DZ_LIMIT; /* usage */
+    bool is_named = url.from == DZ_URL_OPTION || url.from == DZ_URL_ENV;
+    if (is_named && !url.is_home)
+        return source_remote(url.text, &self->source, err);
+    return source_local(home, &self->source, err);
+}
+
 int
 zb_open_if_there(struct zb *self)
 {
@@ -60,8 +77,7 @@ zb_open_if_there(struct zb *self)
     enum dz_rc rc = project_find(self->dir ? self->dir : ".", false, &self->project, &err);
     if (rc != DZ_OK)
         return zb_fail(self, rc == DZ_ABSENT ? ZB_ABSENT : ZB_USAGE, "%s", err.text);
-    DZ_AUTO(dz_free) char *home = store_home();
-    rc = source_local(home, &self->source, &err);
+    rc = open_source(self, &err);
     if (rc == DZ_ABSENT)
         return ZB_DONE;
     if (rc != DZ_OK)
@@ -113,7 +129,7 @@ zb_find_job(struct zb *self, const char *spec, char ulid_out[STORE_ULID_LEN + 1]
     static const char *const words[] = { "latest", "@{-1}" };
     struct dz_err err, git_err;
     enum dz_rc rc = self->source->ops->find(self->source, self->project.uri, spec, ulid_out, &err);
-    if (rc == DZ_REFUSED) { /* perhaps a branch, a tag, HEAD~2 */
+    if (rc == DZ_AGAIN) { /* perhaps a branch, a tag, HEAD~2 */
         int by_git = find_by_revision(self, spec, ulid_out, &git_err);
         if (by_git == DZ_OK)
             return ZB_DONE;

@@ -7,8 +7,8 @@
 
 #include "store/doc.h"
 
-/* Why a call failed: ABSENT, REFUSED, VERSION and CORRUPT as in store.h; CLOSED: a server does not
- * answer. */
+/* Why a call failed: ABSENT, VERSION and CORRUPT as in store.h.  REFUSED: not allowed.  LIMIT: what
+ * is asked for makes no sense.  CLOSED: a server does not answer. */
 struct source;
 struct source_logs;
 
@@ -17,6 +17,7 @@ struct source_ops {
     bool (*knows_project)(struct source *self, const char *uri);
     enum dz_rc (*jobs)(struct source *self, const char *uri, size_t limit,
                        struct store_job_list *out, struct dz_err *err);
+    /* AGAIN: not a form of a job's name; a git revision, perhaps. */
     enum dz_rc (*find)(struct source *self, const char *uri, const char *spec,
                        char ulid_out[STORE_ULID_LEN + 1], struct dz_err *err);
     enum dz_rc (*find_by_commit)(struct source *self, const char *uri, const char *commit,
@@ -44,6 +45,8 @@ struct source {
 
 /* The store under `home`.  ABSENT: nobody has written there yet. */
 DZ_MUST_USE enum dz_rc source_local(const char *home, struct source **out, struct dz_err *err);
+/* The server at a URL, with the token that DAGZ_TOKEN or DAGZ_TOKEN_FILE name.  Nothing is asked yet. */
+DZ_MUST_USE enum dz_rc source_remote(const char *url, struct source **out, struct dz_err *err);
 void source_close(struct source **self_p);
 
 struct source_logs_ops {

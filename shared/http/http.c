@@ -373,8 +373,11 @@ void
 dz_http_wait(struct dz_http *self, dz_ms wait_ms)
 {
     int running = 0;
+    unsigned before = dz_http_count(self);
     (void) curl_multi_perform(self->multi, &running);
     take_answers(self);
+    if (dz_http_count(self) < before)
+        return; /* refused at once: that is what was waited for */
     if (wait_ms > 0 && running > 0)
         (void) curl_multi_poll(self->multi, NULL, 0, (int) wait_ms, NULL);
     else if (wait_ms > 0)

@@ -36,7 +36,7 @@ USES: dict[str, list[str]] = {
     "store": ["shared/wire", "shared/kv", "shared/conf", "shared/vcs"],
     "store/http": ["store", "store/push", "shared/conf", "shared/http", "shared/proc"],
     "store/push": ["store", "shared/http"],
-    "zb": ["shared/conf", "shared/vcs", "shared/wire", "shared/ci"],
+    "zb": ["shared/conf", "shared/http", "shared/vcs", "shared/wire", "shared/ci"],
     "pyplugin": ["worker", "shared/wire", "shared/shm"],
 }
 # a role that hosts another one does so through that role's public header

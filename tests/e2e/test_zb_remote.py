@@ -1,0 +1,93 @@
+"""zb asks a server: the same words as from the store's own files, and clear ones when it cannot."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+
+import pytest
+from zb_place import FILL, TIMEOUT_S, ZB
+
+
+@pytest.fixture
+def server(place):
+    """A daemon over the home of `place`; afterwards `place` has another home, and knows the URL."""
+    place.fill("mixed", "passed")
+    (place.home / "local.env").mkdir(exist_ok=True)
+    (place.home / "local.env/daemon.yaml").write_text("port: 0\n")
+    assert place.zb("daemon", "up", "--bg").returncode == 0
+    place.url = (place.home / "local.env/daemon.url").read_text().strip()
+    yield place
+    assert place.zb("daemon", "down").returncode == 0
+
+
+def elsewhere(place, *args: str) -> subprocess.CompletedProcess[str]:
+    return place.zb(*args, DAGZ_HOME=str(place.home) + "-of-nobody", DAGZ_URL=place.url)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_server_says_what_the_store_says(server, form):
+    for args in (
+        ["jobs"], ["jobs", "--all"], ["jobs", "-n", "1"], ["job", "j1"], ["job", "HEAD"], ["job", "@{-1}", "-e"],
+        ["tests", "j1", "outcome:failed"], ["tests", "j1", "--text"], ["tests", "j1", "--sort=duration"],
+        ["tests", "j1", "-n", "2", "not:api"], ["logs", "j1"], ["logs", "j1", "--failed"], ["logs", "j1", "-f"],
+        ["logs", "j1", "--worker=agent"], ["logs", "j1", "--tail=2"], ["export", "j1"], ["watch", "j1"],
+    ):  # fmt: skip
+        here, there = server.zb(*args, *form), elsewhere(server, *args, *form)
+        if args[0] == "watch" and form:  # tells the time
+            continue
+        assert (there.returncode, there.stdout) == (here.returncode, here.stdout), args
+        assert there.stderr == here.stderr
+
+
+def test_mistakes_are_answered_as_by_the_store(server):
+    for code, *args in (
+        (5, "job", "j9"), (5, "job", "feature"), (2, "logs", "j1", "-w", "gw0"),
+        (5, "logs", "j1", "--test=tests/test_api.py::TestGte::test_found"), (2, "tests", "j1", "outcome:odd"),
+    ):  # fmt: skip
+        here, there = server.zb(*args), elsewhere(server, *args)
+        assert (there.returncode, there.stderr) == (code, here.stderr)
+
+
+def test_a_running_job_is_followed_from_afar(server):
+    job = subprocess.Popen(
+        [FILL, server.home, server.dir, "running"],
+        env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    job.stdin.write("first\n")
+    deadline = time.monotonic() + TIMEOUT_S
+    while "first" not in elsewhere(server, "logs").stdout:
+        assert time.monotonic() < deadline
+    env = server.env | {"DAGZ_HOME": str(server.home) + "-of-nobody", "DAGZ_URL": server.url}
+    follower = subprocess.Popen(
+        [ZB, "logs", "-f"], cwd=server.dir, env=env, stdout=subprocess.PIPE, text=True
+    )
+    seen = ""
+    while "first" not in seen:
+        seen += follower.stdout.readline()
+    job.stdin.write("second\n")
+    while "second" not in seen:
+        seen += follower.stdout.readline()
+    job.stdin.close()
+    assert job.wait(TIMEOUT_S) == 0
+    seen += follower.communicate(timeout=TIMEOUT_S)[0]
+    assert [word for word in seen.split() if word in ("first", "second")] == ["first", "second"]
+
+
+def test_nobody_there_and_somebody_else_there_are_told(place):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
+        start = time.monotonic()
+        assert place.refused(3, "jobs", DAGZ_URL=url).startswith(
+            f"zb jobs: the store at {url} does not answer: "
+        )
+        assert time.monotonic() - start < 20
+    assert place.refused(2, "jobs", "--url=nonsense").startswith("zb jobs: ")
+
+
+def test_the_daemon_of_this_home_is_not_asked_but_its_store_is_read(server):
+    done = server.zb("jobs", "--json", DAGZ_URL=server.url)
+    assert len(json.loads(done.stdout)["jobs"]) == 2

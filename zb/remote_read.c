@@ -1,0 +1,193 @@
+/* remote_read.c - the documents of a server, read back into the structs that they were written
+ * from.  A server may be newer: fields that are not known are left alone. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zb/remote.h"
+
+static const char *
+text_at(const json_t *doc, const char *key)
+{
+    const char *text = json_string_value(json_object_get(doc, key));
+    return text ? text : "";
+}
+
+static char *
+copy_at(const json_t *doc, const char *key)
+{
+    return dz_strdup(text_at(doc, key));
+}
+
+static int64_t
+number_at(const json_t *doc, const char *key)
+{
+    return json_integer_value(json_object_get(doc, key));
+}
+
+static uint32_t
+count_at(const json_t *doc, const char *key)
+{
+    int64_t number = number_at(doc, key);
+    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t) number;
+}
+
+static void
+copy_word(char *out, size_t size, const char *text)
+{
+    (void) snprintf(out, size, "%.*s", (int) size - 1, text);
+}
+
+int64_t
+remote_read_time(const json_t *doc, const char *key)
+{
+    int y, m, d, hour, minute, second, us;
+    /* NOLINTNEXTLINE(cert-err34-c): a time out of range is a wrong time, no harm */
+    if (sscanf(text_at(doc, key), "%4d-%2d-%2dT%2d:%2d:%2d.%6dZ", &y, &m, &d, &hour, &minute,
+               &second, &us) != 7)
+        return 0;
+    y -= m <= 2;
+    int64_t era = y / 400, in_era = y - era * 400;
+    int64_t in_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    int64_t days = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
+    return ((days * 24 + hour) * 60 + minute) * INT64_C(60000000) + second * INT64_C(1000000) + us;
+}
+
+static enum dz_result
+result_at(const json_t *doc, const char *key)
+{
+    const char *word = text_at(doc, key);
+    for (unsigned i = DZ_RESULT_NONE + 1; i < DZ_RESULTS; i++)
+        if (strcmp(dz_result_name((enum dz_result) i), word) == 0)
+            return (enum dz_result) i;
+    return DZ_RESULT_NONE;
+}
+
+static enum store_state
+state_at(const json_t *doc)
+{
+    const char *word = text_at(doc, "state");
+    if (strcmp(word, "running") == 0)
+        return STORE_RUNNING;
+    return strcmp(word, "sealed") == 0 ? STORE_SEALED : STORE_BROKEN;
+}
+
+static void
+read_counts(const json_t *doc, struct store_job_info *out)
+{
+    const json_t *tests = json_object_get(doc, "tests");
+    out->workers = count_at(doc, "workers");
+    out->nodes = count_at(doc, "nodes");
+    out->collected = count_at(doc, "collected");
+    out->deselected = count_at(doc, "deselected");
+    out->redundant = count_at(doc, "redundant");
+    out->not_run = count_at(doc, "not_run");
+    out->counted = count_at(doc, "counted");
+    out->duplicates = count_at(doc, "duplicates");
+    out->lost = count_at(doc, "lost");
+    out->is_ledger_wrong = json_is_true(json_object_get(doc, "ledger_wrong"));
+    for (unsigned i = DZ_RESULT_NONE + 1; i < DZ_RESULTS; i++)
+        out->verdicts[i] = count_at(tests, dz_result_name((enum dz_result) i));
+}
+
+void
+remote_read_info(const json_t *doc, struct store_job_info *out)
+{
+    const json_t *exit_code = json_object_get(doc, "exit_code");
+    *out = (struct store_job_info){
+        .uri = copy_at(doc, "project"),
+        .timezone = copy_at(doc, "timezone"),
+        .profile = copy_at(doc, "profile"),
+        .commit = copy_at(doc, "commit"),
+        .command = copy_at(doc, "command"),
+        .versions = copy_at(doc, "versions"),
+        .rootdir = copy_at(doc, "rootdir"),
+        .host = copy_at(doc, "host"),
+        .reason = copy_at(doc, "reason"),
+        .is_dirty = json_is_true(json_object_get(doc, "dirty")),
+        .state = state_at(doc),
+        .start_us = remote_read_time(doc, "start"),
+        .exit_code = json_is_integer(exit_code) ? (int) json_integer_value(exit_code) : -1,
+    };
+    out->end_us = out->start_us + number_at(doc, "duration_us");
+    copy_word(out->ulid, sizeof(out->ulid), text_at(doc, "id"));
+    copy_word(out->short_id, sizeof(out->short_id), text_at(doc, "short_id"));
+    read_counts(doc, out);
+}
+
+void
+remote_read_test(const json_t *doc, struct doc_test *out)
+{
+    const json_t *text = json_object_get(doc, "text");
+    text = text ? text : json_object_get(doc, "message");
+    *out = (struct doc_test){
+        .id = dz_str(text_at(doc, "id")),
+        .outcome = result_at(doc, "outcome"),
+        .attempts = count_at(doc, "attempts"),
+        .runs = count_at(doc, "runs"),
+        .start_us = remote_read_time(doc, "start"),
+        .setup_us = number_at(doc, "setup_us"),
+        .call_us = number_at(doc, "call_us") + number_at(doc, "duration_us"), /* one of them */
+        .teardown_us = number_at(doc, "teardown_us"),
+        .signal = count_at(doc, "signal"),
+    };
+    copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
+    if (text) {
+        out->text = dz_strdup(json_string_value(text) ? json_string_value(text) : "");
+        out->text_len = strlen(out->text);
+    }
+}
+
+static void
+release(void *held)
+{
+    json_decref(held);
+}
+
+void
+remote_read_job(json_t *doc, struct doc_job *out)
+{
+    const json_t *failures = json_object_get(doc, "failures"),
+                 *slowest = json_object_get(doc, "slowest"),
+                 *lanes = json_object_get(doc, "by_worker");
+    size_t lane_count = json_array_size(lanes);
+    *out = (struct doc_job){
+        .failure_count = count_at(doc, "failure_count"),
+        .failures_len = json_array_size(failures),
+        .lane_count = lane_count < DOC_WORKERS_MAX ? lane_count : DOC_WORKERS_MAX,
+        .held = json_incref(doc),
+        .release = release,
+    };
+    remote_read_info(doc, &out->info);
+    out->failures = dz_alloc0(out->failures_len + 1, sizeof(*out->failures));
+    for (size_t i = 0; i < out->failures_len; i++)
+        remote_read_test(json_array_get(failures, i), &out->failures[i]);
+    for (; out->slowest_len < DOC_SLOWEST && out->slowest_len < json_array_size(slowest);
+         out->slowest_len++)
+        remote_read_test(json_array_get(slowest, out->slowest_len),
+                         &out->slowest[out->slowest_len]);
+    out->lanes = dz_alloc0(out->lane_count + 1, sizeof(*out->lanes));
+    for (size_t i = 0; i < out->lane_count; i++) {
+        const json_t *lane = json_array_get(lanes, i);
+        copy_word(out->lanes[i].worker, DOC_WORKER, text_at(lane, "worker"));
+        out->lanes[i].runs = count_at(lane, "runs");
+        out->lanes[i].busy_us = number_at(lane, "busy_us");
+    }
+}
+
+void
+remote_read_log(const json_t *doc, struct doc_log *out)
+{
+    const json_t *test = json_object_get(doc, "test"), *text = json_object_get(doc, "text");
+    *out = (struct doc_log){
+        .kind = strcmp(text_at(doc, "kind"), "note") == 0 ? STORE_LOG_NOTE : STORE_LOG_OUTPUT,
+        .first_us = remote_read_time(doc, "time"),
+        .last_us = remote_read_time(doc, "end"),
+        .thread = count_at(doc, "thread"),
+        .attempt = count_at(doc, "attempt"),
+        .text = { (const uint8_t *) json_string_value(text), json_string_length(text) },
+    };
+    copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
+    if (test)
+        out->test = dz_str(text_at(doc, "test"));
+}

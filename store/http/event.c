@@ -119,7 +119,7 @@ event_write(struct dz_buf *out, const struct feed_event *event)
 {
     char schema[32];
     (void) snprintf(schema, sizeof(schema), "zb.event.%s/1", NAMES[event->kind]);
-    dz_buf_addf(out, "id: %" PRIu64 ".%u\nevent: %s\ndata: ", event->next.row, event->next.record,
+    dz_buf_addf(out, "id: %" PRIu64 ".%u\nevent: %s\ndata:", event->next.row, event->next.record,
                 NAMES[event->kind]);
     dz_buf_add(out, "\n", 1); /* jot looks at the last byte: nothing is open */
     size_t at = out->len - 1;

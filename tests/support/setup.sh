@@ -71,7 +71,12 @@ part_programs() {
 }
 
 part_lint() { want clang-format has clang-format; }
-part_fuzz() { want clang has clang; }
+has_libfuzzer() { test -n "$(find "$(clang -print-runtime-dir)" -name 'libclang_rt.fuzzer*.a')"; }
+
+part_fuzz() {
+    want clang has clang
+    want libclang-rt-dev has_libfuzzer
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then

@@ -57,6 +57,8 @@ void short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHO
 /* Who writes to a job, so that a reader can tell whether it still runs. */
 void writer_note(json_t *head);
 void writer_copy(json_t *head, const json_t *from); /* as another store noted it */
-bool writer_lives(const json_t *head);
+/* Whether somebody still writes the job, as far as can be told from here; written_us: the last time
+ * that anything was. */
+bool writer_is_there(const json_t *head, int64_t written_us, int64_t now_us);
 
 #endif

@@ -7,10 +7,7 @@
 #include "store/job.h"
 #include "store/zone.h"
 
-enum {
-    FRESH_US = 30 * 1000000, /* a job of another host that spoke so lately still runs */
-    PREFIX_MIN = 4,          /* characters of a long id's beginning */
-};
+enum { PREFIX_MIN = 4 /* characters of a long id's beginning */ };
 
 /* ---- one job ---- */
 
@@ -87,7 +84,7 @@ fill_info(const json_t *head, const char *ulid, int64_t now_us, struct store_job
     }
 }
 
-/* A job that is not sealed: what its log says so far, and whether somebody still writes it. */
+/* A job that is not sealed: what its log says so far. */
 static enum dz_rc
 fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct store_job_info *info,
           struct dz_err *err)
@@ -108,8 +105,7 @@ fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct stor
     info->not_run = info->collected - sum.tests_counted;
     info->digest = sum.digest;
     info->end_us = follower.written_us;
-    bool is_alive = writer_lives(head) || now_us - follower.written_us < FRESH_US ||
-                    now_us - head_number(head, "heard_us") < FRESH_US;
+    bool is_alive = writer_is_there(head, follower.written_us, now_us);
     info->state = is_alive ? STORE_RUNNING : STORE_BROKEN;
     if (is_alive && info->end_us < now_us)
         info->end_us = now_us;

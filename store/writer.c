@@ -11,7 +11,17 @@
 #include "shared/base/fd.h"
 #include "store/job.h"
 
-enum { PROC_FILE_MAX = 4096 };
+enum {
+    PROC_FILE_MAX = 4096,
+    FRESH_US = 30 * 1000000, /* a writer of another host that spoke so lately lives */
+    HEIR_US = 3 * 1000000,   /* so soon after an agent's death there is another, or none comes */
+};
+
+enum writer {
+    WRITER_LIVES,
+    WRITER_GONE,    /* it was on this machine, and has ended */
+    WRITER_UNKNOWN, /* another machine's, or of before its last start */
+};
 
 static void
 read_boot(char *out, size_t size)
@@ -74,14 +84,24 @@ writer_copy(json_t *head, const json_t *from)
     (void) json_object_set_new(head, "pid_start", json_integer(head_number(from, "pid_start")));
 }
 
-bool
-writer_lives(const json_t *head)
+static enum writer
+state_of(const json_t *head)
 {
     char boot[64], host[256];
     read_boot(boot, sizeof(boot));
     read_host(host, sizeof(host));
     if (strcmp(head_text(head, "host"), host) != 0 || strcmp(head_text(head, "boot"), boot) != 0)
-        return false;
+        return WRITER_UNKNOWN;
     int64_t start = head_number(head, "pid_start");
-    return start >= 0 && started(head_number(head, "pid")) == start;
+    bool is_same = start >= 0 && started(head_number(head, "pid")) == start;
+    return is_same ? WRITER_LIVES : WRITER_GONE;
+}
+
+bool
+writer_is_there(const json_t *head, int64_t written_us, int64_t now_us)
+{
+    enum writer writer = state_of(head);
+    int64_t silent_us = now_us - written_us;
+    return writer == WRITER_LIVES || silent_us < (writer == WRITER_GONE ? HEIR_US : FRESH_US) ||
+           now_us - head_number(head, "heard_us") < FRESH_US;
 }

@@ -93,6 +93,8 @@ struct seat {
     struct dz_buf in;   /* from ring_done on */
     uint64_t last_exec;
     uint64_t ring_free; /* what may be overwritten once the journal is written */
+    uint64_t kept_pos;  /* of a frame longer than the ring: journaled up to here */
+    uint32_t kept;      /* pieces of it that were journaled */
     bool is_ring_dirty; /* ring_free is to be released when the journal is written */
     bool has_relay;     /* ... and when the controller has what was relayed */
 
@@ -161,8 +163,8 @@ struct legacy {
     bool is_ready;
     bool is_late; /* came when the manifest was made: no part of it */
     uint32_t deselected;
-    uint64_t last_exec; /* greatest one in the spool */
-    uint64_t partial_pos;
+    uint64_t last_exec;   /* greatest one in the spool */
+    uint64_t partial_pos; /* where the partial frame's bytes end */
     struct dz_buf partial;
 };
 

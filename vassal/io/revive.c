@@ -54,14 +54,17 @@ on_record(void *arg, const struct cargo_item *item, struct dz_slice blob, struct
     agent_event(agent, &event);
 }
 
+/* A piece that does not lie behind what is there is of an earlier frame. */
 static void
-on_partial(void *arg, uint64_t life, uint64_t pos, struct dz_slice bytes)
+on_partial(void *arg, uint64_t life, uint32_t nth, uint64_t pos, struct dz_slice bytes)
 {
     struct legacy *legacy = legacy_of(arg, life);
-    if (!legacy)
+    if (!legacy || (nth > 0 && pos != legacy->partial_pos) ||
+        legacy->partial.len + bytes.len > FRAME_MAX)
         return;
-    legacy->partial_pos = pos;
-    dz_buf_clear(&legacy->partial);
+    if (nth == 0)
+        dz_buf_clear(&legacy->partial);
+    legacy->partial_pos = pos + bytes.len;
     dz_buf_add(&legacy->partial, bytes.ptr, bytes.len);
 }
 

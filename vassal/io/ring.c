@@ -7,8 +7,6 @@
 #include "shared/base/log.h"
 #include "vassal/io/inside.h"
 
-enum { PARTIAL_MAX = 4 << 20 /* beginnings of frames above this are not worth the disk */ };
-
 void
 seat_refuse(struct seat *self, const char *what)
 {
@@ -163,7 +161,7 @@ take_frames(struct seat *self)
     return is_good;
 }
 
-/* A frame that is longer than the ring must leave it in parts: keep them for a successor. */
+/* A frame that is longer than the ring must leave it in pieces: keep them for a successor. */
 static void
 keep_partial(struct seat *self)
 {
@@ -171,8 +169,14 @@ keep_partial(struct seat *self)
     if (self->in.len <= DZ_RING_SIZE / 2)
         return;
     self->ring_free = self->ring_pos;
-    if (self->in.len <= PARTIAL_MAX)
-        spool_put_partial(self->agent->spool, self->life, self->ring_pos, dz_buf_slice(&self->in));
+    if (self->kept == 0 || self->kept_pos <= self->ring_done) { /* of this frame nothing is kept */
+        self->kept = 0;
+        self->kept_pos = self->ring_done;
+    }
+    size_t skip = (size_t) (self->kept_pos - self->ring_done);
+    struct dz_slice news = { self->in.data + skip, self->in.len - skip };
+    spool_put_partial(self->agent->spool, self->life, self->kept++, self->kept_pos, news);
+    self->kept_pos = self->ring_pos;
 }
 
 /* The controller, or the scheduler, is behind: let the workers wait rather than our memory grow. */

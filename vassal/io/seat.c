@@ -39,6 +39,7 @@ seat_clear(struct seat *self)
     self->pid = 0;
     self->given_len = 0;
     self->ring_pos = self->ring_done = self->last_exec = self->log_at = self->log_test = 0;
+    self->kept_pos = self->kept = 0;
     self->seen_running = self->seen_exec = 0;
     self->asked_at = self->gone_at = self->dead_at = self->stacks_at = 0;
     self->is_ring_dirty = self->has_relay = self->is_up = self->has_cause = false;

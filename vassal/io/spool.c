@@ -129,12 +129,14 @@ spool_put_record(struct spool *self, const struct cargo_item *item)
 }
 
 void
-spool_put_partial(struct spool *self, uint64_t life, uint64_t pos, struct dz_slice bytes)
+spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
+                  struct dz_slice bytes)
 {
     if (is_off(self))
         return;
-    uint8_t key[8], where[8];
+    uint8_t key[16], where[8];
     put_u64(key, life);
+    put_u64(key + 8, nth);
     put_u64(where, pos);
     DZ_AUTO(dz_buf_fini) struct dz_buf value = { 0 };
     dz_buf_add(&value, where, sizeof(where));
@@ -235,9 +237,9 @@ read_one(const struct spool_heir *heir, enum table table, struct dz_slice key,
 {
     if (table == RECORDS)
         read_record(heir, value);
-    else if (table == PARTIALS && key.len == 8 && value.len >= 8)
-        heir->on_partial(heir->arg, get_u64(key.ptr), get_u64(value.ptr),
-                         (struct dz_slice){ value.ptr + 8, value.len - 8 });
+    else if (table == PARTIALS && key.len == 16 && value.len >= 8)
+        heir->on_partial(heir->arg, get_u64(key.ptr), (uint32_t) get_u64(key.ptr + 8),
+                         get_u64(value.ptr), (struct dz_slice){ value.ptr + 8, value.len - 8 });
     else if (table == ROLLS)
         read_said(heir, key, value);
     else if (table == STATE && value.len == 8)

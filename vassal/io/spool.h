@@ -30,8 +30,10 @@ void spool_close(struct spool **self_p);
 
 /* All of these do nothing when self is NULL. */
 void spool_put_record(struct spool *self, const struct cargo_item *item);
-/* The beginning of a frame that is longer than a ring: its bytes end at `pos` of that life. */
-void spool_put_partial(struct spool *self, uint64_t life, uint64_t pos, struct dz_slice bytes);
+/* The nth piece, from 0, of the beginning of a frame that is longer than a ring: bytes of that
+ * life from `pos` on.  Pieces of one frame lie behind each other; another frame begins with 0. */
+void spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
+                       struct dz_slice bytes);
 /* What the collecting process of that life called its tests. */
 void spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part);
 void spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready);
@@ -49,7 +51,8 @@ struct spool_heir {
     void *arg;
     void (*on_record)(void *arg, const struct cargo_item *item, struct dz_slice blob,
                       struct dz_slice text); /* in the order in which they were journaled */
-    void (*on_partial)(void *arg, uint64_t life, uint64_t pos, struct dz_slice bytes);
+    /* Pieces of one life in order, and among them such as are of an earlier frame. */
+    void (*on_partial)(void *arg, uint64_t life, uint32_t nth, uint64_t pos, struct dz_slice bytes);
     void (*on_roll)(void *arg, uint64_t life, const struct dz_msg_manifest *part);
     void (*on_ready)(void *arg, uint64_t life, const struct dz_msg_ready *ready);
     void (*on_epoch)(void *arg, uint64_t n);

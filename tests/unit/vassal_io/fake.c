@@ -19,7 +19,7 @@
 #include "shared/base/fd.h"
 #include "tests/unit/vassal_io/fake_kin.h"
 
-enum { CHUNK = 256 << 10 };
+enum { CHUNK = 256 << 10, LONG_RELAY = 1 << 20 /* from there on it counts as a blob */ };
 
 /* ------------------------------------------------------------------ the controller */
 
@@ -164,6 +164,8 @@ hear(struct fake *self, const struct dz_msg *msg)
     }
     case DZ_MSG_relay:
         self->relays++;
+        if (msg->as.relay.body.len >= LONG_RELAY)
+            self->blob_total += msg->as.relay.body.len;
         if (msg->as.relay.from == DZ_ROLE_ZYGOTE && msg->as.relay.body.len == 4) {
             uint32_t pid = 0;
             memcpy(&pid, msg->as.relay.body.ptr, sizeof(pid));

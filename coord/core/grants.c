@@ -43,6 +43,7 @@ hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
     dz_assert(slot->held_count < HELD_MAX);
     if (slot->held_count == 0)
         slot->moved_at = now;
+    slot->is_bare = false;
     GROW(slot->held, slot->held_count, slot->held_cap);
     slot->held[slot->held_count++] = test;
     if (self->tests[test].holders < UINT8_MAX)
@@ -65,6 +66,7 @@ static void
 remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
 {
     uint32_t test = slot->held[at];
+    slot->is_bare = false;
     slot->held_count--;
     slot->stale -= slot->stale > 0;
     memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
@@ -195,8 +197,10 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
         else
             tests[count++] = (uint32_t) grant.test;
     }
-    if (back->why == DZ_BACK_REVOKED)
+    if (back->why == DZ_BACK_REVOKED) {
         slot->is_revoking = false;
+        slot->is_bare = back->grants.count == 0; /* all is begun: results are on their way */
+    }
     plan_return(self->plan, slot->number, tests, count, back->why == DZ_BACK_GIVEN);
     slots_unpark(self);
     slot_mark(self, slot);
@@ -399,7 +403,7 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
     for (uint32_t i = slot->stale + 1; i < slot->held_count; i++)
         if (plan_is_tied(self->plan, slot->held[i]))
             return has_freed;
-    slot->revoke_due = live_in(slot) - 1;
+    slot->revoke_due = slot->is_bare ? 0 : live_in(slot) - 1;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);
     return has_freed || slot->revoke_due > 0;

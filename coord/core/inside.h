@@ -79,6 +79,7 @@ struct slot {
     bool wants;     /* its worker sleeps until it is answered */
     bool is_parked; /* it was told that there is nothing */
     bool is_revoking;
+    bool is_bare;  /* nothing waits in its queue: it said so, and was given nothing since */
     bool is_dirty; /* in coord.dirty_slots */
     uint32_t revoke_due;
     uint32_t *held; /* owned: granted and not reported, in queue order; HELD_MAX at most */

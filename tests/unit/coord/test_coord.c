@@ -62,8 +62,10 @@ note_told(struct lab *lab, uint64_t node, struct dz_slice frame)
         note_assign(told, &msg.as.mesh_assign);
     if (msg.id == DZ_MSG_mesh_drain)
         told->how = msg.as.mesh_drain.how;
-    if (msg.id == DZ_MSG_mesh_revoke)
+    if (msg.id == DZ_MSG_mesh_revoke) {
+        told->slot = msg.as.mesh_revoke.slot;
         told->count = msg.as.mesh_revoke.count;
+    }
     struct dz_item_rack rack;
     if (msg.id == DZ_MSG_mesh_rack && dz_rack_next(&msg.as.mesh_rack.racks, &rack))
         told->word = (enum dz_word) rack.word;
@@ -301,6 +303,41 @@ a_slot_that_waits_is_answered_even_with_nothing(void **state)
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->follow, 0);
 }
 
+/* Node 1 says that there is nothing to take back.  How often was it asked? */
+static unsigned
+answer_revokes(struct lab *lab)
+{
+    struct told asked[ORDERS_MAX];
+    unsigned count = 0;
+    for (size_t i = 0; i < lab->told_count; i++)
+        if (lab->told[i].id == DZ_MSG_mesh_revoke)
+            asked[count++] = lab->told[i];
+    for (unsigned i = 0; i < count; i++)
+        say(lab, 1,
+            &(struct dz_msg){ .id = DZ_MSG_mesh_back,
+                              .as.mesh_back = { .slot = asked[i].slot, .why = DZ_BACK_REVOKED } });
+    return count;
+}
+
+static void
+a_slot_that_has_nothing_to_give_back_is_not_asked_again(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    join(&lab, 1);
+    for (int round = 0; round < TOTAL; round++)
+        tell_slots(&lab, 1, DZ_SLOT_UP, false);
+    join(&lab, 2);
+    tell_slots(&lab, 2, DZ_SLOT_WANT, false);
+    unsigned asked = 0;
+    for (int ms = 0; ms < 900; ms += 30) {
+        lab.now += 30 * 1000;
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+        asked += answer_revokes(&lab);
+    }
+    assert_in_range(asked, 1, SLOTS);
+}
+
 static bool
 is_granted(const struct lab *lab, uint32_t test)
 {
@@ -440,6 +477,7 @@ main(void)
         cmocka_unit_test(only_the_last_strike_counts),
         cmocka_unit_test(a_timeout_counts_at_once),
         cmocka_unit_test(a_slot_that_waits_is_answered_even_with_nothing),
+        cmocka_unit_test(a_slot_that_has_nothing_to_give_back_is_not_asked_again),
         cmocka_unit_test(a_silent_nodes_tests_go_elsewhere),
         cmocka_unit_test(a_greater_epoch_ends_this_scheduler),
         cmocka_unit_test(a_job_is_drained_sealed_and_done),

@@ -57,13 +57,13 @@ RUNS = {
 class Held:
     """A run that stands still where its project says so."""
 
-    def __init__(self, tmp_path: Path, files: dict[str, str], *args: str) -> None:
+    def __init__(self, tmp_path: Path, files: dict[str, str]) -> None:
         self.project: Project = Lab(tmp_path).project(files)
         self.state = self.project.path.parent / "state-1"
         self.state.mkdir()
         os.mkfifo(self.state / "go")
         self.gate = os.open(self.state / "go", os.O_RDWR)
-        self.run: Run = self.project.start("dagz", *args)
+        self.run: Run = self.project.start("dagz")
         self.token = self.run.env[leftovers.TOKEN]
         self.wait_for("held")
 
@@ -98,26 +98,40 @@ class Held:
         return result
 
 
+@pytest.fixture
+def hold(tmp_path):
+    """Makes a `Held`; none of its processes is left behind, however the test ends."""
+    made: list[Held] = []
+
+    def make(files: dict[str, str]) -> Held:
+        made.append(Held(tmp_path, files))
+        return made[-1]
+
+    yield make
+    for held in made:
+        leftovers.kill(held.token)
+
+
 # ---------------------------------------------------------------- killed
 
 
 @pytest.mark.parametrize("role", ["zygote", "seed", "agent"])
-def test_a_death_while_tests_are_collected_costs_nothing(tmp_path, role):
-    held = Held(tmp_path, COLLECTS)
+def test_a_death_while_tests_are_collected_costs_nothing(hold, role):
+    held = hold(COLLECTS)
     held.signal(role, signal.SIGKILL)
     held.go()
     held.passes()
 
 
 @pytest.mark.parametrize("files", [COLLECTS, RUNS], ids=["collecting", "running"])
-def test_nobody_outlives_the_controller(tmp_path, files):
-    held = Held(tmp_path, files)
+def test_nobody_outlives_the_controller(hold, files):
+    held = hold(files)
     held.signal("controller", signal.SIGKILL)
     assert held.finish().code == -signal.SIGKILL
 
 
-def test_a_second_agent_may_die_too(tmp_path):
-    held = Held(tmp_path, RUNS)
+def test_a_second_agent_may_die_too(hold):
+    held = hold(RUNS)
     first = held.signal("agent", signal.SIGKILL)
     while held.pids("agent") in ([], [first]):
         leftovers.ended(held.run.process.pid, POLL_S)
@@ -129,8 +143,8 @@ def test_a_second_agent_may_die_too(tmp_path):
 # ---------------------------------------------------------------- stopped for ever
 
 
-def test_an_agent_that_stays_stopped_is_replaced(tmp_path):
-    held = Held(tmp_path, RUNS)
+def test_an_agent_that_stays_stopped_is_replaced(hold):
+    held = hold(RUNS)
     held.signal("agent", signal.SIGSTOP)
     held.go()
     result = held.passes()
@@ -138,8 +152,8 @@ def test_an_agent_that_stays_stopped_is_replaced(tmp_path):
     assert result.seconds > 10
 
 
-def test_a_stopped_controller_is_waited_for(tmp_path):
-    held = Held(tmp_path, RUNS)
+def test_a_stopped_controller_is_waited_for(hold):
+    held = hold(RUNS)
     agent = held.pids("agent")
     pid = held.signal("controller", signal.SIGSTOP)
     held.go()
@@ -166,8 +180,8 @@ def test_a_stopped_worker_hangs_until_the_limit_of_its_test(tmp_path):
 
 @LONG
 @pytest.mark.parametrize("files", [COLLECTS, RUNS], ids=["collecting", "running"])
-def test_a_zygote_that_stays_stopped_is_replaced(tmp_path, files):
-    held = Held(tmp_path, files)
+def test_a_zygote_that_stays_stopped_is_replaced(hold, files):
+    held = hold(files)
     first = held.signal("zygote", signal.SIGSTOP)
     while held.pids("zygote") in ([], [first]):
         assert not leftovers.ended(held.run.process.pid, POLL_S)
@@ -177,8 +191,8 @@ def test_a_zygote_that_stays_stopped_is_replaced(tmp_path, files):
 
 
 @LONG
-def test_a_seed_that_stays_stopped_is_done_without(tmp_path):
-    held = Held(tmp_path, RUNS)
+def test_a_seed_that_stays_stopped_is_done_without(hold):
+    held = hold(RUNS)
     held.signal("seed", signal.SIGSTOP)
     while held.pids("seed"):
         assert not leftovers.ended(held.run.process.pid, POLL_S)

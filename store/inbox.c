@@ -293,6 +293,18 @@ note_heard(struct taking *self, struct dz_kv_txn *txn, struct dz_err *err)
     return head_write(txn, self->job->ulid, head, err);
 }
 
+/* A sealed job takes no results any more, but hears those that it has as often as they are told. */
+static void
+leave_known(const struct store_job *job, struct store_batch *batch)
+{
+    if (!job->is_sealed)
+        return;
+    for (uint32_t i = 0; i < batch->result_count; i++)
+        if (!ledger_knows(&job->ledger, &batch->results[i]))
+            return;
+    batch->result_count = 0;
+}
+
 static enum dz_rc
 take(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
@@ -317,6 +329,7 @@ take(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         .log_count = news[STREAM_LOGS],
         .span_count = news[STREAM_SPANS],
     };
+    leave_known(self->job, &batch);
     rc = append_check(self->job, &batch, err);
     if (rc == DZ_OK)
         rc = note_heard(self, txn, err);

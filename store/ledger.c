@@ -109,6 +109,14 @@ recall(const struct ledger *self, const struct store_result *r, uint64_t who,
     return extra->is_used;
 }
 
+bool
+ledger_knows(const struct ledger *self, const struct store_result *r)
+{
+    enum dz_word unused;
+    return r->test < self->tests && r->attempt < STORE_ATTEMPTS &&
+           recall(self, r, who_of(r), &unused);
+}
+
 static void
 enter(struct ledger *self, const struct store_result *r, uint64_t who)
 {

@@ -25,6 +25,9 @@ void ledger_clear(struct ledger *self);
 /* Decide and remember.  The caller has checked test and attempt against their limits. */
 void ledger_judge(struct ledger *self, struct store_result *result);
 
+/* Has this very execution been judged? */
+bool ledger_knows(const struct ledger *self, const struct store_result *result);
+
 /* Remember what was decided before. */
 void ledger_replay(struct ledger *self, const struct store_result *result);
 

@@ -15,24 +15,17 @@ enum { TREE_FDS = 8 };
 void
 host_init(struct host *self, struct dz_loop *loop)
 {
-    *self = (struct host){ .loop = loop };
+    *self = (struct host){ .loop = loop, .spool = SPOOL_DIR_NONE };
     self->wall_offset_us = dz_clock_wall_ms() * 1000 - dz_clock_us();
-}
-
-static void
-close_store(struct host *self)
-{
-    store_durations_destroy(&self->durations);
-    store_job_close(&self->job);
-    store_close(&self->store);
 }
 
 void
 host_fini(struct host *self)
 {
     coordinator_destroy(&self->coordinator);
-    close_store(self);
+    host_close_store(self);
     free(self->logs.items);
+    free(self->url);
     dz_buf_fini(&self->logs.text);
     free(self->memory.counted);
     free(self->home);
@@ -40,80 +33,6 @@ host_fini(struct host *self)
 }
 
 /* ------------------------------------------------------------------ begin */
-
-static void
-say(struct host *self, const char *text)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf all = { 0 };
-    dz_buf_addf(&all, "%s%s%s", self->note ? self->note : "", self->note ? "; " : "", text);
-    free(self->note);
-    self->note = dz_slice_dup(dz_buf_slice(&all));
-}
-
-static int
-remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-    (void) info;
-    (void) kind;
-    (void) place;
-    (void) remove(path); /* what cannot be removed stays */
-    return 0;
-}
-
-static enum dz_rc
-open_below(struct host *self, const char *base, char **dir_out, struct dz_err *err)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
-    dz_buf_addf(&path, "%s/dagz-XXXXXX", base);
-    DZ_AUTO(dz_free) char *dir = dz_slice_dup(dz_buf_slice(&path));
-    if (!mkdtemp(dir))
-        return dz_fail_errno(err, "make %s", dir);
-    enum dz_rc rc = store_open(dir, STORE_WRITE, &self->store, NULL, err);
-    if (rc == DZ_OK)
-        *dir_out = dz_move(dir);
-    else
-        (void) nftw(dir, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS);
-    return rc;
-}
-
-/* Where DAGZ_HOME cannot be written: a place of this run, which is said.  The last resort is in
- * memory, because a full disk is often the only one. */
-static enum dz_rc
-open_elsewhere(struct host *self, const char *why, struct dz_err *err)
-{
-    const char *base = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    DZ_AUTO(dz_free) char *dir = NULL;
-    struct dz_err last;
-    enum dz_rc rc = open_below(self, base && *base ? base : "/tmp", &dir, &last);
-    if (rc != DZ_OK)
-        rc = open_below(self, "/dev/shm", &dir, &last);
-    if (rc != DZ_OK)
-        return dz_fail(err, rc, "%.120s; %.120s", why, last.text);
-    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
-    dz_buf_addf(&text, "%s; the results of this run are in %s (DAGZ_HOME=%s zb ...)", why, dir,
-                dir);
-    DZ_AUTO(dz_free) char *line = dz_slice_dup(dz_buf_slice(&text));
-    say(self, line);
-    free(self->home);
-    self->home = dz_move(dir);
-    return DZ_OK;
-}
-
-static enum dz_rc
-open_store(struct host *self, struct dz_slice home, struct dz_err *err)
-{
-    self->home = home.len > 0 ? dz_slice_dup(home) : store_home();
-    DZ_AUTO(dz_free) char *warning = NULL;
-    struct dz_err why;
-    enum dz_rc rc = store_open(self->home, STORE_WRITE, &self->store, &warning, &why);
-    if (warning)
-        say(self, warning);
-    if (rc == DZ_OK)
-        return rc;
-    if (rc == DZ_VERSION)
-        return dz_fail(err, rc, "%s", why.text);
-    return open_elsewhere(self, why.text, err);
-}
 
 /* What was said by the controller goes before what is found in the folder. */
 static const char *
@@ -145,12 +64,15 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct proj
         .workers = (uint32_t) start->workers,
         .node_total = 1,
         .now_us = dz_clock_us() + self->wall_offset_us,
+        .ulid = host_new_ulid(self),
     };
     enum dz_rc rc = store_job_begin(self->store, &begin, &self->job, err);
     struct dz_err why;
     if (rc == DZ_OK && store_durations_load(self->store, begin.uri, begin.profile, &self->durations,
                                             &why) != DZ_OK)
         log_warn("store.durations", "why=%s", why.text);
+    if (rc == DZ_OK)
+        host_upload(self, begin.uri, begin.profile);
     return rc;
 }
 
@@ -164,12 +86,11 @@ new_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
     if (rc != DZ_OK)
         return rc == DZ_CORRUPT ? DZ_REFUSED : rc;
     if (project.warning)
-        say(self, project.warning);
+        host_say(self, project.warning);
     rc = begin_job(self, start, &project, err);
     if (rc == DZ_FULL) { /* it could be opened, but takes nothing more */
         struct dz_err why = *err;
-        store_close(&self->store);
-        rc = open_elsewhere(self, why.text, err);
+        rc = host_reopen_store(self, why.text, err);
         if (rc == DZ_OK)
             rc = begin_job(self, start, &project, err);
     }
@@ -184,7 +105,10 @@ take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err
         return new_job(self, start, err);
     DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
     self->is_taken_up = true;
-    return store_job_reopen(self->store, ulid, &self->job, err);
+    enum dz_rc rc = store_job_reopen(self->store, ulid, &self->job, err);
+    if (rc == DZ_OK)
+        host_upload(self, NULL, NULL);
+    return rc;
 }
 
 static enum dz_rc
@@ -207,16 +131,18 @@ static enum dz_rc
 begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struct dz_err *err)
 {
     struct host *self = arg;
-    enum dz_rc rc = open_store(self, start->home, err);
+    enum dz_rc rc = host_open_store(self, start, err);
     if (rc == DZ_OK)
         rc = take_job(self, start, err);
     if (rc == DZ_OK)
         rc = start_coordinator(self, start, err);
     if (rc != DZ_OK)
         return rc;
+    if (!self->upload) /* else the server numbers it */
+        (void) snprintf(self->short_id, sizeof(self->short_id), "%s", store_job_short(self->job));
     *out = (struct uplink_job){ .ulid = store_job_ulid(self->job),
-                                .short_id = store_job_short(self->job),
-                                .store = store_dir(self->store),
+                                .short_id = self->short_id,
+                                .store = host_where(self),
                                 .home = self->home,
                                 .note = self->note };
     return DZ_OK;
@@ -300,7 +226,7 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
     enum dz_rc rc = self->job ? store_job_seal(self->job, &seal, &err) : DZ_OK;
     if (rc != DZ_OK)
         log_warn("store.seal", "why=%s", err.text);
-    close_store(self);
+    store_job_close(&self->job);
 }
 
 struct uplink
@@ -312,5 +238,6 @@ host_uplink(struct host *self)
                             .log = host_log,
                             .flush = host_flush,
                             .progress = progress,
-                            .end = end };
+                            .end = end,
+                            .settle = host_settle };
 }

@@ -1,6 +1,9 @@
 /* host.h - what surrounds a node in this program: the store, and the scheduler while this node is
  * it (always, on a single machine).
  *
+ * Server   With one, the store is a private one in a spool folder, and upload.h sends what is written
+ *          there. Without one it is the home's, which runs and zb share.
+ *
  * Ledger on a full disk: rows are tried again for PATIENCE; then the run goes on with a ledger in
  * memory, and people are told that its results are not kept.  A finished run with an honest
  * warning is worth more than one that hangs. */
@@ -9,8 +12,10 @@
 
 #include "coord/coord.h"
 #include "shared/net/loop.h"
+#include "store/push/spools.h"
 #include "store/store.h"
 #include "vassal/io/agent.h"
+#include "vassal/upload.h"
 
 /* Log records that wait for the next transaction. */
 struct host_logs {
@@ -26,9 +31,15 @@ struct host_memory {
 };
 
 struct host {
-    struct dz_loop *loop; /* borrowed */
-    struct agent *agent;  /* borrowed */
-    struct store *store;  /* owned, as are all below */
+    struct dz_loop *loop;   /* borrowed */
+    struct agent *agent;    /* borrowed */
+    struct spool_dir spool; /* owned; where there is a server: the job's folder */
+    struct upload *upload;  /* owned; likewise */
+    char short_id[STORE_SHORT_MAX];
+    char ulid[STORE_ULID_LEN + 1]; /* of a new job */
+    char *url;                     /* owned; NULL: no server */
+    bool is_home;                  /* the server is the daemon of this home */
+    struct store *store; /* owned, as are all below; with a server the spool's, and borrowed */
     struct store_job *job;
     struct store_durations *durations;
     struct coordinator *coordinator;
@@ -46,7 +57,25 @@ void host_fini(struct host *self);
 /* The functions that the node calls. */
 struct uplink host_uplink(struct host *self);
 
-/* -- within this folder: ledger.c -- */
+/* -- within this folder: place.c -- */
+/* Where this run's records go: opens store and spool. */
+DZ_MUST_USE enum dz_rc host_open_store(struct host *self, const struct dz_msg_start *start,
+                                       struct dz_err *err);
+/* The same somewhere else, because of `why`. */
+DZ_MUST_USE enum dz_rc host_reopen_store(struct host *self, const char *why, struct dz_err *err);
+void host_close_store(struct host *self);
+const char *host_where(const struct host *self); /* URL, or the store's folder: for people */
+/* A line for people that goes with the job. */
+void host_say(struct host *self, const char *text);
+/* Long id for a new job, NULL: the store makes one. */
+const char *host_new_ulid(const struct host *self);
+/* Send the job that was begun or taken up. */
+void host_upload(struct host *self, const char *uri, const char *profile);
+bool host_settle(void *arg);
+/* Something was written that may be sent. */
+void host_poke(struct host *self);
+
+/* -- ledger.c -- */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);
 void host_flush(void *arg);

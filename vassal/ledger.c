@@ -92,6 +92,7 @@ host_flush(void *arg)
         at += count;
     }
     forget_logs(logs);
+    host_poke(self);
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -186,6 +187,7 @@ append(struct host *self, const struct coord_record *rows, uint32_t count,
         return rc;
     if (log_count > 0)
         forget_logs(&self->logs);
+    host_poke(self);
     for (uint32_t i = 0; i < count; i++)
         answers[i] =
             (struct coord_answer){ .word = results[i].word, .is_repeat = results[i].is_repeat };

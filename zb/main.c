@@ -96,6 +96,14 @@ static const struct zb_command COMMANDS[] = {
       "  zb daemon logs -f\n"
       "  zb daemon down\n",
       "zb.daemon/1", 0, cmd_daemon_options, cmd_daemon },
+    { "push", "SPOOL...", "send what a run could not send",
+      "Send the results of a run whose server was away.  SPOOL is the folder that the run named, a\n"
+      "copy of it, a folder that holds some, or a tar archive with them (an artifact of CI).  What\n"
+      "the server has already is not counted twice; a folder that is sent is removed.",
+      "  zb push ~/.dagz/spool/01JD8Y7W9QK3T5V2X4Z6B8D0FG\n"
+      "  zb push --url=https://dagz.acme.example spool.tar.gz\n"
+      "  zb push --keep ./copies          every one below\n",
+      "zb.push/1", ZB_STREAM, cmd_push_options, cmd_push },
     { "help", "[COMMAND|TOPIC]", "this, or more on one of them",
       "Help on a command or a topic.  With --json: every command with its options.",
       "  zb help tests\n"

@@ -137,6 +137,7 @@ int cmd_tests(struct zb *zb, int argc, char **argv);
 int cmd_logs(struct zb *zb, int argc, char **argv);
 int cmd_ci(struct zb *zb, int argc, char **argv);
 int cmd_daemon(struct zb *zb, int argc, char **argv);
+int cmd_push(struct zb *zb, int argc, char **argv);
 int cmd_help(struct zb *zb, int argc, char **argv);
 
 int cmd_watch(struct zb *zb, int argc, char **argv);
@@ -168,6 +169,7 @@ void zb_man_of(struct zb *self, const struct zb_command *command);
 void zb_man_all(struct zb *self);
 void zb_markdown(struct zb *self); /* the table of commands, for docs/user/zb.md */
 
+extern const struct argp_option cmd_push_options[];
 extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_options[],
     cmd_tests_options[], cmd_daemon_options[], cmd_logs_options[], cmd_ci_options[],
     cmd_help_options[], cmd_watch_options[], cmd_wait_options[], cmd_export_options[];

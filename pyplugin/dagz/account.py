@@ -50,6 +50,15 @@ def summary(
     }
 
 
+def amend(path: Path, **fields: Any) -> None:
+    """Change fields of a summary that was written before; one that could not be written was told of."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return
+    write(path, {**told, **fields})
+
+
 def write(path: Path, told: dict[str, Any]) -> str:
     """Write it as JSON; returns what went wrong, or nothing."""
     try:

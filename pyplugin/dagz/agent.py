@@ -15,6 +15,8 @@ from dagz import _dagz, nursery
 RESTARTS_MAX = 3
 SILENCE_S = 10.0  # an agent says `alive` every second
 DISK_PATIENCE_S = 120.0  # one that waits for a disk cannot: killing it would not even end the wait
+FLUSH_S = 5.0  # an agent waits so long for a server that has not got everything
+FLUSH_MAX_S = 600.0
 END_S = 5.0  # an agent that was told to end has this long
 
 
@@ -141,9 +143,13 @@ class Agent:
         end_child(self.pid, 0.0)
         self.pid = 0
 
-    def close(self, exit_code: int = 0) -> None:
-        """Everything is done or given up: end the agent, then the seed.  May be repeated."""
+    def close(self, exit_code: int = 0) -> tuple[int, str, str] | None:
+        """Everything is done or given up: end the agent, then the seed.  May be repeated.
+
+        Returns (results, folder, reason) when a server has not got everything.
+        """
         self.say("bye", exit_code)
+        left = self.last_words()
         if self.channel is not None:
             self.channel.close()
             self.channel = None
@@ -153,6 +159,30 @@ class Agent:
             self.life = -1
         end_child(self.seed_pid, END_S)
         self.pid = self.seed_pid = 0
+        return left
+
+    def last_words(self) -> tuple[int, str, str] | None:
+        """What the agent says until it ends; it waits for a server no longer than it was told to."""
+        left = None
+        until = time.monotonic() + flush_timeout_s() + END_S
+        while self.channel is not None and time.monotonic() < until:
+            try:
+                messages = self.channel.recv(200)
+            except (EOFError, ValueError, OSError):
+                break
+            for name, *fields in messages:
+                if name == "settled":
+                    left = (fields[0], fields[1], fields[2])
+        return left
+
+
+def flush_timeout_s() -> float:
+    """DAGZ_FLUSH_TIMEOUT: how long the agent may wait for a server at the end; it reads the same."""
+    try:
+        seconds = float(os.environ.get("DAGZ_FLUSH_TIMEOUT") or FLUSH_S)
+    except ValueError:
+        return FLUSH_S
+    return seconds if 0 <= seconds <= FLUSH_MAX_S else FLUSH_S
 
 
 def waits_for_disk(pid: int) -> bool:

@@ -88,8 +88,15 @@ class Controller:
             if self.lender is not None:
                 self.lender.close()
             self.signals.give_back()
-            self.agent.close(code)
+            self.settled(self.agent.close(code))
             end_fast(config)
+
+    def settled(self, left: tuple[int, str, str] | None) -> None:
+        """The last line: what a server has not got.  left: number of results, folder, reason."""
+        if left is not None:
+            self.ui.left(*left)
+        if left is not None and self.settings.summary is not None:
+            account.amend(self.settings.summary, pending=left[1])
 
     def pytest_report_header(self) -> list[str]:
         return [self.settings.mapped and f"dagz: {self.settings.mapped}"] if self.settings.mapped else []
@@ -285,10 +292,10 @@ class Controller:
     def on_other(self, *fields: Any) -> None:
         """A message of a newer agent, or one that says only that it lives."""
 
-    def on_job(self, job: str, short: str, store: str, workers: int, known_ms: int) -> None:
+    def on_job(self, job: str, short: str, store: str, workers: int, known_ms: int, home: str) -> None:
         self.job = {"id": job, "short": short, "store": store, "workers": workers}
         self.agent.fields["job"] = job
-        self.agent.fields["home"] = str(Path(store).parents[1])  # another one than asked for, perhaps
+        self.agent.fields["home"] = home  # another one than asked for, perhaps
         self.ui.job = self.job
 
     def on_replaced(self, times: int) -> None:

@@ -52,6 +52,15 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--dagz-url",
+        "dagz_url",
+        {
+            "metavar": "URL",
+            "help": "The store that results go to: http://HOST:PORT or https://HOST. "
+            "none: the local one, without a server.",
+        },
+    ),
+    (
         "--dagz-summary",
         None,
         {"metavar": "FILE", "help": "Write the last lines as JSON, also with the terminal off."},

@@ -30,6 +30,7 @@ class Settings:
     tty: bool
     summary: Path | None
     placement: str
+    url: str  # of a store; "none": no server; "": to be found
     mapped: str | None  # the line that tells what became of xdist's options
 
 
@@ -167,6 +168,30 @@ def one_of(config: pytest.Config, ini: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def read_url(config: pytest.Config) -> str:
+    """What the user said where results go, "" if nothing.
+
+    DAGZ_URL is only checked: the agent reads it itself.  Raises pytest.UsageError.
+    """
+    text, origin = given(config, "--dagz-url", "dagz_url")
+    if text is not None:
+        check_url(text, origin)
+    elif os.environ.get("DAGZ_URL"):
+        check_url(os.environ["DAGZ_URL"], "DAGZ_URL")
+    return text or ""
+
+
+def check_url(text: str, origin: str) -> None:
+    if "@" in text:
+        raise usage(f"{origin}: no passwords in a URL; DAGZ_TOKEN_FILE names a file with a token")
+    if text != "none" and not re.fullmatch(
+        r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[!-~]*)?", text
+    ):
+        raise usage(
+            f"{origin}={text}: the URL of a store is expected, such as http://localhost:29111, or none"
+        )
+
+
 def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | None) -> Settings:
     """The settings of this run; xdist's -n and --dist where the command line or ini has them.
 
@@ -196,5 +221,6 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
         tty=one_of(config, "dagz_tty", ("true", "false")) == "true",
         summary=Path(summary) if summary else None,
         placement=placement,
+        url=read_url(config),
         mapped=mapped,
     )

@@ -201,7 +201,7 @@ class Ui:
             workers = self.settings.workers
             plural = "" if workers == 1 else "s"
             tests = "1 test" if body["total"] == 1 else f"{body['total']} tests"
-            job = f", job {self.job['short']}" if self.job else ""
+            job = f", job {self.job['short'] or self.job['id']}" if self.job else ""
             where = f", results in {self.job['store']}" if self.job.get("store") else ""
             self.line(f"dagz: {tests} on {workers} worker{plural}{job}{where}")
         self.last_beat = time.monotonic()
@@ -341,13 +341,18 @@ class Ui:
         plural = "" if s["workers"] == 1 else "s"
         nodes = "" if s["nodes"] in (0, 1) else f"{s['nodes']} nodes, "
         parts = [f"{nodes}{s['workers']} worker{plural}", clock(s["seconds"])]
-        if s["short"]:
-            parts.insert(0, f"job {s['short']}")
+        if name := s["short"] or s["job"]:
+            parts.insert(0, f"job {name}")
             verb = "zb tests {} outcome:failed" if s["exit_code"] == 1 else "zb job {}"
-            parts.append("next: " + verb.format(s["short"]))
+            parts.append("next: " + verb.format(name))
         self.line("dagz: " + ", ".join(parts))
-        if s["pending"]:
-            self.line(f"dagz: results pending in {s['pending']}; zb push {s['pending']}", yellow=True)
+
+    def left(self, results: int, path: str, why: str) -> None:
+        """What a server has not got, when the run could not wait any longer."""
+        count = "1 result" if results == 1 else f"{results} results"
+        what = count if results else "the end of the job"
+        reason = f" ({why})" if why else ""
+        self.note(1, f"{what} pending in {path}{reason}; zb push {path}")
 
 
 def shorten_end(text: str, width: int) -> str:

@@ -142,6 +142,13 @@ dz_url_withdraw(const char *home)
 
 /* ---- finding ---- */
 
+static bool
+is_none(const char *option, const char *env)
+{
+    const char *said = option && *option ? option : env;
+    return said && strcmp(said, "none") == 0;
+}
+
 enum dz_rc
 dz_url_find(const char *option, const char *home, struct dz_url *out, struct dz_err *err)
 {
@@ -150,6 +157,11 @@ dz_url_find(const char *option, const char *home, struct dz_url *out, struct dz_
     bool has_daemon = read_announced(home, &announced);
     enum dz_url_from from = DZ_URL_DEFAULT;
     enum dz_rc rc;
+    if (is_none(option, env)) {
+        from = option && *option ? DZ_URL_OPTION : DZ_URL_ENV;
+        *out = (struct dz_url){ .is_none = true, .from = from };
+        return DZ_OK;
+    }
     if (option && *option) {
         from = DZ_URL_OPTION;
         rc = dz_url_parse("--dagz-url", option, &url, err);

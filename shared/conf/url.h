@@ -18,10 +18,11 @@ struct dz_url {
     uint16_t port;
     bool is_tls;
     enum dz_url_from from;
+    bool is_none; /* 'none' was said: no server, the store of the home; text is "" */
     bool is_home; /* it is what the daemon of this home announced: the local store is its store */
 };
 
-/* `option` may be NULL or "".  CORRUPT: what the user gave, or DAGZ_URL, is no URL of a store. */
+/* `option` may be NULL or ""; it and DAGZ_URL may be "none".  CORRUPT: what the user gave, or DAGZ_URL, is no URL of a store. */
 DZ_MUST_USE enum dz_rc dz_url_find(const char *option, const char *home, struct dz_url *out,
                                    struct dz_err *err);
 

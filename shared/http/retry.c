@@ -24,7 +24,7 @@ bool
 dz_http_is_passing(const struct dz_http_answer *answer)
 {
     switch (answer->status) {
-    case 0: return answer->rc != DZ_REFUSED && answer->rc != DZ_LIMIT;
+    case 0: return answer->rc != DZ_REFUSED;
     case 408:
     case 425:
     case 429: return true;

@@ -37,7 +37,8 @@ carry(struct store_outbox *from, struct store_inbox *to, const char *ulid,
 }
 
 enum dz_rc
-drain_dir(struct store *into, struct spool_dir *self, struct store_receipt *out, struct dz_err *err)
+drain_dir(struct store *into, struct spool_dir *self, bool is_kept, struct store_receipt *out,
+          struct dz_err *err)
 {
     struct store_outbox *outbox = NULL;
     struct store_receipt receipt = { 0 };
@@ -47,7 +48,8 @@ drain_dir(struct store *into, struct spool_dir *self, struct store_receipt *out,
     store_outbox_close(&outbox);
     if (rc == DZ_OK) {
         *out = receipt;
-        spool_dir_remove(self);
+        if (!is_kept)
+            spool_dir_remove(self);
     }
     spool_dir_close(self);
     return rc;
@@ -76,14 +78,14 @@ drain_home(struct store *into, const char *home, const char *const *urls, size_t
         struct store_receipt receipt;
         struct dz_err err;
         enum dz_rc rc = spool_dir_open(paths[i], STORE_READ, &dir, &err);
-        if (rc == DZ_AGAIN)
-            continue; /* its run is not over */
+        if (rc == DZ_AGAIN || rc == DZ_ABSENT)
+            continue; /* its run is not over; or it was sent just now */
         if (rc == DZ_OK && !is_for(dir.to, urls)) {
             spool_dir_close(&dir);
             continue;
         }
         if (rc == DZ_OK)
-            rc = drain_dir(into, &dir, &receipt, &err);
+            rc = drain_dir(into, &dir, false, &receipt, &err);
         taken += rc == DZ_OK;
         if (note)
             note(arg, paths[i], rc, rc == DZ_OK ? "" : err.text);

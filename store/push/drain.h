@@ -4,8 +4,9 @@
 
 #include "store/push/spools.h"
 
-/* All of one folder, and then the folder is removed; `self` is closed in any case. */
-DZ_MUST_USE enum dz_rc drain_dir(struct store *into, struct spool_dir *self,
+/* All of one folder, and then the folder is removed unless it is to be kept; `self` is closed in
+ * any case. */
+DZ_MUST_USE enum dz_rc drain_dir(struct store *into, struct spool_dir *self, bool is_kept,
                                  struct store_receipt *out, struct dz_err *err);
 
 /* The folders below <home>/spool whose runs are over and that are for the store of this home, or

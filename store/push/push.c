@@ -177,6 +177,15 @@ push_poke(struct push *self)
     }
 }
 
+void
+push_hurry(struct push *self)
+{
+    if (self->state >= PUSH_DONE || self->is_asking)
+        return;
+    self->state = PUSH_BUSY;
+    self->at = dz_clock_us();
+}
+
 /* ------------------------------------------------------------------ answers */
 
 static bool
@@ -331,4 +340,10 @@ bool
 push_is_alone(const struct push *self)
 {
     return self->is_alone;
+}
+
+bool
+push_is_asking(const struct push *self)
+{
+    return self->is_asking;
 }

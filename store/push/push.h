@@ -38,6 +38,8 @@ void push_destroy(struct push **self_p);
 
 /* There are new records, or the seal. */
 void push_poke(struct push *self);
+/* Try at once what waits for a retry or for company. */
+void push_hurry(struct push *self);
 /* When push_step() wants to be called; 0: not before an answer or news. */
 dz_us push_at(const struct push *self);
 void push_step(struct push *self, dz_us now);
@@ -49,6 +51,7 @@ const struct store_receipt *push_receipt(const struct push *self);
 uint64_t push_pending(const struct push *self);
 dz_us push_heard(const struct push *self);     /* when a receipt came last; 0: never */
 const char *push_why(const struct push *self); /* of the last failure, "" */
+bool push_is_asking(const struct push *self);  /* an answer is waited for */
 /* The last try found nobody listening. */
 bool push_is_alone(const struct push *self);
 

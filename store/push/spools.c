@@ -13,7 +13,7 @@
 #include "shared/base/fd.h"
 #include "shared/base/ulid.h"
 
-static const char *const FILES[] = { "data.mdb", "lock.mdb", "turn", "to", "owner" };
+static const char *const FILES[] = { "data.mdb", "lock.mdb", "writer.lock", "to", "owner" };
 
 static char *
 join(const char *a, const char *b)
@@ -28,7 +28,7 @@ char *
 spool_dir_path(const char *home, const char *ulid)
 {
     DZ_AUTO(dz_free) char *parent = join(home, "spool");
-    return join(parent, ulid);
+    return *ulid ? join(parent, ulid) : dz_move(parent);
 }
 
 /* ---- one folder ---- */

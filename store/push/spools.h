@@ -35,7 +35,7 @@ void spool_dir_close(struct spool_dir *self); /* DZ_AUTO-able; fine when zeroed 
 void spool_dir_remove(struct spool_dir *self);
 #define SPOOL_DIR_NONE ((struct spool_dir){ .owner = -1 })
 
-/* <home>/spool/<ulid>; caller owns. */
+/* <home>/spool/<ulid>, or <home>/spool for ""; caller owns. */
 char *spool_dir_path(const char *home, const char *ulid);
 
 /* Paths of the folders below `parent` that look like one, oldest first.  Caller frees each and the

@@ -41,7 +41,14 @@ USES: dict[str, list[str]] = {
 }
 # a role that hosts another one does so through that role's public header
 FACES = {
-    "vassal": ["coord/coord.h", "store/store.h", "store/project.h"],
+    "vassal": [
+        "coord/coord.h",
+        "store/project.h",
+        "store/push/drain.h",
+        "store/push/push.h",
+        "store/push/spools.h",
+        "store/store.h",
+    ],
     "vassal/io": ["coord/coord.h", "store/store.h", "store/project.h"],
     "coord": ["store/store.h"],
     "coord/io": ["coord/coord.h", "store/store.h"],
@@ -50,6 +57,8 @@ FACES = {
         "store/http/daemon.h",
         "store/jot.h",
         "store/project.h",
+        "store/push/drain.h",
+        "store/push/push.h",
         "store/query.h",
         "store/store.h",
         "store/zone.h",

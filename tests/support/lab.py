@@ -184,6 +184,7 @@ class Project:
         env.update(
             HOME=str(state),
             DAGZ_HOME=str(state / "dagz"),
+            DAGZ_URL="none",  # whatever listens on this machine is not asked
             DZT_RECORD=str(state / "record.jsonl"),
             DZT_STATE=str(state),
             PYTHONPATH=str(INJECT),

@@ -189,6 +189,8 @@ stop_loop(struct agent *self, int exit_code)
 static void
 finish(struct agent *self, int exit_code)
 {
+    if (self->state == AGENT_SETTLING)
+        return;
     if (self->job) {
         self->up.end(self->up.arg, &self->done, self->deselected, exit_code,
                      self->stop_reason ? self->stop_reason : "");
@@ -196,7 +198,27 @@ finish(struct agent *self, int exit_code)
         spool_remove(self->home, self->job); /* the job is sealed: nobody will read it */
     }
     kin_kill_all(self);
+    self->state = AGENT_SETTLING;
+    if (!self->job || self->up.settle(self->up.arg))
+        stop_loop(self, 0);
+}
+
+void
+agent_settled(struct agent *self, uint64_t pending, const char *path, const char *why)
+{
+    if (self->state != AGENT_SETTLING)
+        return;
+    if (*path)
+        tell_settled(self, pending, path, why);
+    chan_flush(&self->controller);
     stop_loop(self, 0);
+}
+
+void
+agent_rename(struct agent *self, const struct uplink_job *job)
+{
+    if (self->state < AGENT_DONE)
+        tell_job(self, job);
 }
 
 /* Nobody is left to run for. */
@@ -357,10 +379,12 @@ on_gone(void *arg, const char *why)
     log_debug("controller.gone", "why=%s", why);
     if (self->state == AGENT_OVER)
         return;
-    if (self->state == AGENT_DONE)
-        finish(self, (int) self->done.exit_code);
-    else
+    if (self->state != AGENT_DONE && self->state != AGENT_SETTLING)
         abort_run(self);
+    else
+        finish(self, (int) self->done.exit_code);
+    if (self->state == AGENT_SETTLING) /* nobody waits for us; what is not sent stays where it is */
+        stop_loop(self, 0);
 }
 
 static const struct chan_ops controller_ops = { .on_msg = on_msg, .on_gone = on_gone };

@@ -41,6 +41,10 @@ struct cargo_item *agent_item(struct agent *self, uint64_t inc, uint64_t exec);
 /* Write the epoch's number to the spool. */
 void agent_persist_epoch(struct agent *self, uint64_t n);
 uint64_t agent_inc(const struct agent *self);
+/* The job has another short id than was told: a server has numbered it. */
+void agent_rename(struct agent *self, const struct uplink_job *job);
+/* uplink.settle() is over.  pending: what the server has not, which is in `path`; 0 and "": none. */
+void agent_settled(struct agent *self, uint64_t pending, const char *path, const char *why);
 /* A line for people. severity as in message note. */
 void agent_note(struct agent *self, unsigned severity, struct dz_slice text);
 /* A line for the log in the store: what scheduler and agent do. */

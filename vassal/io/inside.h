@@ -171,9 +171,10 @@ struct legacy {
 enum agent_state {
     AGENT_NEW, /* waiting for `start` */
     AGENT_COLLECTING,
-    AGENT_RUNNING, /* the core has the manifest */
-    AGENT_ENDING,  /* no worker is left; zygote and seed end */
-    AGENT_DONE,    /* `done` was said */
+    AGENT_RUNNING,  /* the core has the manifest */
+    AGENT_ENDING,   /* no worker is left; zygote and seed end */
+    AGENT_DONE,     /* `done` was said */
+    AGENT_SETTLING, /* `bye` was heard; results are on their way to a server */
     AGENT_OVER,
 };
 
@@ -331,6 +332,7 @@ void tell_worker_down(struct seat *seat, uint32_t status, enum dz_cause cause, b
 void tell_progress(struct agent *agent);
 void tell_alive(struct agent *agent);
 void tell_done(struct agent *agent);
+void tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why);
 void tell_relay(struct agent *agent, enum dz_role from, unsigned num, struct dz_slice body);
 void tell_note(struct agent *agent, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
 

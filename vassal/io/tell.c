@@ -38,7 +38,8 @@ tell_job(struct agent *agent, const struct uplink_job *job)
                                  .as.job = { .id = dz_str(job->ulid),
                                              .short_id = dz_str(job->short_id),
                                              .store = dz_str(job->store),
-                                             .workers = agent->seat_count } });
+                                             .workers = agent->seat_count,
+                                             .home = dz_str(job->home) } });
 }
 
 void
@@ -147,6 +148,15 @@ void
 tell_done(struct agent *agent)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_done, .as.done = agent->done });
+}
+
+void
+tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why)
+{
+    say(agent, &(struct dz_msg){ .id = DZ_MSG_settled,
+                                 .as.settled = { .pending = pending,
+                                                 .path = shortened(dz_str(path), 4096),
+                                                 .why = shortened(dz_str(why), 1024) } });
 }
 
 void

@@ -46,9 +46,12 @@ struct uplink {
     void (*log)(void *arg, const struct uplink_log *log);
     void (*flush)(void *arg); /* write what was logged */
     void (*progress)(void *arg, struct uplink_progress *out);
-    /* The end; nothing is called after it. */
+    /* The end: the job is sealed. */
     void (*end)(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
                 const char *reason);
+    /* After the end.  true: nothing more is to be waited for.  Else agent_settled() will be called,
+     * within a few seconds. */
+    bool (*settle)(void *arg);
 };
 
 #endif

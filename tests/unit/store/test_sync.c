@@ -214,6 +214,34 @@ a_replay_of_all_parcels_changes_nothing(void **state)
     }
 }
 
+/* Two senders tell of the same executions: each counts once, also after the seal. */
+static void
+what_two_senders_tell_counts_once(void **state)
+{
+    struct pair *p = *state;
+    open_ends(p);
+    run_some(p, 0, 500);
+    assert_ok(seal_job(p->from, p->job, 0));
+    (void) send_all(p);
+    struct store_ledger once = ledger_there(p);
+
+    char ulid[STORE_ULID_LEN + 1];
+    (void) snprintf(ulid, sizeof(ulid), "%s", store_job_ulid(p->job));
+    store_outbox_close(&p->outbox);
+    store_job_close(&p->job);
+    (void) teardown((void **) &p->from);
+    assert_int_equal(setup((void **) &p->from), 0);
+    struct store_begin begin = { .uri = URI, .timezone = "UTC", .now_us = NOON, .ulid = ulid };
+    assert_ok(store_job_begin(p->from->store, &begin, &p->job, &p->from->err));
+    put_tests(p->from, p->job, TESTS);
+    assert_ok(store_outbox_open(p->from->store, ulid, &p->outbox, &p->from->err));
+    run_some(p, 0, 500);
+    assert_ok(seal_job(p->from, p->job, 0));
+    (void) send_all(p);
+    struct store_ledger twice = ledger_there(p);
+    assert_memory_equal(&once, &twice, sizeof(once));
+}
+
 static void
 the_list_of_tests_is_sent_only_to_who_lacks_it(void **state)
 {
@@ -380,6 +408,7 @@ main(void)
         P(everything_arrives_and_the_ledgers_are_equal),
         P(a_failure_s_text_arrives),
         P(a_replay_of_all_parcels_changes_nothing),
+        P(what_two_senders_tell_counts_once),
         P(the_list_of_tests_is_sent_only_to_who_lacks_it),
         P(a_gap_is_left_and_told),
         P(a_place_that_is_put_back_gets_what_it_lacks),

@@ -1,0 +1,274 @@
+"""A run and its server: whatever happens to the server, the run does not care and nothing is lost or twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon_place import DaemonPlace, wait_for
+from fault_server import FAULTS, FINAL, FaultServer
+from lab import Lab, Project, Result, Run
+
+TESTS = 120
+FAILING = 12
+FILES = {
+    "test_work.py": """
+        import os, time
+        import pytest
+
+        @pytest.mark.parametrize("n", range(%d))
+        def test_work(n):
+            print("line of", n)
+            fd = os.open(os.environ["DZT_STATE"] + "/begun", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(fd, b".")
+            os.close(fd)
+            time.sleep(0.01)
+            assert n %% 10 != 7
+    """
+    % TESTS
+}
+MARGIN_S = 4.0  # what a busy machine may add
+PATIENCE_S = 5.0
+
+
+class Sync:
+    """A project, a home with a daemon, and what is known of the last run."""
+
+    def __init__(self, tmp: Path) -> None:
+        self.place = DaemonPlace(tmp)
+        self.project: Project = Lab(tmp).project(FILES)
+        shutil.copytree(self.place.dir / ".git", self.project.path / ".git")
+        self.summary_path = tmp / "summary.json"
+        self.env = {"DAGZ_HOME": str(self.place.home), "DAGZ_URL": ""}
+
+    def start(self, **env: str) -> Run:
+        self.summary_path.unlink(missing_ok=True)
+        return self.project.start("dagz", f"--dagz-summary={self.summary_path}", env=self.env | env)
+
+    def run(self, **env: str) -> Result:
+        result = self.start(**env).finish()
+        self.check_run(result)
+        return result
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads(self.summary_path.read_text())
+
+    def check_run(self, result: Result) -> None:
+        assert not result.timed_out and result.left == []
+        assert result.code == 1, result.err
+        assert list(result.outcomes.values()).count("failed") == FAILING
+        told = self.summary()
+        assert (told["counted"], told["lost"]) == (TESTS, 0)
+
+    def begun(self, run: Run, count: int) -> None:
+        path = Path(run.env["DZT_STATE"]) / "begun"
+        wait_for("tests begin", lambda: path.exists() and path.stat().st_size >= count, 30)
+
+    def spools(self) -> list[Path]:
+        folder = self.place.home / "spool"
+        return [p for p in folder.iterdir() if (p / "data.mdb").exists()] if folder.exists() else []
+
+    def jobs(self, **env: str) -> list[dict[str, Any]]:
+        done = self.place.zb("jobs", "--json", cwd=self.project.path, **env)
+        assert done.returncode == 0, done.stderr
+        return [job for line in done.stdout.splitlines() for job in json.loads(line)["jobs"]]
+
+    def check_stored(self) -> None:
+        """The newest job is whole, sealed, and its ledger is the run's."""
+        told = self.summary()
+
+        def is_there() -> bool:
+            jobs = self.jobs()
+            return bool(jobs) and jobs[0]["id"] == told["job"] and jobs[0]["state"] == "sealed"
+
+        wait_for("the job is stored", is_there, 30)
+        wait_for("the spool is gone", lambda: not self.spools(), 30)
+        job = self.place.zb("job", told["job"], "--json", cwd=self.project.path)
+        body = json.loads(job.stdout)
+        assert body["counted"] == TESTS, body
+        assert body["verdict"] == "failed", body  # "wrong count" when the ledger's digest is not the run's
+        logs = self.place.zb("logs", told["job"], "--raw", cwd=self.project.path).stdout
+        assert sorted(logs.count(f"line of {n}\n") for n in range(TESTS)) == [1] * TESTS
+
+
+@pytest.fixture
+def sync(tmp_path):
+    it = Sync(tmp_path)
+    yield it
+    it.place.down()
+
+
+def kill(sync: Sync, number: int = signal.SIGKILL) -> int:
+    pid = sync.place.pid()
+    os.kill(pid, number)
+    return pid
+
+
+def test_a_run_s_results_go_to_the_daemon_of_its_home(sync):
+    url = sync.place.up()
+    result = sync.run()
+    assert f"results in {url}" in result.out
+    assert "pending" not in result.out + result.err
+    sync.check_stored()
+    assert sync.summary()["short"] == sync.jobs()[0]["short_id"]
+
+
+def test_without_a_daemon_the_store_is_used_and_a_daemon_shows_it_later(sync):
+    result = sync.run()
+    assert str(sync.place.home / "local.env/store") in result.out
+    sync.place.up()
+    sync.check_stored()
+
+
+@pytest.mark.parametrize("after", [0, 40, TESTS])
+def test_a_killed_daemon_costs_nothing(sync, after):
+    sync.place.up()
+    going = sync.start()
+    sync.begun(going, min(after, TESTS - 2)) if after else None
+    kill(sync)
+    result = going.finish()
+    sync.check_run(result)
+    assert "pending" not in result.out + result.err  # the home's store is ours then
+    sync.check_stored()
+
+
+def test_a_daemon_that_is_killed_and_comes_back_has_everything(sync):
+    sync.place.up()
+    going = sync.start()
+    for at in (20, 50, 80):
+        sync.begun(going, at)
+        kill(sync)
+        sync.place.up()
+    sync.check_run(going.finish())
+    sync.check_stored()
+
+
+@pytest.mark.parametrize("after", [0, 40])
+def test_a_stopped_daemon_gets_everything_when_it_goes_on(sync, after):
+    sync.place.up()
+    quick = sync.run().seconds
+    if not after:
+        pid = kill(sync, signal.SIGSTOP)
+    going = sync.start()
+    if after:
+        sync.begun(going, after)
+        pid = kill(sync, signal.SIGSTOP)
+    result = going.finish()
+    sync.check_run(result)
+    assert result.seconds < quick + PATIENCE_S + MARGIN_S
+    assert f"zb push {sync.spools()[0]}" in result.out
+    assert sync.summary()["pending"] == str(sync.spools()[0])
+    os.kill(pid, signal.SIGCONT)
+    sync.check_stored()
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_wrong_answers_are_outlived(sync, name):
+    server = FaultServer(sync.place.up(), FAULTS[name], times=1 if name == "silent" else 4)
+    try:
+        if name == "silent":
+            server.http.release.set()  # type: ignore[attr-defined]
+        result = sync.run(DAGZ_URL=server.url, DAGZ_FLUSH_TIMEOUT="30")
+    finally:
+        server.close()
+    assert "pending" not in result.out + result.err
+    sync.check_stored()
+
+
+@pytest.mark.parametrize("name", sorted(FINAL) + ["garbage"])
+def test_a_server_that_takes_nothing_costs_the_patience_at_most(sync, name):
+    server = FaultServer(sync.place.up(), (FINAL | FAULTS)[name])
+    try:
+        result = sync.run(DAGZ_URL=server.url, DAGZ_FLUSH_TIMEOUT="1")
+    finally:
+        server.close()
+    (spool,) = sync.spools()
+    assert f"{TESTS} results pending in {spool}" in result.out
+    done = sync.place.zb("push", str(spool))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    sync.check_stored()
+
+
+def test_a_server_put_back_to_an_earlier_copy_is_given_what_it_lacks(sync, tmp_path):
+    store = sync.place.home / "local.env/store"
+    sync.place.up()
+    sync.run()
+    sync.place.down()
+    shutil.copytree(store, tmp_path / "copy")
+    sync.place.up()
+    going = sync.start()
+    sync.begun(going, 60)
+    kill(sync)
+    shutil.rmtree(store)
+    shutil.copytree(tmp_path / "copy", store)
+    sync.place.up()
+    sync.check_run(going.finish())
+    sync.check_stored()
+
+
+def test_an_artifact_is_pushed_from_elsewhere_and_again_without_harm(sync, tmp_path):
+    sync.run(DAGZ_URL="http://127.0.0.1:9", DAGZ_FLUSH_TIMEOUT="0")
+    (spool,) = sync.spools()
+    with tarfile.open(tmp_path / "spool.tar.gz", "w:gz") as tar:
+        tar.add(spool.parent, "spool")
+    shutil.copytree(spool, tmp_path / "copied")
+    shutil.rmtree(spool)
+    sync.place.up()
+    for path in ("spool.tar.gz", "copied", "spool.tar.gz"):
+        done = sync.place.zb("push", str(tmp_path / path))
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        sync.check_stored()
+    assert len(sync.jobs()) == 1
+    assert not (tmp_path / "copied").exists()
+
+
+def test_the_next_run_takes_what_an_earlier_one_left(sync):
+    sync.place.up()
+    pid = kill(sync, signal.SIGSTOP)
+    sync.run(DAGZ_FLUSH_TIMEOUT="0")
+    left = sync.summary()["job"]
+    os.kill(pid, signal.SIGKILL)
+    sync.run()
+    assert sync.spools() == []
+    assert left in [job["id"] for job in sync.jobs()]
+
+
+def test_a_url_that_is_none_is_refused_in_one_line(sync):
+    for url in ("ftp://x", "http://me:secret@host", "localhost"):
+        result = sync.project.run("dagz", f"--dagz-url={url}", env=sync.env)
+        assert result.code == 4
+        assert "secret" not in result.out + result.err
+        assert [line for line in result.err.splitlines() if line][0].startswith("ERROR: dagz: --dagz-url")
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["without", "with"])
+def test_runs_at_once_in_several_checkouts_do_not_disturb_each_other(tmp_path, daemon):
+    sync = Sync(tmp_path)
+    if daemon:
+        sync.place.up()
+    runs = []
+    for i in range(3):
+        (tmp_path / f"lab{i}").mkdir()
+        project = Lab(tmp_path / f"lab{i}").project(FILES)
+        shutil.copytree(sync.place.dir / ".git", project.path / ".git")
+        summary = tmp_path / f"summary-{i}.json"
+        runs.append((project.start("dagz", f"--dagz-summary={summary}", env=sync.env), summary))
+    digests = {}
+    for run, summary in runs:
+        result = run.finish()
+        assert result.code == 1 and not result.timed_out and result.left == [], result.err
+        told = json.loads(summary.read_text())
+        assert (told["counted"], told["lost"]) == (TESTS, 0)
+        digests[told["job"]] = told["digest"]
+    wait_for("all are stored", lambda: not sync.spools(), 30)
+    jobs = sync.jobs()
+    assert sorted(job["id"] for job in jobs) == sorted(digests)
+    assert sorted(job["short_id"] for job in jobs) == ["j1", "j2", "j3"]
+    assert all(job["state"] == "sealed" for job in jobs)
+    sync.place.down()

@@ -1,0 +1,347 @@
+/* place.c - where this run's records go: into the store of the home, or into a folder of their own
+ * and from there to a server.
+ *
+ * A server that the user named is taken at its word: with it away, results wait in the folder. The
+ * daemon of this home, and what listens at the default port, are looked at first: without one the
+ * store of the home is used directly. One that listens and says nothing counts as the home's
+ * daemon if that has announced itself there, because it may be stopped. */
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/conf/url.h"
+#include "store/push/drain.h"
+#include "vassal/host.h"
+
+enum { FLUSH_S = 5, FLUSH_MAX_S = 600, OLD_MAX = 8, TREE_FDS = 8 };
+
+static const char HOME[] = "home";
+
+/* ------------------------------------------------------------------ opening */
+
+void
+host_say(struct host *self, const char *text)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf all = { 0 };
+    dz_buf_addf(&all, "%s%s%s", self->note ? self->note : "", self->note ? "; " : "", text);
+    free(self->note);
+    self->note = dz_slice_dup(dz_buf_slice(&all));
+}
+
+/* The home's store, or a new folder in its spool. */
+static enum dz_rc
+open_at(struct host *self, const char *home, char **warning_out, struct dz_err *err)
+{
+    if (!self->url)
+        return store_open(home, STORE_WRITE, &self->store, warning_out, err);
+    enum dz_rc rc =
+        spool_dir_make(home, self->ulid, self->is_home ? HOME : self->url, &self->spool, err);
+    if (rc == DZ_OK)
+        self->store = self->spool.store;
+    return rc;
+}
+
+static int
+remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void) info;
+    (void) kind;
+    (void) place;
+    (void) remove(path); /* what cannot be removed stays */
+    return 0;
+}
+
+static enum dz_rc
+open_below(struct host *self, const char *base, char **dir_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
+    dz_buf_addf(&path, "%s/dagz-XXXXXX", base);
+    DZ_AUTO(dz_free) char *dir = dz_slice_dup(dz_buf_slice(&path));
+    if (!mkdtemp(dir))
+        return dz_fail_errno(err, "make %s", dir);
+    enum dz_rc rc = open_at(self, dir, NULL, err);
+    if (rc == DZ_OK)
+        *dir_out = dz_move(dir);
+    else
+        (void) nftw(dir, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+    return rc;
+}
+
+/* Where DAGZ_HOME cannot be written: a place of this run, which is said.  The last resort is in
+ * memory, because a full disk is often the only one. */
+static enum dz_rc
+open_elsewhere(struct host *self, const char *why, struct dz_err *err)
+{
+    const char *base = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    DZ_AUTO(dz_free) char *dir = NULL;
+    struct dz_err last;
+    enum dz_rc rc = open_below(self, base && *base ? base : "/tmp", &dir, &last);
+    if (rc != DZ_OK)
+        rc = open_below(self, "/dev/shm", &dir, &last);
+    if (rc != DZ_OK)
+        return dz_fail(err, rc, "%.120s; %.120s", why, last.text);
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_buf_addf(&text, "%s; the results of this run are in %s (DAGZ_HOME=%s zb ...)", why, dir,
+                dir);
+    DZ_AUTO(dz_free) char *line = dz_slice_dup(dz_buf_slice(&text));
+    host_say(self, line);
+    free(self->home);
+    self->home = dz_move(dir);
+    return DZ_OK;
+}
+
+static enum dz_rc
+open_new(struct host *self, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *warning = NULL;
+    struct dz_err why;
+    enum dz_rc rc = store_new_ulid(dz_clock_us() + self->wall_offset_us, self->ulid, err);
+    if (rc != DZ_OK)
+        return rc;
+    rc = open_at(self, self->home, &warning, &why);
+    if (warning)
+        host_say(self, warning);
+    if (rc == DZ_OK)
+        return rc;
+    if (rc == DZ_VERSION)
+        return dz_fail(err, rc, "%s", why.text);
+    return open_elsewhere(self, why.text, err);
+}
+
+/* ------------------------------------------------------------------ which server */
+
+/* Is there one that this run's records go to? */
+static bool
+has_server(const struct dz_url *url)
+{
+    if (url->is_none)
+        return false;
+    if (url->from == DZ_URL_OPTION || url->from == DZ_URL_ENV)
+        return true;
+    enum upload_found found = upload_look(url->text);
+    if (url->from == DZ_URL_HOME)
+        return found == UPLOAD_STORE || found == UPLOAD_SILENT;
+    return found == UPLOAD_STORE;
+}
+
+static enum dz_rc
+find_server(struct host *self, struct dz_slice option, struct dz_err *err)
+{
+    struct dz_url url;
+    DZ_AUTO(dz_free) char *said = dz_slice_dup(option);
+    enum dz_rc rc = dz_url_find(said, self->home, &url, err);
+    if (rc == DZ_OK && has_server(&url)) {
+        self->url = dz_strdup(url.text);
+        self->is_home = url.is_home;
+    }
+    return rc;
+}
+
+/* An agent that takes over goes on where the dead one was: true, and the folder is open. */
+static enum dz_rc
+find_folder(struct host *self, struct dz_slice job, bool *found_out, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *ulid = dz_slice_dup(job);
+    DZ_AUTO(dz_free) char *path = spool_dir_path(self->home, ulid);
+    struct dz_url url;
+    enum dz_rc rc = spool_dir_open(path, STORE_WRITE, &self->spool, err);
+    *found_out = rc == DZ_OK;
+    if (rc != DZ_OK)
+        return rc == DZ_ABSENT ? DZ_OK : rc;
+    self->store = self->spool.store;
+    self->is_home = strcmp(self->spool.to, HOME) == 0;
+    if (self->is_home)
+        rc = dz_url_find(NULL, self->home, &url, err);
+    if (rc == DZ_OK)
+        self->url = dz_strdup(self->is_home ? url.text : self->spool.to);
+    return rc;
+}
+
+enum dz_rc
+host_open_store(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    bool is_found = false;
+    enum dz_rc rc = DZ_OK;
+    self->home = start->home.len > 0 ? dz_slice_dup(start->home) : store_home();
+    if (start->job.len > 0)
+        rc = find_folder(self, start->job, &is_found, err);
+    else
+        rc = find_server(self, start->url, err);
+    if (rc == DZ_OK && !is_found)
+        rc = open_new(self, err);
+    return rc;
+}
+
+enum dz_rc
+host_reopen_store(struct host *self, const char *why, struct dz_err *err)
+{
+    if (self->url) {
+        self->store = NULL;
+        spool_dir_remove(&self->spool);
+    }
+    store_close(&self->store);
+    return open_elsewhere(self, why, err);
+}
+
+const char *
+host_where(const struct host *self)
+{
+    return self->url ? self->url : store_dir(self->store);
+}
+
+void
+host_close_store(struct host *self)
+{
+    upload_destroy(&self->upload);
+    store_durations_destroy(&self->durations);
+    store_job_close(&self->job);
+    if (self->url)
+        self->store = NULL; /* it is the folder's */
+    store_close(&self->store);
+    spool_dir_close(&self->spool);
+}
+
+const char *
+host_new_ulid(const struct host *self)
+{
+    return self->ulid;
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static void
+on_named(void *arg, const char *short_id)
+{
+    struct host *self = arg;
+    (void) snprintf(self->short_id, sizeof(self->short_id), "%s", short_id);
+    struct uplink_job job = { .ulid = store_job_ulid(self->job),
+                              .short_id = self->short_id,
+                              .store = host_where(self),
+                              .home = self->home };
+    agent_rename(self->agent, &job);
+}
+
+static void
+on_durations(void *arg, struct store_durations **durations_p)
+{
+    struct host *self = arg;
+    if (self->test_count > 0)
+        return; /* the plan is made */
+    store_durations_destroy(&self->durations);
+    self->durations = dz_move(*durations_p);
+}
+
+/* The daemon of this home is dead: what it would store, we can. */
+static enum dz_rc
+store_at_home(struct host *self, struct dz_err *err)
+{
+    struct store *store = NULL;
+    struct store_receipt receipt;
+    enum dz_rc rc = store_open(self->home, STORE_WRITE, &store, NULL, err);
+    if (rc == DZ_OK)
+        rc = drain_dir(store, &self->spool, false, &receipt, err);
+    if (rc == DZ_OK)
+        log_info("upload.at_home", "short=%s", receipt.short_id);
+    store_close(&store);
+    return rc;
+}
+
+static void
+on_settled(void *arg)
+{
+    struct host *self = arg;
+    struct dz_err err;
+    uint64_t pending = upload_pending(self->upload);
+    const char *why = upload_why(self->upload);
+    DZ_AUTO(dz_free) char *path = dz_strdup(self->spool.path);
+    if (upload_is_done(self->upload)) {
+        spool_dir_remove(&self->spool);
+        agent_settled(self->agent, 0, "", "");
+        return;
+    }
+    if (self->is_home && upload_is_alone(self->upload)) {
+        if (store_at_home(self, &err) == DZ_OK) {
+            agent_settled(self->agent, 0, "", "");
+            return;
+        }
+        why = err.text;
+    }
+    log_warn("upload.pending", "results=%llu path=%s why=%s", (unsigned long long) pending, path,
+             why);
+    agent_settled(self->agent, pending, path, why);
+}
+
+void
+host_upload(struct host *self, const char *uri, const char *profile)
+{
+    struct upload_ops ops = {
+        .on_named = on_named, .on_durations = on_durations, .on_settled = on_settled, .arg = self
+    };
+    struct upload_cfg cfg = { .loop = self->loop,
+                              .url = self->url,
+                              .home = self->home,
+                              .is_home = self->is_home,
+                              .ops = &ops };
+    struct dz_err err;
+    if (!self->url)
+        return;
+    enum dz_rc rc = upload_new(&cfg, &self->upload, &err);
+    if (rc == DZ_OK)
+        rc = upload_job(self->upload, self->store, store_job_ulid(self->job), uri, profile, &err);
+    if (rc == DZ_OK)
+        return;
+    host_say(self, err.text); /* then it waits in its folder, as if nobody answered */
+    upload_destroy(&self->upload);
+}
+
+void
+host_poke(struct host *self)
+{
+    if (self->upload)
+        upload_poke(self->upload);
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static dz_us
+patience(void)
+{
+    const char *text =
+        getenv("DAGZ_FLUSH_TIMEOUT"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    char *end = NULL;
+    double seconds = text && *text ? strtod(text, &end) : FLUSH_S;
+    bool is_ok = isfinite(seconds) && seconds >= 0 && seconds <= FLUSH_MAX_S && (!end || !*end);
+    return (dz_us) ((is_ok ? seconds : FLUSH_S) * 1e6);
+}
+
+static void
+note_old(void *arg, const char *path, enum dz_rc rc, const char *why)
+{
+    (void) arg;
+    if (rc == DZ_OK)
+        log_info("spool.taken", "path=%s", path);
+    else
+        log_warn("spool.stays", "path=%s why=%s", path, why);
+}
+
+bool
+host_settle(void *arg)
+{
+    struct host *self = arg;
+    if (self->upload) {
+        upload_settle(self->upload, patience());
+        return false;
+    }
+    if (self->url) { /* it could not even be tried */
+        agent_settled(self->agent, 0, self->spool.path, "");
+        return false;
+    }
+    if (self->store) /* folders of runs that a daemon of this home did not live to see the end of */
+        (void) drain_home(self->store, self->home, NULL, OLD_MAX, note_old, self);
+    return true;
+}

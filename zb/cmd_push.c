@@ -19,7 +19,6 @@
 enum { WAIT_S = 60, WAIT_MAX_S = 86400, TREE_FDS = 16, STEP_MS = 200, ARGS_MAX = 256 };
 
 const struct argp_option cmd_push_options[] = {
-    { "url", 'u', "URL", 0, "the store to send it to; found as a run finds it, if not given", 0 },
     { "wait", 'w', "SECONDS", 0, "how long to try a server that does not answer (60)", 0 },
     { "keep", 'k', NULL, 0, "leave the folder where it is", 0 },
     { 0 },
@@ -27,7 +26,6 @@ const struct argp_option cmd_push_options[] = {
 
 struct pushing {
     struct zb *zb;
-    const char *url_said;
     unsigned long wait_s;
     bool is_keeping;
     const char *spools[ARGS_MAX];
@@ -45,7 +43,6 @@ parse(int key, char *arg, struct argp_state *state)
     struct pushing *self = state->input;
     char *end = NULL;
     switch (key) {
-    case 'u': self->url_said = arg; return 0;
     case 'k': self->is_keeping = true; return 0;
     case 'w':
         self->wait_s = strtoul(arg, &end, 10);
@@ -284,7 +281,7 @@ find_place(struct pushing *self)
     DZ_AUTO(dz_free) char *token = NULL;
     struct dz_err err;
     self->home = store_home();
-    if (dz_url_find(self->url_said, self->home, &self->url, &err) != DZ_OK)
+    if (dz_url_find(self->zb->url, self->home, &self->url, &err) != DZ_OK)
         return zb_fail(self->zb, ZB_USAGE, "%s", err.text);
     if (dz_http_token(&token, &err) != DZ_OK)
         return zb_fail(self->zb, ZB_DENIED, "%s", err.text);

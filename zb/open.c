@@ -65,7 +65,7 @@ open_source(struct zb *self, struct dz_err *err)
     if (rc != DZ_OK)
         return DZ_LIMIT; /* usage */
     bool is_named = url.from == DZ_URL_OPTION || url.from == DZ_URL_ENV;
-    if (is_named && !url.is_home)
+    if (is_named && !url.is_none && !url.is_home)
         return source_remote(url.text, &self->source, err);
     return source_local(home, &self->source, err);
 }

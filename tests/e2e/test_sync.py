@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import leftovers
 import pytest
 from daemon_place import DaemonPlace, wait_for
 from fault_server import FAULTS, FINAL, FaultServer
@@ -272,3 +274,43 @@ def test_runs_at_once_in_several_checkouts_do_not_disturb_each_other(tmp_path, d
     assert sorted(job["short_id"] for job in jobs) == ["j1", "j2", "j3"]
     assert all(job["state"] == "sealed" for job in jobs)
     sync.place.down()
+
+
+KILLS = int(os.environ.get("DZT_KILLS", "100"))
+LONG = """
+    import os, time
+    import pytest
+
+    @pytest.mark.parametrize("n", range(%d))
+    def test_work(n):
+        print("line of", n)
+        time.sleep(0.02)
+        assert n %% 10 != 7
+
+    def test_zz_end():
+        until = time.monotonic() + 300
+        while not os.path.exists(os.environ["DZT_STATE"] + "/enough") and time.monotonic() < until:
+            time.sleep(0.02)
+"""
+
+
+def test_a_daemon_that_is_killed_a_hundred_times_has_everything_once(sync):
+    tests = 2000
+    sync.project.write({"test_work.py": LONG % tests})
+    chance = random.Random(KILLS)
+    sync.place.up()
+    going = sync.start()
+    for _ in range(KILLS):
+        leftovers.ended(sync.place.pid(), chance.uniform(0, 0.08))
+        kill(sync)
+        sync.place.up()
+    (Path(going.env["DZT_STATE"]) / "enough").touch()
+    result = going.finish(120)
+    told = sync.summary()
+    assert result.code == 1 and result.left == [], result.err
+    assert (told["counted"], told["lost"]) == (tests + 1, 0)
+    wait_for("the spool is gone", lambda: not sync.spools(), 60)
+    (job,) = sync.jobs()
+    assert (job["id"], job["state"], job["verdict"]) == (told["job"], "sealed", "failed"), job
+    logs = sync.place.zb("logs", told["job"], "--raw", cwd=sync.project.path).stdout
+    assert sorted(logs.count(f"line of {n}\n") for n in range(tests)) == [1] * tests

@@ -414,8 +414,8 @@ static void
 unset_timers(struct agent *self)
 {
     struct dz_timer *const timers[] = { &self->tick,     &self->core_timer, &self->alive,
-                                        &self->progress, &self->sched_log,  &self->rebirth,
-                                        &self->wind_down };
+                                        &self->progress, &self->output,     &self->sched_log,
+                                        &self->rebirth,  &self->wind_down };
     for (size_t i = 0; i < DZ_LEN(timers); i++)
         dz_loop_unset(self->loop, timers[i]);
 }

@@ -31,6 +31,8 @@ enum {
     TICK_US = 10000,       /* between looks at the rings while tests run */
     IDLE_TICK_US = 100000, /* the same while none does */
     ALIVE_US = 1000000,    /* heartbeat to the controller */
+    OUTPUT_US = 40000,     /* between two looks at what running tests print */
+    OUTPUT_SHARE = 20,     /* of the time, at most one part is for writing that down */
     PROGRESS_US = 200000,
     SCHED_LOG_US = 5000000,      /* scheduler's progress line in the log */
     FORK_PATIENCE_US = 30000000, /* seed and zygote answer `fork`; a reaper tells a death */
@@ -104,6 +106,7 @@ struct seat {
     /* log */
     uint64_t log_at;   /* stored up to here */
     uint64_t log_test; /* bytes of the running test that were stored */
+    bool is_named;     /* the running test is in the log, though it printed nothing */
     dz_us log_seen_us; /* when that was */
 
     /* the running test, as last seen */
@@ -231,7 +234,7 @@ struct agent {
     char *pending;     /* owned; borrowed by `done` */
     char *stop_reason; /* owned */
 
-    struct dz_timer tick, core_timer, alive, progress, sched_log, rebirth, wind_down;
+    struct dz_timer tick, core_timer, alive, progress, output, sched_log, rebirth, wind_down;
 };
 
 /* ---- step.c ---- */
@@ -313,6 +316,8 @@ void seat_refuse(struct seat *self, const char *what); /* nonsense from a worker
 void seat_store_output(struct seat *self, uint64_t end, uint32_t test, uint32_t attempt,
                        dz_us first_us, dz_us last_us);
 void seat_drain_output(struct seat *self);
+/* A record without text: this test runs. */
+void seat_name_running(struct seat *self, uint32_t test, uint32_t attempt, dz_us since_us);
 /* Stacks and last output of a dead worker into self->detail. */
 void seat_gather_detail(struct seat *self, const char *headline);
 

@@ -61,6 +61,17 @@ seat_store_output(struct seat *self, uint64_t end, uint32_t test, uint32_t attem
 }
 
 void
+seat_name_running(struct seat *self, uint32_t test, uint32_t attempt, dz_us since_us)
+{
+    struct uplink_log log = { .first_us = since_us,
+                              .last_us = since_us,
+                              .worker = self->num,
+                              .test = test,
+                              .attempt = attempt };
+    self->agent->up.log(self->agent->up.arg, &log); /* source 0: it may be said twice */
+}
+
+void
 seat_drain_output(struct seat *self)
 {
     if (!self->shm || self->pty < 0)

@@ -26,6 +26,7 @@ observe(struct seat *seat, dz_us now)
     seat->seen_us = is_plausible ? started : now;
     seat->stacks_at = 0;
     seat->log_test = 0;
+    seat->is_named = false;
     seat->agent->is_dirty = true;
 }
 
@@ -148,19 +149,42 @@ watch_arm_core(struct agent *agent)
 
 /* ------------------------------------------------------------------ heartbeat and progress */
 
-static void
-store_long_outputs(struct agent *agent, dz_us now)
+/* What a running test printed since the last look; one that is silent for a second is named, so that
+ * whoever reads the log sees what runs.  True: something was logged. */
+static bool
+log_running(struct seat *seat, dz_us now)
 {
-    for (unsigned i = 0; i < agent->seat_count; i++) {
-        struct seat *seat = &agent->seats[i];
-        if (seat->state != SEAT_LIVE || seat->seen_running == 0 || now - seat->seen_us < ALIVE_US)
-            continue;
-        struct given *given = seat_find_given(seat, (uint32_t) seat->seen_running - 1,
-                                              (uint32_t) (seat->seen_running >> 32));
-        if (given)
-            seat_store_output(seat, atomic_load(&seat->shm->log_len), given->test, given->attempt,
-                              seat->seen_us, now);
+    uint64_t end = atomic_load(&seat->shm->log_len);
+    if (seat->state != SEAT_LIVE || seat->seen_running == 0 || now - seat->seen_us < OUTPUT_US)
+        return false;
+    bool is_silent = seat->log_test == 0 && !seat->is_named && now - seat->seen_us > ALIVE_US;
+    struct given *given = seat_find_given(seat, (uint32_t) seat->seen_running - 1,
+                                          (uint32_t) (seat->seen_running >> 32));
+    if (!given || (end <= seat->log_at && !is_silent))
+        return false;
+    seat->is_named = true;
+    if (end > seat->log_at)
+        seat_store_output(seat, end, given->test, given->attempt, seat->seen_us, now);
+    else
+        seat_name_running(seat, given->test, given->attempt, seat->seen_us);
+    return true;
+}
+
+static void
+on_output(void *arg)
+{
+    struct agent *agent = arg;
+    dz_us now = dz_clock_us(), pause = OUTPUT_US;
+    bool has_news = false;
+    for (unsigned i = 0; i < agent->seat_count; i++)
+        if (agent->seats[i].shm && seat_has_process(&agent->seats[i]))
+            has_news |= log_running(&agent->seats[i], now);
+    if (has_news && agent->job) {
+        agent->up.flush(agent->up.arg);
+        dz_us cost = dz_clock_us() - now;
+        pause = cost * OUTPUT_SHARE > OUTPUT_US ? cost * OUTPUT_SHARE : OUTPUT_US;
     }
+    dz_loop_set(agent->loop, &agent->output, dz_clock_us() + pause);
 }
 
 static void
@@ -171,7 +195,6 @@ on_alive(void *arg)
     tell_alive(agent);
     kin_check_stopped(agent, now);
     agent->last_alive = now;
-    store_long_outputs(agent, now);
     if (agent->job)
         agent->up.flush(agent->up.arg);
     dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
@@ -221,11 +244,13 @@ watch_init(struct agent *agent)
     agent->core_timer = (struct dz_timer){ .fn = on_core_time, .arg = agent };
     agent->alive = (struct dz_timer){ .fn = on_alive, .arg = agent };
     agent->progress = (struct dz_timer){ .fn = on_progress, .arg = agent };
+    agent->output = (struct dz_timer){ .fn = on_output, .arg = agent };
     agent->sched_log = (struct dz_timer){ .fn = on_sched_log, .arg = agent };
     agent->wind_down = (struct dz_timer){ .fn = on_wind_down, .arg = agent };
     dz_us now = agent->last_alive = dz_clock_us();
     dz_loop_set(agent->loop, &agent->tick, now + IDLE_TICK_US);
     dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
     dz_loop_set(agent->loop, &agent->progress, now + PROGRESS_US);
+    dz_loop_set(agent->loop, &agent->output, now + OUTPUT_US);
     dz_loop_set(agent->loop, &agent->sched_log, now + SCHED_LOG_US);
 }

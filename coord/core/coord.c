@@ -56,6 +56,8 @@ coord_destroy(struct coord **self_p)
         return;
     nodes_fini(self);
     plan_destroy(&self->plan);
+    tests_fini(self);
+    copies_fini(self);
     dz_arena_fini(&self->arena);
     dz_buf_fini(&self->frame);
     void *const owned[] = { self->fx,          self->tests,
@@ -113,13 +115,8 @@ on_start(struct coord *self, const struct coord_event *event, dz_us now)
 static void
 on_manifest(struct coord *self, const struct coord_event *event)
 {
-    dz_assert(!self->has_manifest && event->as.manifest.count < COORD_TESTS_MAX);
-    self->has_manifest = true;
-    self->total = (uint32_t) event->as.manifest.count;
     self->manifest_digest = event->as.manifest.digest;
-    self->tests = dz_alloc0(self->total + 1, sizeof(*self->tests));
-    self->plan =
-        plan_new(event->as.manifest.tests, self->total, self->cfg.placement, self->cfg.keep_order);
+    tests_take(self, event->as.manifest.tests, event->as.manifest.count);
 }
 
 static void
@@ -127,6 +124,7 @@ on_sealed(struct coord *self, const struct coord_event *event, dz_us now)
 {
     self->is_agreed =
         event->as.sealed.count == self->counted && event->as.sealed.digest == self->ledger_digest;
+    self->is_stored = event->as.sealed.is_stored || !self->cfg.has_store;
     (void) coord_turn(self, TURN_SEALED, now);
 }
 
@@ -147,6 +145,10 @@ forgive_own_absence(struct coord *self, dz_us now)
         return;
     for (size_t i = 0; i < self->node_count; i++)
         self->nodes[i]->heard_at += away;
+    if (self->phase == PHASE_LEADING || self->phase >= PHASE_DRAINING)
+        self->phase_since += away;
+    if (self->empty_since > 0)
+        self->empty_since += away;
 }
 
 static void
@@ -158,7 +160,7 @@ on_tick(struct coord *self, dz_us now)
     if (self->phase < PHASE_DONE) {
         nodes_tick(self, now);
         slots_rescue(self, now);
-        if (self->phase == PHASE_LEADING || self->phase == PHASE_PARTING)
+        if (self->phase == PHASE_LEADING || self->phase >= PHASE_DRAINING)
             coord_wake(self, now + self->cfg.hb_us);
     }
 }
@@ -178,9 +180,12 @@ handle(struct coord *self, const struct coord_event *event, dz_us now)
         break;
     case COORD_EV_SEALED: on_sealed(self, event, now); break;
     case COORD_EV_GONE: on_gone(self, event); break;
-    case COORD_EV_OUTRANKED: (void) coord_turn(self, TURN_OUTRANKED, now); break;
-    case COORD_EV_STORED:
-    case COORD_EV_TESTS: break;
+    case COORD_EV_OUTRANKED:
+        self->outranked_by = event->as.outranked;
+        (void) coord_turn(self, TURN_OUTRANKED, now);
+        break;
+    case COORD_EV_STORED: copies_stored(self, event->as.stored.batch); break;
+    case COORD_EV_TESTS: tests_bring(self, event->as.tests.ids, event->as.tests.count); break;
     }
 }
 
@@ -197,6 +202,8 @@ coord_step(struct coord *self, const struct coord_event *event, dz_us now,
     if (self->phase < PHASE_DONE) {
         phase_settle(self, now);
         slots_flush(self, now);
+        members_flush(self, now);
+        copies_flush(self, now);
         nodes_flush(self, now);
     }
     *out = (struct coord_effects){ self->fx, self->fx_count };
@@ -228,6 +235,13 @@ coord_progress(const struct coord *self, struct coord_progress *out)
 }
 
 const char *
+coord_node_text(const struct coord *self, uint64_t node)
+{
+    const struct node *it = node_find(self, node);
+    return it ? node_state_name(it->state) : "";
+}
+
+const char *
 coord_state_text(const struct coord *self)
 {
     return phase_name(self->phase);
@@ -239,6 +253,7 @@ static void
 check_holders(const struct coord *self)
 {
     uint8_t *holders = dz_alloc0(self->total + 1, 1);
+    uint64_t held = 0;
     size_t up = 0;
     size_t parked = 0;
     for (size_t i = 0; i < self->slot_count; i++) {
@@ -246,9 +261,11 @@ check_holders(const struct coord *self)
         up += slot->is_up;
         parked += slot->is_parked;
         dz_assert(slot->held_count <= HELD_MAX);
+        held += slot->held_count;
         for (uint32_t h = 0; h < slot->held_count; h++)
             holders[slot->held[h]]++;
     }
+    dz_assert(held == self->held_total);
     dz_assert(up == self->up_count && parked == self->parked_count);
     for (uint32_t t = 0; t < self->total; t++)
         dz_assert(holders[t] == self->tests[t].holders);
@@ -261,7 +278,13 @@ coord_check(const struct coord *self)
     size_t counted = 0;
     size_t absent = 0;
     size_t in_plan = 0;
+    size_t due = 0;
     check_holders(self);
+    for (size_t i = 0; i < self->kept_count; i++) {
+        const struct kept *kept = &self->kept[self->kept_first + i];
+        due += kept->is_due && !kept->is_copied;
+    }
+    dz_assert(due == self->copies_due);
     for (uint32_t t = 0; t < self->total; t++) {
         const struct test *test = &self->tests[t];
         bool is_free = plan_is_free(self->plan, t);

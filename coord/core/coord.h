@@ -54,6 +54,9 @@ struct coord_cfg {
     bool is_blind;  /* the store's ledger could not be read (LEDGER is not complete) */
 };
 
+/* The shard that a test belongs to, from its node id alone. */
+unsigned coord_shard_of(struct dz_slice id, unsigned total);
+
 struct coord_test {
     struct dz_slice id;    /* node id; tests are given sorted by its bytes.  Borrowed until the core
                             * is destroyed: nodes whose manifest differs are compared with it */
@@ -66,6 +69,7 @@ struct coord_test {
 struct coord_answer {
     enum dz_word word; /* STRIKE for what was sent as history */
     bool is_repeat;    /* it had this very execution already; word is what it was then */
+    uint32_t counts; /* DUPLICATE: the result of the execution that counts; 0: as was told before */
 };
 
 /* One row that the ledger holds already (a job that goes on after its scheduler died).  Counted
@@ -83,11 +87,11 @@ enum coord_event_kind {
     COORD_EV_TICK,      /* time passed; give it when coord_next() says so, or at any time */
     COORD_EV_START,     /* this node was elected: once, first */
     COORD_EV_PERSISTED, /* answer to PERSIST: the epoch's number is on disk */
-    COORD_EV_MANIFEST,  /* the node's tests: once */
+    COORD_EV_MANIFEST,  /* the node's tests: once, and again after RETELL */
     COORD_EV_LEDGER,    /* rows that the ledger holds: right after MANIFEST if the job is not new;
                          * later for what the store counted before us (its word goes) */
     COORD_EV_TESTS, /* tests of the job that the manifest lacks, as the ledger names them: they get
-                         * the next numbers.  Before the LEDGER that uses those */
+                    * the next numbers.  Before the LEDGER that uses those; MANIFEST was given twice */
     COORD_EV_MESSAGE,   /* bytes that a node sent to the scheduler */
     COORD_EV_COUNTED,   /* answer to COUNT: the rows are durable */
     COORD_EV_SEALED,    /* answer to SEAL */
@@ -123,6 +127,7 @@ struct coord_event {
         struct {
             uint64_t count;  /* counted rows that the ledger holds */
             uint64_t digest; /* sum of dz_ledger_mix() over them */
+            bool is_stored;  /* has_store: the store holds all of it */
         } sealed;
         struct {
             uint64_t node;
@@ -166,6 +171,7 @@ enum coord_effect_kind {
     COORD_FX_DONE,    /* the job is over, everybody left; nothing follows */
     COORD_FX_DEPOSED, /* it steps down: destroy this object, tell the vassal's core (DEPOSED) */
     COORD_FX_NOTE,    /* a line for people */
+    COORD_FX_RETELL, /* give MANIFEST again: a node has other tests, and must be compared with it */
     COORD_FX_TESTS, /* nodes brought tests that the manifest lacks: they have these numbers from now
                        * on.  Add them to the job's manifest in the store before any of their rows */
 };
@@ -215,6 +221,9 @@ void coord_step(struct coord *self, const struct coord_event *event, dz_us now,
 
 /* When the next TICK is wanted at the latest; INT64_MAX: no need. */
 dz_us coord_next(const struct coord *self);
+
+/* What a node is to the scheduler: "MEMBER"; "" not known.  For logs and tests. */
+const char *coord_node_text(const struct coord *self, uint64_t node);
 
 /* For people. */
 struct coord_progress {

@@ -8,12 +8,6 @@
 
 #include "coord/core/inside.h"
 
-bool
-test_is_valid(const struct coord *self, uint64_t test, uint64_t attempt)
-{
-    return test < self->total && attempt == 0;
-}
-
 /* ------------------------------------------------------------------ strikes */
 
 static bool
@@ -75,7 +69,7 @@ push_batch(struct coord *self, uint32_t len)
 static void
 finish_in_slot(struct coord *self, struct node *node, const struct dz_item_outcome *item, dz_us now)
 {
-    if (item->inc != node->inc || item->slot >= node->slot_count)
+    if (item->origin != 0 || item->inc != node->inc || item->slot >= node->slot_count)
         return;
     struct slot *slot = node->slots[item->slot];
     if (!slot_drop(self, slot, (uint32_t) item->test, now))
@@ -86,6 +80,12 @@ finish_in_slot(struct coord *self, struct node *node, const struct dz_item_outco
 }
 
 /* Is this a death that does not count (yet)?  The test is then granted again. */
+static uint64_t
+origin_of(const struct node *node, const struct dz_item_outcome *item)
+{
+    return item->origin ? item->origin : node->id;
+}
+
 static bool
 is_strike(struct coord *self, struct node *node, const struct dz_item_outcome *item)
 {
@@ -93,15 +93,16 @@ is_strike(struct coord *self, struct node *node, const struct dz_item_outcome *i
         return false;
     uint32_t test = (uint32_t) item->test;
     struct test *it = &self->tests[test];
-    struct strike strike = { test, node->id, item->inc, item->exec };
+    struct strike strike = { test, origin_of(node, item), item->inc, item->exec };
     bool is_last = (DZ_BROKEN(STRIKE_ONCE) || !strike_is_known(self, test, &strike)) &&
                    add_strike(self, test, &strike);
     if (is_last && it->state == TEST_OPEN)
         return false;
     if (it->state == TEST_OPEN && it->holders == 0 && !DZ_BROKEN(STRIKE_AGAIN)) {
         plan_return_avoiding(self->plan, test,
-                             item->slot < node->slot_count ? node->slots[item->slot]->number
-                                                           : PLAN_NO_SLOT);
+                             item->origin == 0 && item->slot < node->slot_count
+                                 ? node->slots[item->slot]->number
+                                 : PLAN_NO_SLOT);
         slots_unpark(self);
     }
     return true;
@@ -114,7 +115,7 @@ fill_record(struct coord_record *out, const struct node *node, const struct dz_i
         .what = { (uint32_t) item->test, (uint32_t) item->attempt },
         .result = (uint32_t) item->result,
         .slot = (uint32_t) item->slot,
-        .node = node->id,
+        .node = origin_of(node, item),
         .inc = item->inc,
         .exec = item->exec,
         .digest = item->digest,
@@ -128,7 +129,7 @@ fill_record(struct coord_record *out, const struct node *node, const struct dz_i
 static bool
 is_sane(const struct coord *self, const struct dz_item_outcome *item)
 {
-    return test_is_valid(self, item->test, item->attempt) && item->result < DZ_RESULTS &&
+    return item->test < self->total && item->attempt == 0 && item->result < DZ_RESULTS &&
            item->result != DZ_RESULT_NONE;
 }
 
@@ -160,21 +161,25 @@ facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us
 {
     struct coord_record *records = dz_arena_take(&self->arena, outcomes.count, sizeof(*records));
     uint32_t count = 0;
+    uint64_t greatest = 0;
     bool is_open = self->phase < PHASE_SEALING;
     struct dz_item_outcome item;
     while (dz_outcome_next(&outcomes, &item)) {
         if (node->results_due > 0)
             node->results_due--;
+        item.test = item.attempt == 0 ? test_of(self, node, item.test) : NO_TEST;
         if (!is_open || !is_sane(self, &item)) { /* history that no ledger takes any more */
             node_rack(self, node, item.record, DZ_WORD_DUPLICATE);
             continue;
         }
         finish_in_slot(self, node, &item, now);
         take_one(self, node, &item, &records[count++]);
+        greatest = item.record > greatest ? item.record : greatest;
     }
     if (count == 0)
         return;
     push_batch(self, count);
+    copies_keep(self, node, records, count, greatest);
     struct coord_effect *fx = coord_effect(self, COORD_FX_COUNT);
     fx->as.count.batch = self->batches;
     fx->as.count.records = records;
@@ -184,12 +189,27 @@ facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us
 /* ------------------------------------------------------------------ the answer */
 
 static void
-count_test(struct coord *self, uint32_t test, uint32_t result)
+uncount(struct coord *self, uint32_t test)
+{
+    uint32_t result = self->tests[test].result;
+    self->counted--;
+    self->failed -= dz_result_is_bad((enum dz_result) result);
+    self->ledger_digest -= dz_ledger_mix(test, 0, result);
+}
+
+/* is_final: the ledger names the row that counts, whatever was believed before. */
+static void
+count_test(struct coord *self, uint32_t test, uint32_t result, bool is_final)
 {
     struct test *it = &self->tests[test];
-    if (it->state == TEST_COUNTED && !DZ_BROKEN(COUNT_ONCE))
+    if (it->state == TEST_COUNTED && !is_final && !DZ_BROKEN(COUNT_ONCE))
         return;
+    if (it->state == TEST_COUNTED && is_final)
+        uncount(self, test);
+    self->absent -= it->state == TEST_ABSENT;
+    self->elsewhere -= it->state == TEST_ELSEWHERE;
     it->state = TEST_COUNTED;
+    it->result = (uint8_t) result;
     plan_skip(self->plan, test);
     self->counted++;
     self->failed += dz_result_is_bad((enum dz_result) result);
@@ -200,7 +220,8 @@ static void
 take_answer(struct coord *self, const struct asked *asked, const struct coord_answer *answer)
 {
     if (!asked->is_history)
-        count_test(self, asked->test, asked->result);
+        count_test(self, asked->test, answer->counts ? answer->counts : asked->result,
+                   answer->counts > 0 && answer->counts < DZ_RESULTS);
     self->duplicates += answer->word == DZ_WORD_DUPLICATE && !answer->is_repeat;
     if (asked->teller->inc == asked->teller_inc)
         node_rack(self, asked->teller, asked->record, answer->word);
@@ -227,10 +248,10 @@ facts_load(struct coord *self, const struct coord_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct coord_row *row = &rows[i];
-        dz_assert(test_is_valid(self, row->what.test, row->what.attempt));
+        dz_assert(row->what.test < self->total && row->what.attempt == 0);
         struct strike strike = { row->what.test, row->node, row->inc, row->exec };
         if (row->is_counted)
-            count_test(self, row->what.test, row->result);
+            count_test(self, row->what.test, row->result, true);
         else if (row->result == DZ_RESULT_CRASHED)
             (void) add_strike(self, row->what.test, &strike); /* one of them may be the last */
         else

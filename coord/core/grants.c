@@ -48,6 +48,7 @@ hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
     slot->held[slot->held_count++] = test;
     if (self->tests[test].holders < UINT8_MAX)
         self->tests[test].holders++;
+    self->held_total++;
 }
 
 void
@@ -71,6 +72,7 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
     slot->stale -= slot->stale > 0;
     memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
     self->tests[test].holders--;
+    self->held_total--;
     if (at == 0)
         slot->moved_at = now;
 }
@@ -188,14 +190,13 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
     struct dz_list list = back->grants;
     struct dz_item_grant grant;
     while (dz_grant_next(&list, &grant)) {
-        if (!test_is_valid(self, grant.test, grant.attempt) ||
-            !slot_drop(self, slot, (uint32_t) grant.test, now) ||
-            !is_nobodys(self, (uint32_t) grant.test))
+        uint32_t test = grant.attempt == 0 ? test_of(self, slot->node, grant.test) : NO_TEST;
+        if (test == NO_TEST || !slot_drop(self, slot, test, now) || !is_nobodys(self, test))
             continue;
         if (back->why == DZ_BACK_ABSENT)
-            give_up_or_avoid(self, slot, (uint32_t) grant.test);
+            give_up_or_avoid(self, slot, test);
         else
-            tests[count++] = (uint32_t) grant.test;
+            tests[count++] = test;
     }
     if (back->why == DZ_BACK_REVOKED) {
         slot->is_revoking = false;
@@ -246,14 +247,16 @@ queued_us(struct coord *self, struct slot *slot)
  * others in a queue, may still come to it, unless they are tied to their slot.  Until neither is
  * left its worker is not sent to tear down what its session made: it would be made twice. */
 static bool
-more_may_come(const struct coord *self)
+more_may_come(const struct coord *self, const struct slot *idle)
 {
-    if (plan_has_unbound(self->plan))
+    if (plan_has_for(self->plan, idle->number))
         return true;
     for (size_t i = 0; i < self->slot_count; i++) {
         const struct slot *slot = self->slots[i];
         uint32_t live = slot->held_count - slot->stale;
         bool is_tied = live > 1 && plan_is_tied(self->plan, slot->held[slot->held_count - 1]);
+        if (live > 1 && !plan_may_run(self->plan, idle->number, slot->held[slot->held_count - 1]))
+            continue;
         if (slot->is_up && (slot->is_revoking || (live > 1 && !is_tied)))
             return true;
     }
@@ -266,9 +269,9 @@ say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t 
     DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
     struct dz_msg msg = { .id = DZ_MSG_mesh_assign,
                           .as.mesh_assign = { .slot = slot->num,
-                                              .follow = count > 0 && more_may_come(self) } };
+                                              .follow = count > 0 && more_may_come(self, slot) } };
     for (size_t i = 0; i < count; i++) {
-        struct dz_item_grant grant = { .test = tests[i] };
+        struct dz_item_grant grant = { .test = local_of(self, slot->node, tests[i]) };
         dz_grant_add(&msg.as.mesh_assign.grants, &bytes, &grant);
     }
     node_say(self, slot->node, &msg, now);
@@ -298,11 +301,13 @@ give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
     size_t max = room < DZ_GRANTS_MAX ? room : DZ_GRANTS_MAX;
     size_t count = plan_take(self->plan, slot->number, budget_us, max, tests);
     dz_us worth_us = 0;
+    if (plan_has_left(self->plan))
+        slots_unpark(self);
     for (size_t i = 0; i < count; i++) {
         worth_us += cost(self, slot, tests[i]);
         hold(self, slot, tests[i], now);
     }
-    if (count > 0 || (slot->wants && !more_may_come(self) && !DZ_BROKEN(ANSWER_WANT)))
+    if (count > 0 || (slot->wants && !more_may_come(self, slot) && !DZ_BROKEN(ANSWER_WANT)))
         say_assign(self, slot, tests, count, now);
     return worth_us;
 }
@@ -327,7 +332,7 @@ give(struct coord *self, struct slot *slot, dz_us now)
         given = give_batch(self, slot, target - queued, now);
     }
     set_parked(self, slot, !has_given && (is_dry || slot->is_parked));
-    slot->wants = slot->wants && !has_given && more_may_come(self); /* the answer is owed */
+    slot->wants = slot->wants && !has_given && more_may_come(self, slot); /* the answer is owed */
     if (slot->is_parked)
         coord_wake(self, now + RESCUE_US);
 }
@@ -346,7 +351,8 @@ static void
 serve(struct coord *self, struct slot *slot, dz_us now)
 {
     struct node *node = slot->node;
-    if (self->phase != PHASE_SCHEDULING || !slot->is_up || node->state != NODE_MEMBER)
+    if (self->phase != PHASE_SCHEDULING || !slot->is_up || node->state != NODE_MEMBER ||
+        node->drain_said >= 0)
         return;
     if (!dz_flow_has_room(&node->flow)) {
         node->is_blocked = true;
@@ -362,11 +368,16 @@ serve(struct coord *self, struct slot *slot, dz_us now)
 static void
 mark_settled(struct coord *self)
 {
-    if (self->parked_count == 0 || more_may_come(self))
+    if (self->parked_count == 0)
         return;
-    for (size_t i = 0; i < self->slot_count; i++)
-        if (self->slots[i]->is_parked && self->slots[i]->wants)
-            slot_mark(self, self->slots[i]);
+    for (size_t i = 0; i < self->slot_count; i++) {
+        struct slot *slot = self->slots[i];
+        bool is_owed = slot->is_parked && slot->wants;
+        if (is_owed && !more_may_come(self, slot))
+            slot_mark(self, slot);
+        else if (is_owed && self->odd_count == 0)
+            return; /* what may come to one may come to all */
+    }
 }
 
 void

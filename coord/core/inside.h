@@ -10,6 +10,7 @@
 #include "coord/core/coord.h"
 #include "coord/core/plan.h"
 #include "shared/base/arena.h"
+#include "shared/base/map.h"
 #include "shared/base/mutant.h"
 #include "shared/wire/flow.h"
 #include "shared/wire/model.h"
@@ -20,7 +21,7 @@
 /* clang-format off */
 #define COORD_PHASES(X) X(NEW) X(PERSISTING) X(LEADING) X(SCHEDULING) X(DRAINING) X(SEALING) \
                         X(PARTING) X(DONE) X(DEPOSED)
-#define COORD_TURNS(X)  X(START) X(PERSISTED) X(READY) X(DRAIN) X(EMPTY) X(SEALED) X(ALONE) \
+#define COORD_TURNS(X)  X(START) X(PERSISTED) X(READY) X(DRAIN) X(MORE) X(EMPTY) X(SEALED) X(ALONE) \
                         X(OUTRANKED)
 #define NODE_STATES(X)  X(GREETED) X(MEMBER) X(DRAINED) X(SILENT) X(LEFT)
 #define NODE_TURNS(X)   X(GREET) X(TOLD) X(EMPTY) X(SILENCE) X(BYE)
@@ -57,13 +58,15 @@ enum {
     NODE_SLOTS_MAX = 1024,
 };
 
-enum test_state { TEST_OPEN, TEST_PENDING, TEST_COUNTED, TEST_ABSENT };
+enum test_state { TEST_OPEN, TEST_PENDING, TEST_COUNTED, TEST_ABSENT, TEST_ELSEWHERE };
+#define NO_TEST UINT32_MAX
 
 struct test {
     uint8_t state;   /* enum test_state */
     uint8_t holders; /* slots that hold it */
     uint8_t strikes;
     uint8_t absents; /* slots that said that they lack it */
+    uint8_t result;  /* COUNTED: what */
 };
 
 struct strike {
@@ -107,6 +110,36 @@ struct node {
     size_t rack_count, rack_cap;
     int drain_said; /* -1 not, else how */
     bool is_state_begun, is_seal_said, is_blocked, is_dirty;
+
+    uint8_t *contact; /* owned */
+    size_t contact_len;
+    bool are_members_due;
+    uint64_t stored, stored_said; /* its records up to here are in the store; it was told */
+
+    uint64_t digest;      /* of its manifest */
+    bool is_odd;          /* which is not ours */
+    bool has_own;         /* all of OWN was heard */
+    uint32_t own_count;   /* so many of OWN were heard */
+    uint32_t *own;        /* owned: its number of a test -> ours */
+    struct pair *by_test; /* owned: the same, sorted by ours */
+};
+
+struct pair {
+    uint32_t test, local;
+};
+
+/* A row that the store does not have yet. */
+struct kept {
+    struct coord_record record;
+    struct node *teller; /* borrowed: it has it in its spool, unless it is lost */
+    struct node *holder; /* borrowed: it was sent a copy; NULL nobody */
+    bool is_due, is_copied;
+};
+
+struct kept_batch {
+    struct node *teller;         /* borrowed */
+    uint64_t teller_inc, record; /* the greatest of its records in this batch */
+    uint32_t count;
 };
 
 /* A record that the ledger was asked about. */
@@ -124,6 +157,7 @@ struct coord {
     struct dz_epoch epoch;
     enum phase phase; /* written by coord_turn() and nobody else */
     dz_us phase_since;
+    dz_us empty_since; /* DRAINING: everybody is drained; 0 not */
     dz_us stepped_at;
     dz_us wake_at; /* a tick is due; INT64_MAX: none */
 
@@ -159,7 +193,37 @@ struct coord {
     size_t batch_first, batch_count, batch_cap;
     uint64_t batches; /* ever */
 
-    uint64_t counted, failed, duplicates, ledger_digest, absent;
+    struct coord_test *list; /* owned: all tests, once a node's differ; [total] */
+    uint32_t base;           /* tests of our own manifest: the first ones */
+    struct dz_arena names;   /* of tests that others brought */
+    struct dz_dict brought;  /* their ids -> number + 1 */
+    size_t odd_count;        /* nodes that ever differed */
+    uint32_t brought_count;  /* since the plan was made */
+    bool was_reopened;       /* after DRAIN */
+    dz_us stuck_since;       /* free tests, and nobody who can run them; 0 not */
+    uint64_t held_total;     /* over all slots */
+
+    struct kept *kept; /* owned: a queue; the first one has the number kept_base */
+    size_t kept_first, kept_count, kept_cap;
+    uint64_t kept_base;
+    struct kept_batch *kept_batches; /* owned: a queue of what STORED will name */
+    size_t kb_first, kb_count, kb_cap;
+    uint64_t kb_base;         /* batches that are stored */
+    size_t copies_due;        /* is_due and not is_copied */
+    size_t copy_at;           /* those before it need nothing */
+    struct node *copy_holder; /* borrowed: who is sent copies */
+    uint64_t copy_session;
+    uint64_t *copy_sent; /* owned: numbers of kept ones, in the order in which they were sent */
+    size_t copy_sent_count, copy_sent_cap, copy_acked;
+
+    bool are_members_new; /* the order of succession has changed */
+    dz_us members_at;     /* when it was told last */
+    uint64_t members_told;
+
+    struct dz_epoch outranked_by;
+    bool is_stored; /* all of the ledger, at the seal */
+
+    uint64_t counted, failed, duplicates, ledger_digest, absent, elsewhere;
     int stop_how; /* -1: not stopped */
     bool is_agreed;
     uint64_t heartbeats;
@@ -194,6 +258,16 @@ void node_turn(struct coord *self, struct node *node, enum node_turn turn);
 void node_hear(struct coord *self, struct dz_slice frame, dz_us now);
 void node_give_up(struct coord *self, struct node *node);
 void nodes_tick(struct coord *self, dz_us now);
+struct node *node_add(struct coord *self, uint64_t id);
+void node_forget(struct coord *self, struct node *node); /* what its slots hold */
+
+/* ------------------------------------------------------------------ joining.c */
+
+void node_hello(struct coord *self, const struct dz_msg_mesh *from,
+                const struct dz_msg_mesh_hello *hello, dz_us now);
+void node_lead(struct coord *self, struct node *node, dz_us now);
+void node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now);
+void node_redirect(struct coord *self, const struct dz_msg_mesh *from); /* it is we who lead */
 
 /* ------------------------------------------------------------------ talk.c */
 
@@ -205,6 +279,33 @@ void whisper_to_stranger(struct coord *self, const struct dz_msg_mesh *from,
 void node_resend(struct coord *self, struct node *node, dz_us now);
 void nodes_flush(struct coord *self, dz_us now);
 void node_rack(struct coord *self, struct node *node, uint64_t record, enum dz_word word);
+
+/* ------------------------------------------------------------------ manifests.c */
+
+void tests_take(struct coord *self, const struct coord_test *tests, size_t count);
+bool tests_are_listed(struct coord *self); /* false: the driver was asked for it */
+void tests_fini(struct coord *self);
+uint32_t test_of(const struct coord *self, const struct node *node, uint64_t local); /* NO_TEST */
+uint32_t local_of(const struct coord *self, const struct node *node, uint32_t test); /* NO_TEST */
+void on_own(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
+void tests_bring(struct coord *self, const struct dz_slice *ids, size_t count);
+void tests_give_up(struct coord *self, dz_us now); /* those that nobody is left for */
+
+/* ------------------------------------------------------------------ copies.c */
+
+void copies_keep(struct coord *self, struct node *teller, const struct coord_record *records,
+                 uint32_t count, uint64_t greatest);
+void copies_orphan(struct coord *self, const struct node *node); /* what it had needs a copy */
+void copies_stored(struct coord *self, uint64_t batch);
+void copies_told(struct coord *self, struct node *node, uint64_t count);
+bool copies_are_safe(const struct coord *self); /* nothing would be lost with this node's disk */
+void copies_flush(struct coord *self, dz_us now);
+void copies_fini(struct coord *self);
+
+/* ------------------------------------------------------------------ members.c */
+
+void members_flush(struct coord *self, dz_us now);
+void members_say(struct coord *self, struct node *node, dz_us now);
 
 /* ------------------------------------------------------------------ grants.c */
 
@@ -227,6 +328,5 @@ void slots_rescue(struct coord *self, dz_us now);
 void facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us now);
 void facts_answered(struct coord *self, uint64_t batch, const struct coord_answer *answers);
 void facts_load(struct coord *self, const struct coord_row *rows, size_t count);
-bool test_is_valid(const struct coord *self, uint64_t test, uint64_t attempt);
 
 #endif

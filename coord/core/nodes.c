@@ -1,9 +1,4 @@
-/* nodes.c - who takes part, in which session, and what their messages do.
- *
- * One session is one conversation with one incarnation of a node.  It begins when we answer HELLO
- * with LEAD, and whatever the node held is then told anew by its STATE; until that arrives we
- * keep believing what the session before said.  A node that was given up and speaks again gets a
- * new session, since its tests have gone elsewhere in the meantime. */
+/* nodes.c - who takes part, in which session, and what their messages do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +47,7 @@ node_find(const struct coord *self, uint64_t id)
     return NULL;
 }
 
-static struct node *
+struct node *
 node_add(struct coord *self, uint64_t id)
 {
     if (!self->node_index || self->node_count * 2 > self->node_index_mask)
@@ -77,6 +72,9 @@ nodes_fini(struct coord *self)
             free(node->slots[s]);
         }
         dz_flow_fini(&node->flow);
+        free(node->contact);
+        free(node->own);
+        free(node->by_test);
         free(node->slots);
         free(node->racks);
         free(node);
@@ -93,107 +91,17 @@ node_turn(struct coord *self, struct node *node, enum node_turn turn)
     dz_assert(next >= 0);
     self->in_state[node->state]--;
     self->in_state[next]++;
+    bool was_member = node->state == NODE_MEMBER || node->state == NODE_DRAINED;
+    bool is_member = next == NODE_MEMBER || next == NODE_DRAINED;
+    if (was_member != is_member && (was_member || self->in_state[next] <= DZ_SUCCESSORS_MAX + 1))
+        self->are_members_new = true;
     node->state = (enum node_state) next;
-}
-
-/* ------------------------------------------------------------------ joining */
-
-static void
-lead(struct coord *self, struct node *node, dz_us now)
-{
-    struct dz_msg msg = { .id = DZ_MSG_mesh_lead,
-                          .as.mesh_lead = { .hb_ms = (uint64_t) self->cfg.hb_us / 1000,
-                                            .dead_ms = (uint64_t) self->cfg.dead_us / 1000 } };
-    node_whisper(self, node, &msg, now);
-}
-
-static void
-open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now)
-{
-    node_turn(self, node, NODE_TURN_GREET);
-    node->inc = inc;
-    node->sessions++;
-    node->flow.job = self->cfg.job;
-    node->flow.epoch = self->epoch;
-    node->flow.node = self->cfg.node;
-    node->flow.inc = self->cfg.inc;
-    node->flow.peer_inc = inc;
-    node->flow.session = node->sessions;
-    dz_flow_open(&node->flow);
-    node->rack_count = 0; /* what was to be said to the session before */
-    node->results_due = 0;
-    node->drain_said = -1;
-    node->is_state_begun = node->is_seal_said = node->is_blocked = false;
-    node->heard_at = now;
-    lead(self, node, now);
-}
-
-static void
-add_slots(struct coord *self, struct node *node, uint32_t count)
-{
-    if (count <= node->slot_count)
-        return;
-    node->slots = dz_realloc(node->slots, count, sizeof(struct slot *));
-    for (uint32_t num = node->slot_count; num < count; num++) {
-        struct slot *slot = dz_alloc0(1, sizeof(*slot));
-        slot->node = node;
-        slot->num = num;
-        slot->ahead_us = COORD_AHEAD_US;
-        slot->number = (uint32_t) self->slot_count;
-        GROW(self->slots, self->slot_count, self->slot_cap);
-        self->slots[self->slot_count++] = slot;
-        node->slots[num] = slot;
-    }
-    node->slot_count = count;
-}
-
-static void
-refuse(struct coord *self, const struct dz_msg_mesh *from, enum dz_mesh_err code, const char *text)
-{
-    struct dz_msg msg = { .id = DZ_MSG_mesh_err,
-                          .as.mesh_err = { .code = code, .text = dz_str(text) } };
-    whisper_to_stranger(self, from, &msg);
-}
-
-static void
-on_hello(struct coord *self, const struct dz_msg_mesh *from, const struct dz_msg_mesh_hello *hello,
-         dz_us now)
-{
-    if (hello->seen_n > self->epoch.n) {
-        (void) coord_turn(self, TURN_OUTRANKED, now);
-        return;
-    }
-    if (!self->has_manifest || self->phase < PHASE_LEADING)
-        return; /* it asks again */
-    struct node *node = node_find(self, from->node);
-    if (hello->digest != self->manifest_digest || hello->total != self->total) {
-        refuse(self, from, DZ_MESH_ERR_MANIFEST, "this node collected other tests than the job's");
-        return;
-    }
-    if (!node && self->phase == PHASE_PARTING) {
-        refuse(self, from, DZ_MESH_ERR_SEALED, "the job has ended");
-        return;
-    }
-    if (!node && self->node_count == COORD_NODES_MAX) {
-        refuse(self, from, DZ_MESH_ERR_FULL, "the job has as many nodes as it can have");
-        return;
-    }
-    if (!node)
-        node = node_add(self, from->node);
-    if (from->inc < node->inc || (from->inc == node->inc && node->state == NODE_LEFT))
-        return; /* late news of an earlier life */
-    add_slots(self, node, (uint32_t) hello->slots);
-    node->heard_at = now;
-    if (from->inc == node->inc && node->state != NODE_SILENT)
-        lead(self, node, now);
-    else
-        open_session(self, node, from->inc, now);
 }
 
 /* ------------------------------------------------------------------ leaving */
 
-static void
-forget_holdings(struct coord *self, struct node *node)
+void
+node_forget(struct coord *self, struct node *node)
 {
     for (uint32_t s = 0; s < node->slot_count; s++) {
         slot_drop_all(self, node->slots[s]);
@@ -207,7 +115,8 @@ node_give_up(struct coord *self, struct node *node)
     if (node->state == NODE_LEFT || node->state == NODE_SILENT)
         return;
     node_turn(self, node, NODE_TURN_SILENCE);
-    forget_holdings(self, node);
+    node_forget(self, node);
+    copies_orphan(self, node);
 }
 
 /* ------------------------------------------------------------------ what a member says */
@@ -251,18 +160,19 @@ static void
 on_state(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
 {
     const struct dz_msg_mesh_state *state = &msg->as.mesh_state;
-    if (node->state != NODE_GREETED)
+    if (node->state != NODE_GREETED || (node->is_odd && !node->has_own))
         return;
     if (!node->is_state_begun)
-        forget_holdings(self, node);
+        node_forget(self, node);
     node->is_state_begun = true;
     take_slots(self, node, state->slots);
     struct dz_list list = state->held;
     struct dz_item_held held;
     while (dz_held_next(&list, &held)) {
         struct slot *slot = slot_of(node, held.slot);
-        if (slot && test_is_valid(self, held.test, held.attempt))
-            slot_hold(self, slot, (uint32_t) held.test, now);
+        uint32_t test = held.attempt == 0 ? test_of(self, node, held.test) : NO_TEST;
+        if (slot && test != NO_TEST)
+            slot_hold(self, slot, test, now);
     }
     if (!state->last)
         return;
@@ -323,12 +233,13 @@ on_drained(struct coord *self, struct node *node, const struct dz_msg *msg, dz_u
 static void
 on_bye(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
 {
-    (void) msg;
     (void) now;
     if (node_state_after(node->state, NODE_TURN_BYE) < 0)
         return;
     node_turn(self, node, NODE_TURN_BYE);
-    forget_holdings(self, node);
+    node_forget(self, node);
+    if (msg->as.mesh_bye.why != DZ_BYE_SEALED)
+        copies_orphan(self, node);
 }
 
 static void
@@ -338,6 +249,13 @@ on_heartbeat(struct coord *self, struct node *node, const struct dz_msg *msg, dz
     (void) node;
     (void) msg;
     (void) now;
+}
+
+static void
+on_copied(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
+{
+    (void) now;
+    copies_told(self, node, msg->as.mesh_copied.count);
 }
 
 typedef void handler_fn(struct coord *, struct node *, const struct dz_msg *, dz_us);
@@ -355,6 +273,8 @@ handler_of(enum dz_msg_id id)
     case DZ_MSG_mesh_drained: return on_drained;
     case DZ_MSG_mesh_bye: return on_bye;
     case DZ_MSG_mesh_hb: return on_heartbeat;
+    case DZ_MSG_mesh_own: return on_own;
+    case DZ_MSG_mesh_copied: return on_copied;
     default: return NULL;
     }
 }
@@ -365,15 +285,12 @@ handler_of(enum dz_msg_id id)
 static void
 on_misfit(struct coord *self, struct node *node, const struct dz_msg_mesh *from, dz_us now)
 {
-    if (!node) {
-        struct dz_msg msg = { .id = DZ_MSG_mesh_nack,
-                              .as.mesh_nack = { self->epoch.n, self->epoch.node,
-                                                self->epoch.inc } };
-        whisper_to_stranger(self, from, &msg); /* it will say HELLO */
-    } else if (from->inc == node->inc && node->state == NODE_SILENT) {
-        open_session(self, node, from->inc, now);
+    if (!node)
+        node_redirect(self, from); /* it will say HELLO */
+    else if (from->inc == node->inc && node->state == NODE_SILENT) {
+        node_open_session(self, node, from->inc, now);
     } else if (from->inc == node->inc && node->state == NODE_GREETED) {
-        lead(self, node, now);
+        node_lead(self, node, now);
     }
 }
 
@@ -406,14 +323,17 @@ node_hear(struct coord *self, struct dz_slice frame, dz_us now)
         return;
     if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
         return;
+    if (self->cfg.shard_total > 1 && from.node != self->cfg.node && msg.id != DZ_MSG_mesh_hello)
+        return; /* a shard is nobody's business */
     struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
     if (dz_epoch_cmp(&epoch, &self->epoch) > 0) {
+        self->outranked_by = epoch;
         (void) coord_turn(self, TURN_OUTRANKED, now);
         return;
     }
     struct node *node = node_find(self, from.node);
     if (msg.id == DZ_MSG_mesh_hello)
-        on_hello(self, &from, &msg.as.mesh_hello, now);
+        node_hello(self, &from, &msg.as.mesh_hello, now);
     else if (self->phase < PHASE_LEADING)
         return;
     else if (node && (node->state != NODE_SILENT || DZ_BROKEN(GREET_ANEW)) &&

@@ -1,22 +1,25 @@
 /* phase.c - the life of a job under one scheduler, and of a node in it, as tables. */
 #include "coord/core/inside.h"
 
-enum { PARTING_MAX_US = 5 * 1000 * 1000 /* then whoever has not said BYE is left behind */ };
+enum {
+    PARTING_MAX_US = 5 * 1000 * 1000, /* then whoever has not said BYE is left behind */
+    COPY_MAX_US = 5 * 1000 * 1000,    /* of what the store lacks, before the seal */
+};
 
 enum { NO = -1 };
 
 /* clang-format off */
 static const int8_t phases[PHASE_COUNT][TURN_COUNT] = {
-    /*                START            PERSISTED      READY             DRAIN           EMPTY          SEALED         ALONE       OUTRANKED */
-    [PHASE_NEW]        = { PHASE_PERSISTING, NO,            NO,               NO,             NO,            NO,            NO,         PHASE_DEPOSED },
-    [PHASE_PERSISTING] = { NO,               PHASE_LEADING, NO,               NO,             NO,            NO,            NO,         PHASE_DEPOSED },
-    [PHASE_LEADING]    = { NO,               NO,            PHASE_SCHEDULING, NO,             NO,            NO,            NO,         PHASE_DEPOSED },
-    [PHASE_SCHEDULING] = { NO,               NO,            NO,               PHASE_DRAINING, NO,            NO,            NO,         PHASE_DEPOSED },
-    [PHASE_DRAINING]   = { NO,               NO,            NO,               NO,             PHASE_SEALING, NO,            NO,         PHASE_DEPOSED },
-    [PHASE_SEALING]    = { NO,               NO,            NO,               NO,             NO,            PHASE_PARTING, NO,         PHASE_DEPOSED },
-    [PHASE_PARTING]    = { NO,               NO,            NO,               NO,             NO,            NO,            PHASE_DONE, PHASE_DEPOSED },
-    [PHASE_DONE]       = { NO,               NO,            NO,               NO,             NO,            NO,            NO,         NO            },
-    [PHASE_DEPOSED]    = { NO,               NO,            NO,               NO,             NO,            NO,            NO,         NO            },
+    /*                START            PERSISTED      READY             DRAIN           MORE              EMPTY          SEALED         ALONE       OUTRANKED */
+    [PHASE_NEW]        = { PHASE_PERSISTING, NO, NO, NO, NO, NO, NO, NO, PHASE_DEPOSED },
+    [PHASE_PERSISTING] = { NO, PHASE_LEADING, NO, NO, NO, NO, NO, NO, PHASE_DEPOSED },
+    [PHASE_LEADING]    = { NO, NO, PHASE_SCHEDULING, NO, NO, NO, NO, NO, PHASE_DEPOSED },
+    [PHASE_SCHEDULING] = { NO, NO, NO, PHASE_DRAINING, NO, NO, NO, NO, PHASE_DEPOSED },
+    [PHASE_DRAINING]   = { NO, NO, NO, NO, PHASE_SCHEDULING, PHASE_SEALING, NO, NO, PHASE_DEPOSED },
+    [PHASE_SEALING]    = { NO, NO, NO, NO, NO, NO, PHASE_PARTING, NO, PHASE_DEPOSED },
+    [PHASE_PARTING]    = { NO, NO, NO, NO, NO, NO, NO, PHASE_DONE, PHASE_DEPOSED },
+    [PHASE_DONE]       = { NO, NO, NO, NO, NO, NO, NO, NO, NO },
+    [PHASE_DEPOSED]    = { NO, NO, NO, NO, NO, NO, NO, NO, NO },
 };
 
 /* A node that comes back, in a new incarnation or after a silence, is greeted again. */
@@ -105,6 +108,8 @@ static void
 enter_scheduling(struct coord *self, dz_us now)
 {
     (void) now;
+    for (size_t i = 0; i < self->node_count; i++)
+        self->was_reopened = self->was_reopened || self->nodes[i]->drain_said >= 0;
     for (size_t i = 0; i < self->slot_count; i++)
         slot_mark(self, self->slots[i]);
 }
@@ -141,8 +146,16 @@ enter_done(struct coord *self, dz_us now)
 static void
 enter_deposed(struct coord *self, dz_us now)
 {
-    (void) now;
-    (void) coord_effect(self, COORD_FX_DEPOSED);
+    bool is_known = self->outranked_by.n > 0 && self->outranked_by.node != 0;
+    struct dz_epoch by = is_known ? self->outranked_by : (struct dz_epoch){ 0 };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_nack, .as.mesh_nack = { by.n, by.node, by.inc } };
+    for (size_t i = 0; i < self->node_count; i++) {
+        struct node *node = self->nodes[i];
+        bool is_led = node->state == NODE_MEMBER || node->state == NODE_DRAINED;
+        if (is_led && node->id != self->cfg.node)
+            node_whisper(self, node, &msg, now);
+    }
+    coord_effect(self, COORD_FX_DEPOSED)->as.deposed = self->outranked_by;
     self->wake_at = INT64_MAX;
 }
 
@@ -194,7 +207,8 @@ static bool
 is_all_counted(const struct coord *self)
 {
     uint64_t missing = DZ_BROKEN(DRAIN_ALL) && self->total > 1 ? 1 : 0;
-    return self->counted + self->absent + missing >= self->total && self->batch_count == 0;
+    return self->counted + self->absent + self->elsewhere + missing >= self->total &&
+           self->batch_count == 0;
 }
 
 /* Nobody is left who could run anything.  Nodes on their way in are waited for. */
@@ -205,12 +219,25 @@ is_crippled(const struct coord *self)
            self->in_state[NODE_MEMBER] + self->in_state[NODE_LEFT] == self->node_count;
 }
 
+/* Somebody came late with tests that the job did not have. */
 static bool
-is_empty(const struct coord *self)
+has_more(const struct coord *self)
 {
-    return self->batch_count == 0 &&
-           (self->in_state[NODE_GREETED] + self->in_state[NODE_MEMBER] == 0 ||
-            DZ_BROKEN(SEAL_DRAINED));
+    return self->brought.len > 0 && self->stop_how < 0 && !is_all_counted(self) &&
+           !is_crippled(self);
+}
+
+static bool
+is_empty(struct coord *self, dz_us now)
+{
+    bool is_done = self->batch_count == 0 &&
+                   (self->in_state[NODE_GREETED] + self->in_state[NODE_MEMBER] == 0 ||
+                    DZ_BROKEN(SEAL_DRAINED));
+    if (!is_done)
+        self->empty_since = 0;
+    else if (self->empty_since == 0)
+        self->empty_since = now;
+    return is_done && (copies_are_safe(self) || now - self->empty_since >= COPY_MAX_US);
 }
 
 static bool
@@ -226,11 +253,15 @@ settle_once(struct coord *self, dz_us now)
     switch (self->phase) {
     case PHASE_LEADING: return is_ready(self, now) && coord_turn(self, TURN_READY, now);
     case PHASE_SCHEDULING:
+        tests_give_up(self, now);
         if (is_crippled(self) && !is_all_counted(self))
             coord_note(self, 2, "no worker is left that could run tests");
         return (self->stop_how >= 0 || is_all_counted(self) || is_crippled(self)) &&
                coord_turn(self, TURN_DRAIN, now);
-    case PHASE_DRAINING: return is_empty(self) && coord_turn(self, TURN_EMPTY, now);
+    case PHASE_DRAINING:
+        if (has_more(self))
+            return coord_turn(self, TURN_MORE, now);
+        return is_empty(self, now) && coord_turn(self, TURN_EMPTY, now);
     case PHASE_PARTING: return is_alone(self, now) && coord_turn(self, TURN_ALONE, now);
     default: return false;
     }
@@ -250,7 +281,8 @@ coord_account_fill(const struct coord *self, struct coord_account *out)
         .collected = self->total,
         .counted = self->counted,
         .duplicates = self->duplicates,
-        .not_run = self->total - self->counted,
+        .not_run = self->total - self->counted - self->elsewhere,
+        .elsewhere = self->elsewhere,
         .failed = self->failed,
         .nodes = self->node_count,
         .workers = self->slot_count,

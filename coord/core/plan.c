@@ -8,46 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coord/core/units.h"
-#include "coord/core/victims.h"
+#include "coord/core/plan_inside.h"
 #include "shared/base/mutant.h"
 
 enum {
     STEAL_MIN_US = 2000,    /* a shorter rest is not worth setting fixtures up a second time */
-    UNKNOWN_US = 10000,     /* what a test is believed to take before any was seen */
-    RECENT_WEIGHT = 4,      /* a slot's recent mean moves by 1/4 with each test */
     CLASS_SEARCH_MAX = 256, /* positions looked at for a class boundary near the cut */
-};
-
-struct part {
-    uint32_t lo, hi; /* positions */
-    bool is_tied;
-};
-
-struct loose_part {
-    struct part part;
-    uint32_t avoid; /* slot, or PLAN_NO_SLOT */
-};
-
-struct plan_slot {
-    struct part part;
-    dz_us recent_us; /* decayed mean of what its tests took, 0 none */
-    bool is_open;
-};
-
-struct plan {
-    struct units units;
-    uint8_t *is_taken; /* owned; bit per test */
-    size_t next_unit;
-    struct loose_part *loose; /* owned; a stack */
-    size_t loose_count, loose_cap;
-    struct plan_slot *slots; /* owned */
-    size_t slot_count, open_count;
-    struct victims victims; /* open slots whose part others may cut */
-    size_t free_count;
-    size_t bound_count; /* positions left in tied parts that slots work on */
-    uint64_t free_us;
-    uint64_t seen_us, seen_count; /* of finished tests */
 };
 
 struct plan *
@@ -76,75 +42,6 @@ plan_destroy(struct plan **self_p)
     free(self);
 }
 
-/* ------------------------------------------------------------------ costs */
-
-static dz_us
-mean_us(const struct plan *self)
-{
-    if (self->seen_count == 0)
-        return UNKNOWN_US;
-    uint64_t mean = self->seen_us / self->seen_count;
-    return mean ? (dz_us) mean : 1;
-}
-
-static uint64_t
-known_us(const struct plan *self, uint32_t test)
-{
-    uint32_t pos = self->units.pos[test];
-    return self->units.sum[pos + 1] - self->units.sum[pos];
-}
-
-dz_us
-plan_cost_us(const struct plan *self, uint32_t slot, uint32_t test)
-{
-    if (!self->units.is_blind)
-        return (dz_us) known_us(self, test);
-    dz_us recent = slot < self->slot_count ? self->slots[slot].recent_us : 0;
-    return recent ? recent : mean_us(self);
-}
-
-static uint64_t
-part_us(const struct plan *self, const struct part *part)
-{
-    if (self->units.is_blind)
-        return (uint64_t) (part->hi - part->lo) * (uint64_t) mean_us(self);
-    return self->units.sum[part->hi] - self->units.sum[part->lo];
-}
-
-bool
-plan_is_free(const struct plan *self, uint32_t test)
-{
-    return !bit_is_set(self->is_taken, test);
-}
-
-size_t
-plan_free(const struct plan *self)
-{
-    return self->free_count;
-}
-
-dz_us
-plan_free_us(const struct plan *self)
-{
-    if (self->units.is_blind)
-        return (dz_us) self->free_count * mean_us(self);
-    return (dz_us) self->free_us;
-}
-
-void
-plan_observe(struct plan *self, uint32_t slot, dz_us took_us)
-{
-    if (slot >= self->slot_count)
-        return;
-    struct plan_slot *at = &self->slots[slot];
-    at->recent_us =
-        at->recent_us ? at->recent_us + (took_us - at->recent_us) / RECENT_WEIGHT : took_us;
-    if (at->recent_us < 1)
-        at->recent_us = 1;
-    self->seen_us += (uint64_t) took_us;
-    self->seen_count++;
-}
-
 /* ------------------------------------------------------------------ the set of free tests */
 
 static bool
@@ -154,7 +51,7 @@ take(struct plan *self, uint32_t test)
         return false;
     bit_set(self->is_taken, test);
     self->free_count--;
-    self->free_us -= known_us(self, test);
+    self->free_us -= plan_known_us(self, test);
     return true;
 }
 
@@ -165,7 +62,7 @@ give(struct plan *self, uint32_t test)
         return false;
     bit_clear(self->is_taken, test);
     self->free_count++;
-    self->free_us += known_us(self, test);
+    self->free_us += plan_known_us(self, test);
     return true;
 }
 
@@ -255,20 +152,66 @@ work_on(struct plan *self, uint32_t slot, struct part part)
     if (part.is_tied)
         victims_drop(&self->victims, slot);
     else
-        victims_put(&self->victims, slot, part_us(self, &part));
+        victims_put(&self->victims, slot, plan_part_us(self, &part));
 }
 
 /* ------------------------------------------------------------------ where a slot finds work */
 
+void
+plan_restrict(struct plan *self, plan_may_fn *may, const void *arg)
+{
+    self->may = may;
+    self->may_arg = arg;
+}
+
+bool
+plan_has_left(struct plan *self)
+{
+    bool has_left = self->has_left;
+    self->has_left = false;
+    return has_left;
+}
+
+static bool
+may_run(const struct plan *self, uint32_t slot, uint32_t pos)
+{
+    return !self->may || self->may(self->may_arg, slot, self->units.seq[pos]);
+}
+
+/* The first position of a part that this slot may run; its end: there is none. */
+static uint32_t
+first_for(const struct plan *self, uint32_t slot, const struct part *part)
+{
+    uint32_t pos = part->lo;
+    while (self->may && pos < part->hi &&
+           !(plan_is_free(self, self->units.seq[pos]) && may_run(self, slot, pos)))
+        pos++;
+    return pos;
+}
+
+/* Is there another slot that could run it? */
+static bool
+has_other(const struct plan *self, uint32_t slot, uint32_t pos)
+{
+    if (!self->may)
+        return self->open_count > 1;
+    for (uint32_t s = 0; s < self->slot_count; s++)
+        if (s != slot && self->slots[s].is_open && may_run(self, s, pos))
+            return true;
+    return false;
+}
+
 static bool
 find_loose(struct plan *self, uint32_t slot)
 {
-    bool is_alone = self->open_count <= 1;
     for (size_t i = self->loose_count; i-- > 0;) {
         struct loose_part found = self->loose[i];
-        if (found.avoid == slot && !is_alone)
+        uint32_t from = first_for(self, slot, &found.part);
+        if (from == found.part.hi || (found.avoid == slot && has_other(self, slot, from)))
             continue;
         self->loose[i] = self->loose[--self->loose_count];
+        loosen(self, (struct part){ found.part.lo, from, found.part.is_tied }, found.avoid);
+        found.part.lo = from;
         work_on(self, slot, found.part);
         return true;
     }
@@ -331,7 +274,7 @@ steal(struct plan *self, uint32_t thief)
             return false;
         uint32_t slot = top->slot;
         struct part *rest = &self->slots[slot].part;
-        uint64_t left_us = part_us(self, rest);
+        uint64_t left_us = plan_part_us(self, rest);
         if (rest->lo == rest->hi || slot == thief) {
             victims_drop(&self->victims, slot);
             continue;
@@ -343,10 +286,24 @@ steal(struct plan *self, uint32_t thief)
         uint32_t cut = at_class(self, rest, middle_of(self, rest));
         struct part taken = { cut, rest->hi, false };
         rest->hi = cut;
-        victims_put(&self->victims, slot, part_us(self, rest));
+        victims_put(&self->victims, slot, plan_part_us(self, rest));
         work_on(self, thief, taken);
         return true;
     }
+}
+
+/* It lies in a part of a slot that cannot run it: for somebody else. */
+static void
+leave(struct plan *self, uint32_t pos)
+{
+    struct loose_part *last = self->loose_count ? &self->loose[self->loose_count - 1] : NULL;
+    bool is_tied = bit_is_set(self->units.tied, pos);
+    self->has_left = true;
+    if (last && last->avoid == PLAN_NO_SLOT && last->part.is_tied == is_tied &&
+        last->part.hi == pos)
+        last->part.hi++;
+    else
+        loosen(self, (struct part){ pos, pos + 1, is_tied }, PLAN_NO_SLOT);
 }
 
 static bool
@@ -361,9 +318,12 @@ take_next(struct plan *self, uint32_t slot, uint32_t *test_out)
     do {
         struct part *part = &self->slots[slot].part;
         while (part->lo < part->hi) {
-            *test_out = self->units.seq[part->lo++];
+            uint32_t pos = part->lo++;
+            *test_out = self->units.seq[pos];
             self->bound_count -= part->is_tied;
-            if (take(self, *test_out))
+            if (plan_is_free(self, *test_out) && !may_run(self, slot, pos))
+                leave(self, pos);
+            else if (take(self, *test_out))
                 return true;
         }
     } while (find_work(self, slot));
@@ -386,9 +346,33 @@ plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max, uint32_
 }
 
 bool
-plan_has_unbound(const struct plan *self)
+plan_may_run(const struct plan *self, uint32_t slot, uint32_t test)
 {
-    return self->free_count > self->bound_count;
+    return !self->may || self->may(self->may_arg, slot, test);
+}
+
+/* Does another slot work on the tied unit that it belongs to? */
+static bool
+is_bound(const struct plan *self, uint32_t slot, uint32_t pos)
+{
+    for (uint32_t s = 0; s < self->slot_count && bit_is_set(self->units.tied, pos); s++) {
+        const struct part *part = &self->slots[s].part;
+        if (s != slot && part->is_tied && part->lo <= pos && pos < part->hi)
+            return true;
+    }
+    return false;
+}
+
+bool
+plan_has_for(const struct plan *self, uint32_t slot)
+{
+    if (self->free_count <= self->bound_count || !self->may)
+        return self->free_count > self->bound_count;
+    for (uint32_t test = 0; test < self->units.count; test++)
+        if (plan_is_free(self, test) && plan_may_run(self, slot, test) &&
+            !is_bound(self, slot, self->units.pos[test]))
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------ what comes back */
@@ -429,6 +413,13 @@ plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t coun
             return_loose(self, pos);
         }
     }
+}
+
+void
+plan_give(struct plan *self, uint32_t test)
+{
+    if (give(self, test))
+        return_loose(self, self->units.pos[test]);
 }
 
 void

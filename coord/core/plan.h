@@ -32,6 +32,13 @@ void plan_destroy(struct plan **self_p);
 size_t plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max,
                  uint32_t *tests_out);
 
+/* Some tests cannot be run everywhere: those are given only to slots of which `may` is true. */
+typedef bool plan_may_fn(const void *arg, uint32_t slot, uint32_t test);
+void plan_restrict(struct plan *self, plan_may_fn *may, const void *arg);
+/* Did a slot come upon free tests that it may not run since this was asked last?  Then they are
+ * loose, and another slot that has nothing may want them. */
+bool plan_has_left(struct plan *self);
+
 /* Somebody has it already: it is not free any more.  Safe to repeat. */
 void plan_skip(struct plan *self, uint32_t test);
 
@@ -39,6 +46,9 @@ void plan_skip(struct plan *self, uint32_t test);
  * with the rest of that slot's unit if they adjoin it; else whoever is next may have them. */
 void plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count,
                  bool is_kept);
+
+/* A test that was given up is free after all. */
+void plan_give(struct plan *self, uint32_t test);
 
 /* A test is free again that should rather run in another slot than `avoid`. */
 void plan_return_avoiding(struct plan *self, uint32_t test, uint32_t avoid);
@@ -60,8 +70,9 @@ size_t plan_free(const struct plan *self);   /* tests */
 dz_us plan_free_us(const struct plan *self); /* what they should take */
 dz_us plan_cost_us(const struct plan *self, uint32_t slot, uint32_t test); /* > 0 */
 
-/* Is there a free test that is not bound to the slot which works on its tied unit?  (Of slots that
- * have nothing, one may get it yet.) */
-bool plan_has_unbound(const struct plan *self);
+/* Is there a free test that this slot may run, and that is not bound to another one which works on
+ * its tied unit?  (Of slots that have nothing, one may get it yet.) */
+bool plan_has_for(const struct plan *self, uint32_t slot);
+bool plan_may_run(const struct plan *self, uint32_t slot, uint32_t test);
 
 #endif

@@ -101,17 +101,26 @@ say_racks(struct coord *self, struct node *node, dz_us now)
     }
     if (done == 0)
         return; /* and perhaps there is no array yet */
-    if (done == 0)
-        return;
     memmove(node->racks, node->racks + done, (node->rack_count - done) * sizeof(*node->racks));
     node->rack_count -= done;
+}
+
+static void
+say_stored(struct coord *self, struct node *node, dz_us now)
+{
+    if (node->stored <= node->stored_said || node->rack_count > 0 || !dz_flow_has_room(&node->flow))
+        return;
+    struct dz_msg msg = { .id = DZ_MSG_mesh_stored, .as.mesh_stored = { node->stored } };
+    node_say(self, node, &msg, now);
+    node->stored_said = node->stored;
 }
 
 static void
 say_drain(struct coord *self, struct node *node, dz_us now)
 {
     int how = self->stop_how + 1; /* 0: everything is counted */
-    if (self->phase < PHASE_DRAINING || node->drain_said >= how || !dz_flow_has_room(&node->flow))
+    if (self->phase < PHASE_DRAINING || self->phase > PHASE_PARTING || node->drain_said >= how ||
+        !dz_flow_has_room(&node->flow))
         return;
     struct dz_msg msg = { .id = DZ_MSG_mesh_drain, .as.mesh_drain = { .how = (uint64_t) how } };
     node_say(self, node, &msg, now);
@@ -135,7 +144,9 @@ say_seal(struct coord *self, struct node *node, dz_us now)
                                             .nodes = account.nodes,
                                             .workers = account.workers,
                                             .digest = account.digest,
-                                            .agrees = account.agrees } };
+                                            .agrees = account.agrees,
+                                            .elsewhere = account.elsewhere,
+                                            .stored = self->is_stored } };
     node_say(self, node, &msg, now);
     node->is_seal_said = true;
 }
@@ -149,6 +160,8 @@ nodes_flush(struct coord *self, dz_us now)
         if (node->state != NODE_MEMBER && node->state != NODE_DRAINED)
             continue;
         say_racks(self, node, now);
+        say_stored(self, node, now);
+        members_say(self, node, now);
         say_drain(self, node, now);
         say_seal(self, node, now);
         node->is_blocked = node->is_blocked || !dz_flow_has_room(&node->flow);

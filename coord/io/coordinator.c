@@ -109,7 +109,8 @@ apply(struct coordinator *self, const struct coord_effect *effect)
     case COORD_FX_NOTE:
         self->host.note(self->host.arg, effect->as.note.severity, effect->as.note.text);
         return;
-    case COORD_FX_TESTS: return; /* no other node, no other tests */
+    case COORD_FX_RETELL: /* no other node, no other tests */
+    case COORD_FX_TESTS: return;
     }
 }
 

@@ -35,7 +35,20 @@
     X(UNPARK, "an idle slot hears of tests that came back") \
     X(TAKE_ONCE, "the plan gives a test once") \
     X(SEQUENCE, "a body is handled once and in order") \
-    X(RESEND, "a body is said until it is acknowledged")
+    X(RESEND, "a body is said until it is acknowledged") \
+    X(COPY_OWN, "results of the scheduler's own node are copied to its successor") \
+    X(COPY_FIRST, "the seal waits until nothing has a single copy") \
+    X(ACK_KEEPS, "what only a scheduler acknowledged is told to the next one") \
+    X(STORED_ONLY, "a record is given up only when the store has it") \
+    X(LEASE_RISES, "the authority grants a greater number than it ever did") \
+    X(LOSE_SILENT, "a node whose scheduler is silent looks for another") \
+    X(LOSE_GONE, "a node whose scheduler's process has ended looks for another at once") \
+    X(SUCCEED, "without an authority nodes succeed a lost scheduler") \
+    X(STEP_DOWN, "a scheduler whose lease is another's steps down") \
+    X(LATE, "a node hears that the job has ended") \
+    X(ONLY_WHO_HAS, "a test goes only to nodes that have it") \
+    X(SHARD_ONLY, "a shard runs its own share only") \
+    X(REFUSE_FENCED, "a LEAD of a lower epoch is refused")
 
 enum dz_rule {
 #define X(name, text) DZ_RULE_##name,

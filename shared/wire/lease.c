@@ -1,5 +1,7 @@
 #include "shared/wire/lease.h"
 
+#include "shared/base/mutant.h"
+
 static bool
 is_live(const struct dz_lease *self, dz_us now)
 {
@@ -37,7 +39,7 @@ grant(struct dz_lease *self, struct dz_epoch epoch, dz_us now, struct dz_lease_r
     self->epoch = epoch;
     self->until = now + DZ_LEASE_TTL_US;
     self->witness_count = 0;
-    *out = (struct dz_lease_reply){ DZ_LEASE_GRANTED, epoch, DZ_LEASE_TTL_US };
+    *out = (struct dz_lease_reply){ DZ_LEASE_GRANTED, epoch, DZ_LEASE_TTL_US, 0 };
 }
 
 static bool
@@ -46,15 +48,16 @@ claim(struct dz_lease *self, const struct dz_lease_ask *ask, dz_us now, struct d
     bool is_changed = false;
     bool is_own = ask->me.node == self->epoch.node; /* of an earlier life, or the reply was lost */
     if (is_live(self, now) && !is_own && !is_revoked(self, ask, &is_changed)) {
-        *out = (struct dz_lease_reply){ DZ_LEASE_HELD, self->epoch, self->until - now };
+        *out = (struct dz_lease_reply){ DZ_LEASE_HELD, self->epoch, self->until - now, 0 };
         return is_changed;
     }
     struct dz_epoch epoch = ask->me;
-    if (epoch.n < self->epoch.n)
+    if (epoch.n < self->epoch.n && !DZ_BROKEN(LEASE_RISES))
         epoch.n = self->epoch.n;
     epoch.n++;
-    self->members = 0;
+    uint64_t members = self->members > 0 && !is_own ? self->members - 1 : self->members;
     grant(self, epoch, now, out);
+    out->members = members;
     return true;
 }
 
@@ -63,7 +66,8 @@ static bool
 renew(struct dz_lease *self, const struct dz_lease_ask *ask, dz_us now, struct dz_lease_reply *out)
 {
     if (dz_epoch_cmp(&ask->me, &self->epoch) < 0) {
-        *out = (struct dz_lease_reply){ DZ_LEASE_HELD, self->epoch, self->until - now };
+        dz_us left = is_live(self, now) ? self->until - now : 0;
+        *out = (struct dz_lease_reply){ DZ_LEASE_HELD, self->epoch, left, 0 };
         return false;
     }
     self->members = ask->members;
@@ -86,7 +90,7 @@ dz_lease_step(struct dz_lease *self, const struct dz_lease_ask *ask, dz_us now,
               struct dz_lease_reply *out)
 {
     if (self->is_sealed) {
-        *out = (struct dz_lease_reply){ DZ_LEASE_SEALED, self->epoch, 0 };
+        *out = (struct dz_lease_reply){ .word = DZ_LEASE_SEALED, .epoch = self->epoch };
         return false;
     }
     switch (ask->kind) {
@@ -96,7 +100,8 @@ dz_lease_step(struct dz_lease *self, const struct dz_lease_ask *ask, dz_us now,
     case DZ_LEASE_WHO: break;
     }
     bool is_held = is_live(self, now);
-    *out = (struct dz_lease_reply){ is_held ? DZ_LEASE_HELD : DZ_LEASE_FREE, self->epoch,
-                                    is_held ? self->until - now : 0 };
+    *out = (struct dz_lease_reply){ .word = is_held ? DZ_LEASE_HELD : DZ_LEASE_FREE,
+                                    .epoch = self->epoch,
+                                    .ttl_us = is_held ? self->until - now : 0 };
     return false;
 }

@@ -48,6 +48,7 @@ struct dz_lease_reply {
     enum dz_lease_word word;
     struct dz_epoch epoch; /* GRANTED, HELD */
     dz_us ttl_us;          /* GRANTED: how long; HELD: at most so long still */
+    uint64_t members; /* CLAIM granted: nodes that took part under the one before, without it */
 };
 
 /* The record.  All zero: nobody has asked yet. */

@@ -93,7 +93,7 @@ answer_ledger(struct schedule *self, uint8_t how)
     size_t len = self->lens[self->answered % BATCHES_MAX];
     struct coord_answer *answers = dz_alloc0(len + 1, sizeof(*answers));
     for (size_t i = 0; i < len; i++)
-        answers[i] = (struct coord_answer){ (enum dz_word)(how % 3), how & 4 };
+        answers[i] = (struct coord_answer){ .word = (enum dz_word)(how % 3), .is_repeat = how & 4 };
     self->answered++;
     give_coord(self, &(struct coord_event){ .kind = COORD_EV_COUNTED,
                                             .as.counted = { self->answered, answers } });

@@ -25,7 +25,8 @@ TABLES = (
         "The scheduler's job",
         "READY: enough nodes told their STATE, and the results that they announced have arrived. DRAIN: "
         "all is counted, the job was stopped, or nobody is left who could run anything. EMPTY: every "
-        "member is drained, silent or gone, and no answer of the ledger is missing. ALONE: everybody "
+        "member is drained, silent or gone, no answer of the ledger is missing, and nothing that the store "
+        "lacks has a single copy. MORE: a node came late with tests of its own. ALONE: everybody "
         "said BYE. OUTRANKED: a greater epoch was heard of.",
     ),
     Table(
@@ -43,6 +44,17 @@ TABLES = (
         "A node, as it sees itself",
         "LED: a LEAD of a greater epoch or a new session. EMPTY: no worker lives and every result is "
         "acknowledged. REFUSED: the scheduler does not take this node (ERR).",
+    ),
+    Table(
+        "vassal/core/tables.c",
+        "ranks",
+        "RANK_",
+        "Who schedules, as a node sees it",
+        "GRANT: the authority granted the lease, or (CANDIDATE, while it cannot be reached) it is this "
+        "node's turn in the order of succession. HELD: another node has it. ALONE: the authority cannot be "
+        "reached and the CI has several slots. LED: a LEAD of another node. LOST: the scheduler is silent "
+        "for `dead_ms`, its process has ended, or it says that it leaves. OUTRANKED: a greater epoch "
+        "exists.",
     ),
     Table(
         "vassal/core/tables.c",

@@ -3,81 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/wire/frame.h"
 #include "tests/sim/world.h"
 
 enum {
     RINGS_US = 10 * 1000, /* how often the agent reads its workers' rings */
     FORK_US = 20 * 1000,
-    COMMIT_US = 4 * 1000,
 };
-
-static bool
-is_frozen(const struct world *self, uint32_t node)
-{
-    return self->nodes[node].frozen_until > self->now;
-}
-
-/* ------------------------------------------------------------------ spool */
-
-static struct spooled *
-spool_of(struct node *node, uint64_t record)
-{
-    for (size_t i = 0; i < node->spool_len; i++)
-        if (node->spool[i].record == record)
-            return &node->spool[i];
-    return NULL;
-}
-
-static bool
-spool_has_exec(const struct node *node, uint64_t exec)
-{
-    for (size_t i = 0; i < node->spool_len; i++)
-        if (node->spool[i].outcome.exec == exec && node->spool[i].is_durable)
-            return true;
-    return false;
-}
-
-static void
-journal(struct world *self, uint32_t n, uint64_t record, const struct vassal_outcome *outcome)
-{
-    struct node *node = &self->nodes[n];
-    if (node->spool_len == node->spool_cap) {
-        node->spool_cap = node->spool_cap ? node->spool_cap * 2 : 16;
-        node->spool = dz_realloc(node->spool, node->spool_cap, sizeof(*node->spool));
-    }
-    node->spool[node->spool_len++] = (struct spooled){ .record = record, .outcome = *outcome };
-    if (!node->is_flushing) {
-        struct happening *it =
-            world_at(self, self->now + 1 + (dz_us) rng_below(&self->rng, COMMIT_US), FLUSHED);
-        it->node = n;
-        it->life = node->life;
-    }
-    node->is_flushing = true;
-}
-
-static void
-on_flushed(struct world *self, uint32_t n)
-{
-    struct node *node = &self->nodes[n];
-    node->is_flushing = false;
-    uint64_t last = 0;
-    for (size_t i = 0; i < node->spool_len; i++) {
-        node->spool[i].is_durable = true;
-        last = node->spool[i].record;
-    }
-    for (uint32_t s = 0; s < SLOTS_MAX; s++) {
-        struct worker *worker = &node->workers[s];
-        size_t done = 0;
-        while (done < worker->ring_read && spool_has_exec(node, worker->ring[done].exec))
-            done++;
-        worker->ring_len -= done;
-        worker->ring_read -= done;
-        if (done > 0)
-            memmove(worker->ring, worker->ring + done, worker->ring_len * sizeof(*worker->ring));
-    }
-    agent_give(self, n,
-               &(struct vassal_event){ .kind = VASSAL_EV_JOURNALED, .as.journaled.record = last });
-}
 
 /* ------------------------------------------------------------------ effects */
 
@@ -105,14 +37,6 @@ add_grant(struct vassal_event *event, struct answers *answers, uint32_t test)
     answers->grants[event - answers->events][event->as.back.count++] = (struct dz_grant){ test, 0 };
 }
 
-/* A worker that collected for itself may lack tests. */
-static bool
-is_absent(const struct world *self, uint32_t node, uint32_t slot, uint32_t test)
-{
-    struct rng rng = { .state = (uint64_t) test << 20 | node << 10 | slot };
-    return rng_chance(&rng, self->opt.absent);
-}
-
 static void
 on_feed(struct world *self, uint32_t n, const struct vassal_effect *fx, struct answers *answers)
 {
@@ -124,7 +48,11 @@ on_feed(struct world *self, uint32_t n, const struct vassal_effect *fx, struct a
         return; /* it is dead, and the agent will learn so */
     for (size_t i = 0; i < fx->as.feed.count; i++) {
         uint32_t test = fx->as.feed.grants[i].test;
-        if (is_absent(self, n, fx->as.feed.slot, test)) {
+        if (test >= self->nodes[n].own_total) {
+            world_break(self, "node %u is given test %u, which it does not have", n, test);
+            return;
+        }
+        if (node_lacks(self, n, fx->as.feed.slot, test)) {
             lacking = lacking ? lacking : answer(answers, VASSAL_EV_ABSENT, fx->as.feed.slot);
             add_grant(lacking, answers, test);
             continue;
@@ -162,38 +90,79 @@ on_fork(struct world *self, uint32_t n, uint32_t slot)
 }
 
 static void
-apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct answers *answers)
+on_counted(struct world *self, uint32_t n, const struct vassal_effect *fx)
+{
+    struct spooled *it = spool_of(&self->nodes[n], fx->as.counted.record);
+    if (!it || it->is_known) {
+        world_break(self, "node %u was told twice of record %" PRIu64, n, fx->as.counted.record);
+        return;
+    }
+    it->is_known = true;
+    if (!fx->as.counted.is_stored)
+        return;
+    it->is_stored = true;
+    oracle_stored(self, n, it->outcome.exec);
+}
+
+static void
+on_stored(struct world *self, uint32_t n, uint64_t record)
+{
+    struct spooled *it = spool_of(&self->nodes[n], record);
+    if (!it || it->is_stored) {
+        world_break(self, "node %u was told twice that record %" PRIu64 " is stored", n, record);
+        return;
+    }
+    it->is_stored = true;
+    oracle_stored(self, n, it->outcome.exec);
+}
+
+static void
+on_done(struct world *self, uint32_t n, const struct vassal_effect *fx)
 {
     struct node *node = &self->nodes[n];
+    node->has_left = true;
+    node->account = fx->as.done;
+    world_trace(self, "node %u done, sealed %d, late %d, shard %d, pending %" PRIu64, n,
+                fx->as.done.is_sealed, fx->as.done.is_late, fx->as.done.is_shard,
+                fx->as.done.pending);
+    oracle_vassal_leaves(self, n);
+}
+
+struct due {
+    const struct vassal_effect *lead, *abdicate, *ask;
+};
+
+static void
+apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct answers *answers,
+      struct due *due)
+{
     switch (fx->kind) {
     case VASSAL_FX_SEND:
         oracle_vassal_sends(self, n, fx->as.send.frame);
-        net_send(self, n, true, fx->as.send.frame);
+        net_send(self, n, (uint32_t) fx->as.send.node - 1, fx->as.send.frame);
         break;
     case VASSAL_FX_FORK: on_fork(self, n, fx->as.slot.slot); break;
     case VASSAL_FX_FEED: on_feed(self, n, fx, answers); break;
     case VASSAL_FX_UNPUT: on_unput(self, n, fx, answers); break;
     case VASSAL_FX_KILL: worker_kill(self, n, fx->as.slot.slot, DZ_CAUSE_STOPPED); break;
-    case VASSAL_FX_JOURNAL: journal(self, n, fx->as.journal.record, &fx->as.journal.outcome); break;
-    case VASSAL_FX_COUNTED: {
-        struct spooled *it = spool_of(node, fx->as.counted.record);
-        if (!it || it->is_known)
-            world_break(self, "node %u was told twice of record %" PRIu64, n,
-                        fx->as.counted.record);
-        else
-            it->is_known = true;
+    case VASSAL_FX_JOURNAL:
+        spool_journal(self, n, fx->as.journal.record, &fx->as.journal.outcome);
         break;
-    }
-    case VASSAL_FX_DONE:
-        node->has_left = true;
-        world_trace(self, "node %u done, sealed %d", n, fx->as.done.is_sealed);
-        oracle_vassal_leaves(self, n, fx->as.done.is_sealed);
-        break;
+    case VASSAL_FX_COUNTED: on_counted(self, n, fx); break;
+    case VASSAL_FX_STORED: on_stored(self, n, fx->as.stored); break;
+    case VASSAL_FX_DONE: on_done(self, n, fx); break;
     case VASSAL_FX_NOTE:
         world_trace(self, "node %u notes: %.*s", n, (int) fx->as.note.text.len,
                     (const char *) fx->as.note.text.ptr);
         break;
-    default: break;
+    case VASSAL_FX_RANK:
+        world_trace(self, "node %u is %s, epoch %" PRIu64 " of %" PRIu64 ": %s", n,
+                    fx->as.rank.name, fx->as.rank.epoch.n, fx->as.rank.epoch.node, fx->as.rank.why);
+        break;
+    case VASSAL_FX_MEET: break; /* everybody knows the way */
+    case VASSAL_FX_ASK: due->ask = fx; break;
+    case VASSAL_FX_LEAD: due->lead = fx; break;
+    case VASSAL_FX_ABDICATE: due->abdicate = fx; break;
     }
 }
 
@@ -202,7 +171,10 @@ plan_tick(struct world *self, uint32_t n)
 {
     struct node *node = &self->nodes[n];
     dz_us at = vassal_next(node->vassal);
-    if (at == INT64_MAX || (node->tick_at > self->now && node->tick_at <= at))
+    if (at == INT64_MAX)
+        return;
+    at = node_at(self, n, at);
+    if (node->tick_at > self->now && node->tick_at <= at)
         return;
     node->tick_at = at > self->now ? at : self->now + 1;
     struct happening *it = world_at(self, node->tick_at, VASSAL_TICK);
@@ -217,18 +189,33 @@ agent_give(struct world *self, uint32_t n, const struct vassal_event *event)
     if (!node->vassal || self->violation)
         return;
     struct vassal_effects fx;
+    struct due due = { 0 };
     struct answers *answers = dz_alloc0(1, sizeof(*answers));
-    vassal_step(node->vassal, event, self->now, &fx);
+    vassal_step(node->vassal, event, node_now(self, n), &fx);
     self->steps++;
     if (event->kind == VASSAL_EV_MESSAGE)
         oracle_vassal_obeys(self, n, event->as.message, &fx);
     for (size_t i = 0; i < fx.count; i++)
-        apply(self, n, &fx.items[i], answers);
-    vassal_check(node->vassal);
+        apply(self, n, &fx.items[i], answers, &due);
+    if (self->steps % 16 == 0)
+        vassal_check(node->vassal);
     plan_tick(self, n);
+    struct vassal_effect lead, abdicate; /* the core's memory is gone with its next step */
+    if (due.lead)
+        lead = *due.lead;
+    if (due.abdicate)
+        abdicate = *due.abdicate;
+    if (due.ask)
+        authority_ask(self, n, due.ask);
     for (size_t i = 0; i < answers->count; i++)
         agent_give(self, n, &answers->events[i]);
     free(answers);
+    if (due.abdicate)
+        coord_give(self, n,
+                   &(struct coord_event){ .kind = COORD_EV_OUTRANKED,
+                                          .as.outranked = abdicate.as.abdicate });
+    if (due.lead && node->vassal)
+        coord_begin(self, n, &lead);
 }
 
 /* ------------------------------------------------------------------ life of an agent */
@@ -287,21 +274,42 @@ ask_again(struct world *self, uint32_t n, uint32_t s)
 }
 
 static void
-restore_spool(struct world *self, uint32_t n)
+collect(struct world *self, uint32_t n)
 {
     struct node *node = &self->nodes[n];
-    size_t kept = 0;
-    for (size_t i = 0; i < node->spool_len; i++)
-        if (node->spool[i].is_durable)
-            node->spool[kept++] = node->spool[i];
-    node->spool_len = kept;
-    for (size_t i = 0; i < kept; i++) {
-        struct vassal_event event = { .kind = VASSAL_EV_RESTORED,
-                                      .as.restored = { node->spool[i].record,
-                                                       node->spool[i].outcome } };
-        node->spool[i].is_known = false; /* what was heard is not written down */
-        agent_give(self, n, &event);
-    }
+    struct vassal_event event = {
+        .kind = VASSAL_EV_MANIFEST,
+        .as.manifest = { .total = node->own_total,
+                         .digest = node->is_odd ? 1000 + n : 77,
+                         .seen_n = node->disk_n,
+                         .ids = node->own_ids },
+    };
+    agent_give(self, n, &event);
+}
+
+static void
+new_life(struct world *self, uint32_t n)
+{
+    struct node *node = &self->nodes[n];
+    node->life++;
+    node->inc = node->life;
+    node->obeyed = (struct dz_epoch){ 0 };
+    node->started_at = self->now;
+    node->tick_at = 0;
+    node->is_draining = node->is_flushing = node->is_uplinking = node->is_starting = false;
+    struct vassal_cfg cfg = {
+        .job = dz_str("job"),
+        .node = node->id,
+        .inc = node->inc,
+        .slots = self->opt.slots,
+        .seen_n = node->disk_n,
+        .rendezvous = self->opt.mode == MODE_ALONE ? VASSAL_ALONE : VASSAL_MEETS,
+        .shard_index = n,
+        .shard_total = self->opt.is_sharded ? self->opt.nodes : 0,
+        .contact = dz_str("somewhere"),
+    };
+    node->vassal = vassal_new(&cfg);
+    world_trace(self, "agent %u starts, life %" PRIu64, n, node->life);
 }
 
 void
@@ -310,54 +318,51 @@ agent_start(struct world *self, uint32_t n)
     struct node *node = &self->nodes[n];
     if (node->vassal || node->has_left || node->is_gone)
         return;
-    node->life++;
-    node->inc = node->life;
-    node->obeyed_n = 0;
-    node->started_at = self->now;
-    node->tick_at = 0;
-    node->is_draining = node->is_flushing = false;
-    struct vassal_cfg cfg = {
-        .job = dz_str("job"), .node = node->id, .inc = node->inc, .slots = self->opt.slots
-    };
-    node->vassal = vassal_new(&cfg);
-    world_trace(self, "agent %u starts, life %" PRIu64, n, node->life);
-    if (n == 0)
-        coord_start(self);
-    restore_spool(self, n);
+    new_life(self, n);
+    spool_restore(self, n);
+    if (self->opt.mode != MODE_ALONE)
+        agent_give(self, n, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
     for (uint32_t s = 0; s < self->opt.slots; s++)
         attach(self, n, s);
     for (uint32_t s = 0; s < self->opt.slots; s++)
         read_ring(self, n, s);
-    agent_give(self, n,
-               &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST,
-                                       .as.manifest = { self->opt.tests, 77, node->disk_n } });
+    collect(self, n);
     for (uint32_t s = 0; s < self->opt.slots; s++)
         ask_again(self, n, s);
-    if (n == 0 && self->is_stopped)
+    if (self->is_stopped)
         agent_give(self, n, &(struct vassal_event){ .kind = VASSAL_EV_STOP });
+    if (node->is_leaving)
+        agent_give(self, n, &(struct vassal_event){ .kind = VASSAL_EV_LEAVE });
+    uplink_plan(self, n);
 }
 
 void
 agent_crash(struct world *self, uint32_t n, bool with_disk)
 {
     struct node *node = &self->nodes[n];
-    if (!node->vassal || node->has_left)
+    if (!node->vassal || (node->has_left && !node->coord))
         return;
     world_trace(self, "agent %u dies%s", n, with_disk ? ", with its node" : "");
     vassal_destroy(&node->vassal);
+    coord_end(self, n);
     node->life++;
+    if (!with_disk && self->opt.has_resets)
+        net_reset(self, n, node->inc);
     for (size_t i = 0; i < node->spool_len; i++)
         self->lost_results += !node->spool[i].is_durable; /* unless their worker still lives */
-    if (n == 0)
-        coord_crash(self);
     if (!with_disk)
         return;
+    self->lost_at = self->now;
     for (uint32_t s = 0; s < self->opt.slots; s++) {
         worker_kill(self, n, s, DZ_CAUSE_AGENT);
         self->lost_results += node->workers[s].ring_len;
         node->workers[s].ring_len = 0;
     }
+    self->lost_results += node->spool_len;
     node->spool_len = 0;
+    node->disk_n = 0;
+    ledger_fini(&node->ledger);
+    ledger_init(&node->ledger, self->opt.tests);
 }
 
 /* ------------------------------------------------------------------ what happens to it */
@@ -402,7 +407,7 @@ on_asks(struct world *self, const struct happening *it)
 static bool
 postpone(struct world *self, struct happening *it)
 {
-    if (!is_frozen(self, it->node) || it->what == AGENT_STARTS)
+    if (!node_is_frozen(self, it->node) || it->what == AGENT_STARTS)
         return false;
     struct happening *later = world_at(self, self->nodes[it->node].frozen_until, it->what);
     uint64_t seq = later->seq;
@@ -414,6 +419,45 @@ postpone(struct world *self, struct happening *it)
     return true;
 }
 
+/* Which end of the node is meant; for a scheduler that is not here its vassal answers. */
+static void
+on_frame(struct world *self, struct happening *it)
+{
+    struct dz_msg_mesh from;
+    struct dz_slice frame = { it->frame, it->frame_len };
+    struct node *node = &self->nodes[it->node];
+    if (dz_mesh_open(frame, &from) != DZ_OK)
+        return;
+    if (from.to == DZ_MESH_TO_SCHEDULER && node->coord)
+        coord_give(self, it->node,
+                   &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = frame });
+    else
+        agent_give(self, it->node,
+                   &(struct vassal_event){ .kind = VASSAL_EV_MESSAGE, .as.message = frame });
+}
+
+static void
+on_answered(struct world *self, const struct happening *it)
+{
+    struct answered answered;
+    memcpy(&answered, it->frame, sizeof(answered));
+    struct vassal_event event = { .kind = VASSAL_EV_ANSWER,
+                                  .as.answer = { .number = answered.number,
+                                                 .reply = answered.reply } };
+    if (answered.reply.word == DZ_LEASE_HELD)
+        event.as.answer.contact = dz_str("somewhere");
+    agent_give(self, it->node, &event);
+}
+
+static void
+on_gone(struct world *self, const struct happening *it)
+{
+    agent_give(self, it->node,
+               &(struct vassal_event){ .kind = VASSAL_EV_GONE, .as.gone = { it->a, it->b } });
+    coord_give(self, it->node,
+               &(struct coord_event){ .kind = COORD_EV_GONE, .as.gone = { it->a, it->b } });
+}
+
 void
 agent_on(struct world *self, struct happening *it)
 {
@@ -421,16 +465,13 @@ agent_on(struct world *self, struct happening *it)
     if (postpone(self, it))
         return;
     bool is_of_agent = it->what == VASSAL_TICK || it->what == RINGS || it->what == FLUSHED ||
-                       it->what == WORKER_DIED;
+                       it->what == WORKER_DIED || it->what == ANSWERED || it->what == GONE ||
+                       it->what == UPLINK;
     if (is_of_agent && it->life != node->life)
         return;
     switch ((int) it->what) {
     case AGENT_STARTS: agent_start(self, it->node); break;
-    case TO_VASSAL:
-        agent_give(self, it->node,
-                   &(struct vassal_event){ .kind = VASSAL_EV_MESSAGE,
-                                           .as.message = { it->frame, it->frame_len } });
-        break;
+    case FRAME: on_frame(self, it); break;
     case VASSAL_TICK:
         agent_give(self, it->node, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
         break;
@@ -439,10 +480,17 @@ agent_on(struct world *self, struct happening *it)
         for (uint32_t s = 0; s < self->opt.slots; s++)
             read_ring(self, it->node, s);
         break;
-    case FLUSHED: on_flushed(self, it->node); break;
+    case FLUSHED: spool_flushed(self, it->node); break;
     case WORKER_DIED: on_worker_died(self, it); break;
     case FORKED: on_forked(self, it); break;
     case WORKER_ASKS: on_asks(self, it); break;
+    case ANSWERED: on_answered(self, it); break;
+    case GONE: on_gone(self, it); break;
+    case UPLINK: uplink_run(self, it->node); break;
+    case COORD_TICK:
+    case PERSISTED:
+    case LEDGER_WROTE:
+    case SEAL_TRIES: coord_on(self, it); break;
     default: dz_assert(!"an event of an agent");
     }
 }

@@ -1,4 +1,5 @@
 /* faults.c - what goes wrong, when, and the moment from which everything works again. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,10 @@ enum fault {
     FAULT_FREEZE,
     FAULT_LEAVE,
     FAULT_STOP,
-    FAULT_SCHEDULER,
+    FAULT_LEADER,
+    FAULT_CUT,
+    FAULT_STORE,
+    FAULT_RESTORE,
     FAULTS,
 };
 
@@ -21,11 +25,20 @@ faults_plan(struct world *self)
 {
     const struct options *opt = &self->opt;
     const unsigned counts[FAULTS] = {
-        [FAULT_WORKER] = opt->worker_kills, [FAULT_ZYGOTE] = opt->zygote_kills,
-        [FAULT_AGENT] = opt->agent_kills,   [FAULT_NODE] = opt->node_losses,
-        [FAULT_FREEZE] = opt->freezes,      [FAULT_LEAVE] = opt->leaves,
+        [FAULT_WORKER] = opt->worker_kills,
+        [FAULT_ZYGOTE] = opt->zygote_kills,
+        [FAULT_AGENT] = opt->agent_kills,
+        [FAULT_NODE] = opt->node_losses,
+        [FAULT_FREEZE] = opt->freezes,
+        [FAULT_LEAVE] = opt->leaves,
         [FAULT_STOP] = opt->stops,
+        [FAULT_LEADER] = opt->leader_kills,
+        [FAULT_CUT] = opt->cuts,
+        [FAULT_STORE] = opt->store_faults,
+        [FAULT_RESTORE] = opt->restores,
     };
+    if (opt->is_store_late)
+        self->store_down_until = opt->faults_us;
     for (unsigned f = 0; f < FAULTS; f++)
         for (unsigned i = 0; i < counts[f]; i++)
             world_at(self, (dz_us) rng_below(&self->rng, 1 + (uint64_t) opt->faults_us), FAULT)->a =
@@ -42,6 +55,7 @@ between(struct world *self, dz_us least, dz_us most)
 static void
 start_again(struct world *self, uint32_t node, dz_us delay)
 {
+    self->nodes[node].is_starting = true;
     world_at(self, self->now + delay, AGENT_STARTS)->node = node;
 }
 
@@ -53,6 +67,15 @@ kill_workers(struct world *self, uint32_t node)
         worker_kill(self, node, s, DZ_CAUSE_ZYGOTE);
 }
 
+static unsigned
+living(const struct world *self)
+{
+    unsigned count = 0;
+    for (uint32_t n = 0; n < self->opt.nodes; n++)
+        count += !self->nodes[n].is_gone;
+    return count;
+}
+
 static void
 lose_node(struct world *self, uint32_t node)
 {
@@ -60,7 +83,7 @@ lose_node(struct world *self, uint32_t node)
         return;
     self->kills_node++;
     agent_crash(self, node, true);
-    self->nodes[node].is_gone = rng_chance(&self->rng, 500);
+    self->nodes[node].is_gone = rng_chance(&self->rng, 500) && living(self) > 1;
     if (!self->nodes[node].is_gone)
         start_again(self, node, between(self, 200000, 2000000));
 }
@@ -76,14 +99,82 @@ freeze(struct world *self, uint32_t node)
 }
 
 static void
-stop(struct world *self)
+stop(struct world *self, uint32_t node)
 {
     int how = (int) rng_below(&self->rng, 2);
-    self->is_stopped = self->nodes[0].vassal != NULL || self->is_stopped;
+    if (!self->nodes[node].vassal || self->nodes[node].has_left)
+        return;
+    self->is_stopped = true;
     world_trace(self, "stop %d", how);
     agent_give(
-        self, 0,
+        self, node,
         &(struct vassal_event){ .kind = VASSAL_EV_STOP, .as.stop = { how, dz_str("enough") } });
+}
+
+static void
+leave(struct world *self, uint32_t node)
+{
+    if (self->opt.nodes < 2 || !self->nodes[node].vassal || self->nodes[node].has_left)
+        return;
+    self->leaves++;
+    self->nodes[node].is_leaving = true;
+    world_trace(self, "node %u is told to leave", node);
+    agent_give(self, node, &(struct vassal_event){ .kind = VASSAL_EV_LEAVE });
+}
+
+/* One way, or both, or a node from everybody. */
+static void
+cut(struct world *self, uint32_t node)
+{
+    dz_us until = self->now + between(self, 100000, 4000000);
+    uint64_t how = rng_below(&self->rng, 4);
+    uint32_t other = (uint32_t) rng_below(&self->rng, self->opt.nodes);
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        if (n == node || (how < 2 && n != other))
+            continue;
+        self->cut_until[node][n] = until;
+        if (how % 2 == 0)
+            self->cut_until[n][node] = until;
+    }
+    world_trace(self, "cut %d of node %u until %" PRId64, (int) how, node, until / 1000);
+}
+
+static void
+store_fault(struct world *self, uint32_t node)
+{
+    dz_us until = self->now + between(self, 50000, 4000000);
+    switch (rng_below(&self->rng, 3)) {
+    case 0: self->store_down_until = until; break;
+    case 1: self->store_slow_until = until; break;
+    default: self->store_cut_until[node] = until; break;
+    }
+    world_trace(self, "the store fails until %" PRId64, until / 1000);
+}
+
+static void
+kill_agent(struct world *self, uint32_t node)
+{
+    self->kills_agent++;
+    agent_crash(self, node, false);
+    start_again(self, node, between(self, self->opt.is_kill_only ? 300000 : 20000, 600000));
+}
+
+/* Its whole machine, or only the agent. */
+static void
+kill_leader(struct world *self)
+{
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        struct node *node = &self->nodes[n];
+        if (!node->coord)
+            continue;
+        if (self->opt.is_kill_only && strcmp(coord_state_text(node->coord), "SCHEDULING") == 0)
+            self->killed_at = self->now;
+        if (self->opt.node_losses > 0 && !node->has_left && rng_chance(&self->rng, 500))
+            lose_node(self, n);
+        else
+            kill_agent(self, n);
+        return;
+    }
 }
 
 static void
@@ -93,29 +184,20 @@ heal(struct world *self)
     self->is_healed = true;
     self->heal_at = self->now;
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
-        if (!self->nodes[n].vassal)
+        if (!self->nodes[n].vassal && !self->nodes[n].is_gone)
             start_again(self, n, between(self, 1, 200000));
     }
 }
 
 /* The moments in which a scheduler's death hurts most are short: aim at them. */
 void
-fault_at_phase(struct world *self)
+fault_at_phase(struct world *self, uint32_t node)
 {
-    if (self->is_healed || !self->opt.victim_phase ||
-        strcmp(self->opt.victim_phase, coord_state_text(self->coord)) != 0)
+    if (self->is_healed || !self->opt.victim_phase || !self->nodes[node].coord ||
+        strcmp(self->opt.victim_phase, coord_state_text(self->nodes[node].coord)) != 0)
         return;
     self->opt.victim_phase = NULL;
-    struct happening *it = world_at(self, self->now + between(self, 1, 20000), FAULT);
-    it->a = FAULT_SCHEDULER;
-}
-
-static void
-kill_agent(struct world *self, uint32_t node)
-{
-    self->kills_agent++;
-    agent_crash(self, node, false);
-    start_again(self, node, between(self, 20000, 600000));
+    world_at(self, self->now + between(self, 1, 20000), FAULT)->a = FAULT_LEADER;
 }
 
 void
@@ -134,18 +216,22 @@ fault_on(struct world *self, struct happening *it)
         break;
     case FAULT_ZYGOTE: kill_workers(self, node); break;
     case FAULT_AGENT: kill_agent(self, node); break;
-    case FAULT_SCHEDULER: kill_agent(self, 0); break;
+    case FAULT_LEADER: kill_leader(self); break;
     case FAULT_NODE:
-        if (node != 0)
+        if (self->opt.nodes > 1)
             lose_node(self, node);
         break;
     case FAULT_FREEZE: freeze(self, node); break;
-    case FAULT_LEAVE:
-        self->leaves++;
-        if (node != 0)
-            agent_give(self, node, &(struct vassal_event){ .kind = VASSAL_EV_LEAVE });
+    case FAULT_LEAVE: leave(self, node); break;
+    case FAULT_STOP: stop(self, node); break;
+    case FAULT_CUT: cut(self, node); break;
+    case FAULT_STORE: store_fault(self, node); break;
+    case FAULT_RESTORE:
+        if (self->has_backup)
+            store_restore(self);
+        else
+            store_backup(self);
         break;
-    case FAULT_STOP: stop(self); break;
     case FAULTS: break;
     }
 }

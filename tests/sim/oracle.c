@@ -9,7 +9,10 @@
 
 enum {
     WAIT_MAX_US = 5 * 1000 * 1000, /* others may have tests to give up for so long */
-    SETTLED_US = 1000 * 1000,
+    AHEAD_US =
+        2 * 400 * 1000, /* of tests that a worker may have before it: it goes on without us */
+    UNNOTICED_US = 2000 * 1000,  /* the loss of a node may be unknown for so long */
+    RESUME_MAX_US = 1000 * 1000, /* a scheduler's process is killed: the next one gives out tests */
 };
 
 static bool
@@ -33,30 +36,75 @@ show(const struct world *self, const char *who, const struct dz_msg_mesh *from,
                from->seq, from->ack);
 }
 
-/* A scheduler speaks only under a number that is on its disk, and calls nothing counted that the
+/* A scheduler speaks only under a number that is on its disk, and calls nothing counted that its
  * ledger does not have. */
 void
-oracle_coord_sends(struct world *self, struct dz_slice frame)
+oracle_coord_sends(struct world *self, uint32_t n, struct dz_slice frame)
 {
     struct dz_msg_mesh from;
     struct dz_msg body;
+    struct node *node = &self->nodes[n];
     if (!open_frame(frame, &from, &body)) {
         world_break(self, "the scheduler sends what nobody can read");
         return;
     }
-    char who[48];
-    (void) snprintf(who, sizeof(who), "scheduler to inc %" PRIu64, from.to_inc);
+    char who[64];
+    (void) snprintf(who, sizeof(who), "scheduler %u to inc %" PRIu64, n, from.to_inc);
     show(self, who, &from, &body);
-    if (from.epoch_n > self->nodes[0].disk_n)
+    if (from.epoch_n > node->disk_n)
         world_break(self, "epoch %" PRIu64 " is used before it is on disk", from.epoch_n);
+    bool is_work = body.id == DZ_MSG_mesh_assign && body.as.mesh_assign.grants.count > 0;
+    if (is_work && self->killed_at > 0 && self->resumed_us == 0)
+        self->resumed_us = self->now - self->killed_at;
     if (body.id != DZ_MSG_mesh_rack)
         return;
     struct dz_item_rack item;
     uint64_t words = 0;
     for (struct dz_list list = body.as.mesh_rack.racks; dz_rack_next(&list, &item);)
         words += item.word == DZ_WORD_COUNTED;
-    if (words > self->ledger.count)
+    if (words > self->store.count + node->ledger.count)
         world_break(self, "the scheduler says that more is counted than the ledger holds");
+}
+
+static bool
+is_in_spool(const struct node *node, uint64_t exec)
+{
+    for (size_t i = 0; i < node->spool_len; i++)
+        if (node->spool[i].outcome.exec == exec && node->spool[i].is_durable)
+            return true;
+    return false;
+}
+
+static bool
+has_other_member(const struct world *self, uint32_t n)
+{
+    for (uint32_t m = 0; m < self->opt.nodes; m++) {
+        const char *state = coord_node_text(self->nodes[n].coord, m + 1);
+        if (m != n && (strcmp(state, "MEMBER") == 0 || strcmp(state, "DRAINED") == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Before the seal, what only this node's disk has lies on another member's as well. */
+void
+oracle_coord_seals(struct world *self, uint32_t n)
+{
+    const struct node *node = &self->nodes[n];
+    bool is_unknown = self->lost_at > 0 && self->now - self->lost_at < UNNOTICED_US;
+    if (self->opt.mode != MODE_STORE || self->opt.odd_nodes > 0 || is_unknown ||
+        self->opt.restores > 0 || !has_other_member(self, n))
+        return;
+    for (size_t i = 0; i < node->ledger.count; i++) {
+        const struct row *row = &node->ledger.rows[i];
+        bool is_safe = row->word != DZ_WORD_COUNTED || row->coord_life != node->coord_life ||
+                       ledger_find(&self->store, row->exec) != NULL;
+        for (uint32_t m = 0; m < self->opt.nodes && !is_safe; m++)
+            is_safe = m != n && is_in_spool(&self->nodes[m], row->exec);
+        if (!is_safe)
+            world_break(self, "node %u seals, and execution %" PRIu64 " has a single copy", n,
+                        row->exec);
+    }
 }
 
 /* Journal before you tell. */
@@ -98,23 +146,36 @@ oracle_vassal_obeys(struct world *self, uint32_t n, struct dz_slice frame,
     struct dz_msg body;
     if (!open_frame(frame, &from, &body))
         return;
-    if (from.to_inc != node->inc || from.epoch_n < node->obeyed_n) {
+    struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
+    bool is_outside = body.id == DZ_MSG_mesh_nack || body.id == DZ_MSG_mesh_err;
+    if (from.to == DZ_MESH_TO_SCHEDULER || is_outside)
+        return;
+    if (from.to_inc != node->inc || dz_epoch_cmp(&epoch, &node->obeyed) < 0) {
         for (size_t i = 0; i < fx->count; i++)
             if (fx->items[i].kind != VASSAL_FX_SEND)
                 world_break(self, "node %u obeys %s of epoch %" PRIu64 ", its own is %" PRIu64, n,
-                            dz_msg_name(body.id), from.epoch_n, node->obeyed_n);
-    } else if (body.id == DZ_MSG_mesh_lead && from.epoch_n > node->obeyed_n) {
-        node->obeyed_n = from.epoch_n;
+                            dz_msg_name(body.id), from.epoch_n, node->obeyed.n);
+        return;
     }
+    bool is_answered = false; /* a LEAD that is taken is answered with STATE or OWN */
+    for (size_t i = 0; i < fx->count; i++)
+        is_answered = is_answered || fx->items[i].kind == VASSAL_FX_SEND;
+    if (body.id == DZ_MSG_mesh_lead && is_answered)
+        node->obeyed = epoch;
 }
 
-static const struct row *
-row_of(const struct world *self, uint64_t exec)
+/* What a spool gives up is in the store, or (which was restored from an older copy) it can be sent
+ * there again. */
+void
+oracle_stored(struct world *self, uint32_t n, uint64_t exec)
 {
-    for (size_t i = 0; i < self->ledger.count; i++)
-        if (self->ledger.rows[i].exec == exec)
-            return &self->ledger.rows[i];
-    return NULL;
+    if (ledger_find(&self->store, exec) || self->store.is_sealed)
+        return; /* after the seal it would be history */
+    for (uint32_t m = 0; m < self->opt.nodes && self->has_backup; m++)
+        if (ledger_find(&self->nodes[m].ledger, exec))
+            return;
+    world_break(self, "node %u gives up execution %" PRIu64 ", which the store does not have", n,
+                exec);
 }
 
 /* Where nothing goes wrong, a worker is told what comes next, at the latest when no other worker
@@ -126,23 +187,24 @@ oracle_worker_waited(struct world *self, uint32_t n, dz_us waited)
         world_break(self, "a worker of node %u waited %" PRId64 " us for an answer", n, waited);
 }
 
-/* What was executed here and read by the agent is in its spool or in the ledger; at the regular
- * end, the scheduler's word on each of them was heard. */
+/* What was executed here is in its spool or in the store; at the regular end, the scheduler's word on
+ * each of them was heard. */
 void
-oracle_vassal_leaves(struct world *self, uint32_t n, bool is_sealed)
+oracle_vassal_leaves(struct world *self, uint32_t n)
 {
     const struct node *node = &self->nodes[n];
     for (size_t r = 0; r < node->spool_len; r++)
-        if (is_sealed && !node->spool[r].is_known)
+        if (node->account.is_sealed && !node->spool[r].is_known &&
+            node->spool[r].outcome.origin == 0)
             world_break(self, "node %u leaves, and record %" PRIu64 " was never acknowledged", n,
                         node->spool[r].record);
     for (uint32_t s = 0; s < self->opt.slots; s++) {
         const struct worker *worker = &node->workers[s];
         for (size_t i = 0; i < worker->ring_len; i++) {
-            bool is_spooled = row_of(self, worker->ring[i].exec) != NULL;
-            for (size_t r = 0; r < node->spool_len && !is_spooled; r++)
-                is_spooled = node->spool[r].outcome.exec == worker->ring[i].exec;
-            if (!is_spooled && !self->is_stopped && self->leaves == 0)
+            bool is_safe = ledger_find(&self->store, worker->ring[i].exec) != NULL;
+            for (size_t r = 0; r < node->spool_len && !is_safe; r++)
+                is_safe = node->spool[r].outcome.exec == worker->ring[i].exec;
+            if (!is_safe && !self->is_stopped && self->leaves == 0 && !node->account.is_late)
                 world_break(self, "node %u leaves, and execution %" PRIu64 " is nowhere", n,
                             worker->ring[i].exec);
         }
@@ -181,97 +243,128 @@ check_row(struct world *self, const struct row *row)
                     deaths_of(self, row->test));
 }
 
+/* Has this node, or the job that it took part in, answered for the test? */
+static bool
+is_answered_for(const struct world *self, const struct node *node, uint32_t test)
+{
+    if (!node->has_left || !node->account.is_sealed || node->account.not_run > 0)
+        return false;
+    bool is_own = false;
+    for (uint32_t t = 0; t < node->own_total; t++)
+        is_own = is_own || node->own[t] == test;
+    if (!node->account.is_shard)
+        return is_own;
+    unsigned shard = coord_shard_of(self->tests[test].id, self->opt.nodes);
+    return is_own && shard == (unsigned) (node - self->nodes);
+}
+
 static void
 check_ledger(struct world *self)
 {
-    const struct ledger *ledger = &self->ledger;
+    const struct ledger *ledger = &self->store;
     uint8_t *counted = dz_alloc0(self->opt.tests + 1, 1);
     for (size_t i = 0; i < ledger->count; i++) {
         check_row(self, &ledger->rows[i]);
         if (ledger->rows[i].word == DZ_WORD_COUNTED && counted[ledger->rows[i].test]++)
             world_break(self, "test %u is counted twice", ledger->rows[i].test);
     }
-    bool may_miss = self->is_stopped || self->opt.absent > 0 || self->account.not_run > 0;
-    for (uint32_t t = 0; t < self->opt.tests && !may_miss; t++)
-        if (!counted[t])
-            world_break(self, "test %u is not counted", t);
+    for (uint32_t t = 0; t < self->opt.tests; t++)
+        for (uint32_t n = 0; n < self->opt.nodes && !counted[t]; n++)
+            if (is_answered_for(self, &self->nodes[n], t))
+                world_break(self, "test %u is not counted, and node %u believes that it is", t, n);
     free(counted);
 }
 
+/* Nobody but a stop, a node that alone had the test, or the loss of all who could run it, leaves a
+ * test uncounted. */
 static void
-check_account(struct world *self)
+check_complete(struct world *self)
 {
-    const struct coord_account *it = &self->account;
-    if (it->collected == 0 && self->opt.tests > 0)
-        return; /* ended by finding a ledger that was sealed before */
-    if (!it->agrees || it->counted != ledger_count(&self->ledger) ||
-        it->counted + it->not_run != it->collected || it->digest != ledger_digest(&self->ledger))
-        world_break(self, "the account does not agree with the ledger");
-    bool may_miss = self->is_stopped || self->opt.absent > 0;
-    if (it->not_run > 0 && !may_miss)
-        world_break(self, "%" PRIu64 " tests were not run, and nobody had stopped the job",
-                    it->not_run);
-    if (!self->nodes[0].has_left)
-        world_break(self, "the scheduler ended before its own node");
+    bool may_miss = self->is_stopped || self->opt.absent > 0 || self->opt.odd_nodes > 0;
+    unsigned ended = 0;
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        const struct node *node = &self->nodes[n];
+        bool has_part = node->has_left && node->account.is_sealed;
+        ended += has_part;
+        if (has_part && node->account.not_run > 0 && !may_miss)
+            world_break(self,
+                        "node %u: %" PRIu64 " tests were not run, and nobody had stopped the job",
+                        n, node->account.not_run);
+    }
+    if (ended == 0 && !self->is_stopped && !self->store.is_sealed && self->leaves == 0)
+        world_break(self, "everybody has left, and nobody has sealed the job");
 }
 
-/* One kill of a worker re-executes nothing that had finished, one of an agent two tests per worker
- * at most.  Silence (a lost, frozen or cut-off node) costs what its slots held. */
+/* One kill of a worker re-executes nothing that had finished; one of a process what its slots held.
+ * Silence (a lost, frozen or cut-off node) costs what was running, and a second scheduler at most
+ * all of it for each time that there were two. */
+static uint64_t
+waste_allowed(const struct world *self)
+{
+    const struct options *opt = &self->opt;
+    uint64_t queued = 3 + (opt->mean_us < 1000 ? 128 : (uint64_t) (AHEAD_US / opt->mean_us));
+    uint64_t allowed = self->lost_results + self->kills_agent * opt->slots * queued;
+    bool has_silence = self->kills_node + self->freezes + self->leaves + opt->cuts > 0 ||
+                       opt->loss > 0 || opt->delay_us > 40000 || !opt->has_resets;
+    if (has_silence)
+        allowed += (uint64_t) (2 + self->kills_agent + self->kills_node + self->freezes +
+                               self->leaves + opt->cuts) *
+                   4 * opt->nodes * opt->slots * 64;
+    bool may_split = opt->mode == MODE_STORE && (opt->store_faults > 0 || opt->is_store_late ||
+                                                 opt->is_store_away || opt->restores > 0);
+    if (may_split || has_silence)
+        allowed += (uint64_t) opt->tests * (self->leads + 1);
+    return allowed;
+}
+
 static void
 check_waste(struct world *self)
 {
     uint64_t finished = 0;
     for (size_t i = 0; i < self->exec_count; i++)
         finished += self->execs[i].end == EXEC_FINISHED;
-    uint64_t needed = ledger_count(&self->ledger);
-    uint64_t bound = needed + self->lost_results +
-                     (self->opt.nodes > 1 ? self->kills_agent * self->opt.slots * 2 : 0);
-    bool has_silence = (self->opt.nodes > 1 && self->kills_agent > 0) ||
-                       self->kills_node + self->freezes + self->leaves > 0 || self->opt.loss > 0 ||
-                       self->opt.delay_us > 40000;
-    if (has_silence)
-        bound += (uint64_t) (2 + self->kills_node + self->freezes + self->leaves) * 4 *
-                 self->opt.nodes * self->opt.slots * 64;
+    uint64_t needed = ledger_count(&self->store);
+    uint64_t bound = needed + waste_allowed(self);
     if (finished > bound)
-        world_break(self, "%" PRIu64 " executions finished for %" PRIu64 " tests", finished,
+        world_break(
+            self, "%" PRIu64 " executions finished for %" PRIu64 " tests, %" PRIu64 " are allowed",
+            finished, needed, bound);
+    if (self->opt.is_fault_free && self->exec_count != needed)
+        world_break(self, "without a fault, %zu executions for %" PRIu64 " tests", self->exec_count,
                     needed);
-    if (self->opt.is_fault_free && self->exec_count != self->opt.tests)
-        world_break(self, "without a fault, %zu executions for %u tests", self->exec_count,
-                    self->opt.tests);
 }
 
-static dz_us
-later_of(dz_us a, dz_us b)
-{
-    return a > b ? a : b;
-}
-
-static dz_us
-well_since(const struct node *node)
-{
-    return later_of(node->started_at, node->frozen_until);
-}
-
-/* Who was there, and well, for a while has ended with the job. */
+/* Where nothing goes wrong but one scheduler's death, the others run nothing twice: the next one waits
+ * for what they hold and have finished. */
 static void
-check_left_behind(struct world *self)
+check_survivors(struct world *self)
 {
-    for (uint32_t n = 0; n < self->opt.nodes; n++) {
-        const struct node *node = &self->nodes[n];
-        dz_us since = later_of(self->heal_at, well_since(node));
-        since = later_of(since, well_since(&self->nodes[0])); /* the scheduler's, too */
-        bool is_well = node->vassal && self->is_healed &&
-                       self->now - since > SETTLED_US + 3 * self->opt.delay_us;
-        if (is_well && !node->has_left)
-            world_break(self, "node %u (%s) is left behind", n, vassal_state_text(node->vassal));
+    uint8_t *runs = dz_alloc0(self->opt.tests + 1, 1);
+    for (size_t i = 0; i < self->exec_count && self->killed_at > 0; i++) {
+        const struct exec *exec = &self->execs[i];
+        bool is_survivor = self->nodes[exec->node].life == 1 && exec->end == EXEC_FINISHED;
+        if (is_survivor && runs[exec->test]++)
+            world_break(self, "test %u was run twice by nodes that nothing happened to",
+                        exec->test);
     }
+    free(runs);
+}
+
+static void
+check_latency(struct world *self)
+{
+    if (self->resumed_us > RESUME_MAX_US)
+        world_break(self, "%" PRId64 " us from the death of the scheduler to the next test",
+                    self->resumed_us);
 }
 
 void
 oracle_end(struct world *self)
 {
-    check_left_behind(self);
     check_ledger(self);
-    check_account(self);
+    check_complete(self);
     check_waste(self);
+    check_latency(self);
+    if (self->opt.is_kill_only)
+        check_survivors(self);
 }

@@ -44,29 +44,78 @@ draw_faults(struct options *self, struct rng *rng)
 {
     self->killers = maybe(rng, 300, 100);
     self->hangs = maybe(rng, 150, 40);
-    self->absent = maybe(rng, 100, 200);
-    self->loss = maybe(rng, 400, 250);
+    self->absent = maybe(rng, 80, 200);
+    self->loss = maybe(rng, 300, 250);
     self->twice = maybe(rng, 300, 200);
-    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000, 700000 }[rng_below(rng, 6)];
+    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000, 400000 }[rng_below(rng, 6)];
     self->reorders = rng_chance(rng, 500);
+    self->rates = maybe(rng, 300, 100);
+    self->has_resets = rng_chance(rng, 600);
     self->worker_kills = maybe(rng, 400, 4);
     self->zygote_kills = maybe(rng, 200, 2);
-    self->agent_kills = maybe(rng, 400, 4);
+    self->agent_kills = maybe(rng, 300, 4);
+    self->leader_kills = maybe(rng, 350, 3);
     self->node_losses = maybe(rng, 200, 3);
     self->freezes = maybe(rng, 250, 4);
-    static const char *const phases[] = { "LEADING", "DRAINING", "SEALING", "PARTING" };
-    self->victim_phase = rng_chance(rng, 150) ? phases[rng_below(rng, DZ_LEN(phases))] : NULL;
-    self->leaves = maybe(rng, 100, 1);
-    self->stops = maybe(rng, 100, 2);
-    self->faults_us = (dz_us) (200 + rng_below(rng, 2500)) * 1000;
+    static const char *const phases[] = { "LEADING", "SCHEDULING", "DRAINING", "SEALING",
+                                          "PARTING" };
+    self->victim_phase = rng_chance(rng, 200) ? phases[rng_below(rng, DZ_LEN(phases))] : NULL;
+    self->leaves = maybe(rng, 100, 2);
+    self->stops = maybe(rng, 80, 2);
+    self->cuts = maybe(rng, 250, 4);
+    self->store_faults = maybe(rng, 350, 4);
+    self->restores = rng_chance(rng, 50) ? 2 : 0;
+    self->is_store_late = rng_chance(rng, 80);
+    self->is_store_away = rng_chance(rng, 60);
+    self->faults_us = (dz_us) (200 + rng_below(rng, 4000)) * 1000;
+}
+
+/* What a mode excludes. */
+static void
+reconcile(struct options *self)
+{
+    if (self->mode == MODE_ALONE)
+        self->nodes = 1;
+    if (self->mode != MODE_STORE) {
+        self->store_faults = self->restores = 0;
+        self->is_store_late = self->is_store_away = self->is_sharded = false;
+        self->node_losses = self->cuts = 0; /* it is one machine */
+        self->rates = 0;
+    }
+    if (self->mode == MODE_ALONE)
+        self->leaves = self->odd_nodes = 0;
+    if (self->odd_nodes > self->nodes)
+        self->odd_nodes = self->nodes;
+    if (self->odd_nodes > 0)
+        self->absent = 0;
+}
+
+/* Nothing goes wrong but the death of one scheduler. */
+static void
+draw_one_death(struct options *self, struct rng *rng)
+{
+    self->mode = rng_chance(rng, 700) ? MODE_STORE : MODE_HOST;
+    self->nodes = 2 + (unsigned) rng_below(rng, 5);
+    self->odd_nodes = 0;
+    self->late_us = 1000;
+    self->tests = 200;
+    self->mean_us = 20000;
+    self->slow = 0;
+    self->has_resets = self->is_kill_only = true;
+    self->leader_kills = 1;
+    self->faults_us = 500 * 1000;
 }
 
 void
 options_draw(struct options *self, struct rng *rng)
 {
     static const unsigned sizes[] = { 0, 1, 2, 10, 40, 60, 120, 300 };
+    uint64_t mode = rng_below(rng, 100);
     *self = (struct options){
-        .nodes = rng_chance(rng, 500) ? 1 : 1 + (unsigned) rng_below(rng, 4),
+        .mode = mode < 15   ? MODE_ALONE
+                : mode < 30 ? MODE_HOST
+                            : MODE_STORE,
+        .nodes = 1 + (unsigned) rng_below(rng, 1 + rng_below(rng, 6)),
         .slots = 1 + (unsigned) rng_below(rng, 4),
         .tests = rng_chance(rng, 100) ? sizes[rng_below(rng, DZ_LEN(sizes))]
                                       : 4 + (unsigned) rng_below(rng, 60),
@@ -78,11 +127,19 @@ options_draw(struct options *self, struct rng *rng)
         .mean_us = (dz_us[]){ 100, 1000, 10000, 60000 }[rng_below(rng, 4)],
         .slow = rng_chance(rng, 200) ? 30 : 0,
         .delay_us = 300,
-        .is_fault_free = rng_chance(rng, 150),
+        .is_sharded = rng_chance(rng, 400),
+        .odd_nodes = maybe(rng, 150, 3),
+        .odd = 1 + (unsigned) rng_below(rng, 300),
+        .late_us = (dz_us[]){ 1000, 50000, 300000, 2000000 }[rng_below(rng, 4)],
     };
-    self->modules = 1 + (unsigned) rng_below(rng, 1 + self->tests / 4);
-    if (!self->is_fault_free)
+    uint64_t kind = rng_below(rng, 1000);
+    self->is_fault_free = kind < 120;
+    if (kind >= 120 && kind < 150)
+        draw_one_death(self, rng);
+    else if (!self->is_fault_free)
         draw_faults(self, rng);
+    self->modules = 1 + (unsigned) rng_below(rng, 1 + self->tests / 4);
+    reconcile(self);
 }
 
 /* ------------------------------------------------------------------ the heap */
@@ -171,12 +228,11 @@ make_tests(struct world *self)
     self->tests = dz_alloc0(count + 1, sizeof(*self->tests));
     self->duration = dz_alloc0(count + 1, sizeof(*self->duration));
     self->kind = dz_alloc0(count + 1, 1);
-    self->ledger.counted = dz_alloc0(count + 1, sizeof(*self->ledger.counted));
     uint32_t per_module = (count + self->opt.modules - 1) / self->opt.modules;
     for (uint32_t t = 0; t < count; t++) {
         char id[64];
         uint32_t module = t / per_module;
-        (void) snprintf(id, sizeof(id), "m%04u.py::C%u::t%06u", module, t % per_module / 8, t);
+        (void) snprintf(id, sizeof(id), "m%04u.py::C%03u::t%06u", module, t % per_module / 8, t);
         self->tests[t].id = dz_str(dz_strdup(id));
         self->tests[t].order = t;
         if (rng_chance(&self->rng, 20))
@@ -191,8 +247,32 @@ make_tests(struct world *self)
             self->kind[t] = TEST_KILLER;
         else if (rng_chance(&self->rng, self->opt.hangs))
             self->kind[t] = TEST_HANG;
-        self->ledger.counted[t] = -1;
     }
+}
+
+/* Which tests a node collected: those that all have, without some and with some of its own. */
+static void
+make_node(struct world *self, uint32_t n)
+{
+    struct node *node = &self->nodes[n];
+    uint32_t count = self->opt.tests;
+    node->id = n + 1;
+    node->rate = 1000;
+    if (self->opt.rates > 0)
+        node->rate += (unsigned) rng_below(&self->rng, self->opt.rates) - self->opt.rates / 2;
+    node->is_odd = n < self->opt.odd_nodes;
+    node->own = dz_alloc0(count + 1, sizeof(*node->own));
+    node->own_ids = dz_alloc0(count + 1, sizeof(*node->own_ids));
+    for (uint32_t t = 0; t < count; t++) {
+        bool is_here = t % 8 != 7 || self->opt.odd_nodes == 0;
+        if (node->is_odd && rng_chance(&self->rng, self->opt.odd))
+            is_here = !is_here;
+        if (!is_here)
+            continue;
+        node->own[node->own_total] = t;
+        node->own_ids[node->own_total++] = self->tests[t].id;
+    }
+    ledger_init(&node->ledger, count);
 }
 
 /* ------------------------------------------------------------------ a history */
@@ -201,23 +281,11 @@ static void
 dispatch(struct world *self, struct happening *it)
 {
     switch (it->what) {
-    case TO_COORD:
-    case COORD_TICK:
-    case PERSISTED:
-    case LEDGER_WROTE:
-    case SEALED: coord_on(self, it); break;
-    case TO_VASSAL:
-    case VASSAL_TICK:
-    case RINGS:
-    case FLUSHED:
-    case WORKER_ASKS:
-    case WORKER_DIED:
-    case FORKED:
-    case AGENT_STARTS: agent_on(self, it); break;
     case WORKER_RUNS:
     case CALL_ENDS: worker_on(self, it); break;
     case FAULT:
     case HEAL: fault_on(self, it); break;
+    default: agent_on(self, it); break;
     }
 }
 
@@ -227,8 +295,12 @@ world_fini(struct world *self)
     struct happening it;
     while (world_next(self, &it))
         free(it.frame);
-    coord_destroy(&self->coord);
     for (uint32_t n = 0; n < NODES_MAX; n++) {
+        coord_destroy(&self->nodes[n].coord);
+        free(self->nodes[n].coord_tests);
+        free(self->nodes[n].own);
+        free(self->nodes[n].own_ids);
+        ledger_fini(&self->nodes[n].ledger);
         vassal_destroy(&self->nodes[n].vassal);
         free(self->nodes[n].spool);
         for (uint32_t s = 0; s < SLOTS_MAX; s++)
@@ -241,8 +313,48 @@ world_fini(struct world *self)
     free(self->duration);
     free(self->kind);
     free(self->execs);
-    free(self->ledger.rows);
-    free(self->ledger.counted);
+    ledger_fini(&self->store);
+    ledger_fini(&self->backup);
+}
+
+static bool
+is_over(const struct world *self)
+{
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        const struct node *node = &self->nodes[n];
+        if (!(node->has_left || node->is_gone) || node->coord)
+            return false;
+    }
+    return true;
+}
+
+static void
+world_init(struct world *self)
+{
+    make_tests(self);
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        make_node(self, n);
+        dz_us delay = n == 0 ? 1000 : self->opt.late_us;
+        world_at(self, self->now + (dz_us) rng_below(&self->rng, (uint64_t) delay), AGENT_STARTS)
+            ->node = n;
+    }
+    ledger_init(&self->store, self->opt.tests);
+    faults_plan(self);
+}
+
+static void
+say_who_is_left(struct world *self)
+{
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        const struct node *node = &self->nodes[n];
+        if (node->has_left || node->is_gone)
+            continue;
+        world_break(self, "node %u did not leave after healing (%s, %s, scheduler %s)", n,
+                    node->vassal ? vassal_rank_text(node->vassal) : "dead",
+                    node->vassal ? vassal_state_text(node->vassal) : "dead",
+                    node->coord ? coord_state_text(node->coord) : "none");
+    }
+    world_break(self, "a scheduler did not end after healing");
 }
 
 void
@@ -252,33 +364,34 @@ history_run(uint64_t seed, bool is_loud, struct outcome *out)
     self->rng.state = seed * 0x2545f4914f6cdd1d + 1;
     self->is_loud = is_loud;
     options_draw(&self->opt, &self->rng);
-    make_tests(self);
-    world_trace(self, "seed %" PRIu64 ": %u nodes, %u slots, %u tests, loss %u, delay %" PRId64,
-                seed, self->opt.nodes, self->opt.slots, self->opt.tests, self->opt.loss,
-                self->opt.delay_us);
+    world_trace(self,
+                "seed %" PRIu64 ": mode %d, %u nodes, %u slots, %u tests, loss %u, delay %" PRId64
+                ", sharded %d, odd %u",
+                seed, self->opt.mode, self->opt.nodes, self->opt.slots, self->opt.tests,
+                self->opt.loss, self->opt.delay_us, self->opt.is_sharded, self->opt.odd_nodes);
     self->now = 1000;
-    for (uint32_t n = 0; n < self->opt.nodes; n++) {
-        self->nodes[n].id = n + 1;
-        world_at(self, self->now + (dz_us) rng_below(&self->rng, n ? 300000 : 1000), AGENT_STARTS)
-            ->node = n;
-    }
-    faults_plan(self);
+    world_init(self);
     struct happening it;
-    while (!self->is_done && !self->violation && world_next(self, &it)) {
+    while (!self->violation && !is_over(self) && world_next(self, &it)) {
         self->now = it.at;
         dispatch(self, &it);
         free(it.frame);
         if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US + 3 * self->work_us)
-            world_break(self, "the job did not end after healing (%s)",
-                        self->coord ? coord_state_text(self->coord) : "no coordinator");
+            say_who_is_left(self);
     }
-    if (!self->violation)
+    if (!self->violation) {
+        push_all(self);
         oracle_end(self);
+    }
     *out = (struct outcome){ .trace = self->trace,
                              .tests = self->opt.tests,
                              .execs = self->exec_count,
                              .messages = self->messages,
                              .steps = self->steps,
+                             .leads = self->leads,
+                             .shards = self->shards,
+                             .ended_us = self->now,
+                             .resumed_us = self->resumed_us,
                              .is_ok = !self->violation };
     memcpy(out->violation, self->violation_text, sizeof(out->violation));
     world_fini(self);

@@ -1,11 +1,18 @@
-/* world.h - a whole job in one process: nodes, their workers, a network, a ledger, and faults.
+/* world.h - a whole job in one process: nodes, their workers, a network, a store, and faults.
  *
  * The cores under test are the production ones.  Everything around them is simulated: one heap of
  * events ordered by (time, sequence), one random generator, no clock.  A seed is a history: the
  * same seed gives the same trace, whose hash is compared.
  *
- * Phases   faults until `heal_at`; then everything works again and the job must end within
- *          a bound; then the ledger is compared with what really happened (oracle.c). */
+ * A node   has an agent (a process with a vassal's core and, while it leads, a coordinator's), workers, and
+ *          a disk: spool, number of its epoch, and the ledger that it counted in while it led.
+ * Modes    STORE: private ledgers that are copied to the store's, which may be away.  HOST: one
+ *          machine, one ledger, an authority that is always there.  ALONE: one node.
+ * Phases   faults until `heal_at`; then everything works again and every node must leave within
+ *          a bound; then the disks that are left are pushed, and the store's ledger is compared with
+ *          what really happened (oracle.c).
+ * Tests    have one number in the world (the universe, sorted by id).  Each node collected a subset, in
+ *          whose numbers its cores speak: node.own maps them. */
 #ifndef DZ_TESTS_SIM_WORLD_H
 #define DZ_TESTS_SIM_WORLD_H
 
@@ -30,6 +37,8 @@ uint64_t rng_next(struct rng *self);
 uint64_t rng_below(struct rng *self, uint64_t bound);
 bool rng_chance(struct rng *self, unsigned per_mille);
 
+enum mode { MODE_ALONE, MODE_HOST, MODE_STORE };
+
 /* ------------------------------------------------------------------ options, drawn per seed */
 
 struct options {
@@ -45,8 +54,19 @@ struct options {
     unsigned loss, twice; /* per mille of messages */
     dz_us delay_us;       /* greatest delay of a message */
     bool reorders;        /* a later message may arrive earlier */
-    unsigned worker_kills, zygote_kills, agent_kills, node_losses, freezes, leaves, stops;
-    const char *victim_phase; /* agent 0 is killed when its scheduler gets there; may be NULL */
+    enum mode mode;
+    bool is_sharded;    /* the CI names as many slots as there are nodes */
+    unsigned odd;       /* per mille of tests that a node lacks or has of its own */
+    unsigned odd_nodes; /* so many nodes collect other tests */
+    dz_us late_us;      /* nodes start within so long */
+    unsigned rates;     /* per mille by which clocks differ */
+    bool has_resets;    /* the death of a process is seen by its peers at once */
+    unsigned worker_kills, zygote_kills, agent_kills, leader_kills, node_losses, freezes, leaves,
+        stops, cuts, store_faults, restores;
+    bool is_store_late,
+        is_store_away;        /* it is not there at the start; it never is, before the push */
+    const char *victim_phase; /* a scheduler that gets there is killed; may be NULL */
+    bool is_kill_only;        /* nothing goes wrong but the death of one scheduler: for latency */
     dz_us faults_us;          /* length of the fault phase */
     bool is_fault_free;
 };
@@ -88,8 +108,24 @@ struct worker {
 
 struct spooled {
     uint64_t record;
-    struct vassal_outcome outcome;
-    bool is_durable, is_known; /* known: the scheduler's word was heard */
+    struct vassal_outcome outcome; /* in numbers of the node */
+    bool is_durable, is_known;     /* known: the scheduler's word was heard */
+    bool is_stored;                /* deleted, as the core said */
+};
+
+struct row {
+    uint64_t node, inc, exec;
+    uint32_t test, result; /* of the universe */
+    enum dz_word word;
+    uint64_t batch, coord_life; /* of the coordinator that asked for it */
+};
+
+struct ledger {
+    struct row *rows; /* owned */
+    size_t count, cap;
+    int32_t *counted; /* owned: [test] row or -1 */
+    bool is_sealed;
+    size_t sent; /* of a node's: rows that the store has */
 };
 
 struct node {
@@ -100,24 +136,29 @@ struct node {
     size_t spool_len, spool_cap;
     uint64_t disk_n;
     dz_us frozen_until, tick_at, started_at;
-    bool is_draining, is_flushing, has_left, is_gone, is_forgetful;
-    uint64_t obeyed_n; /* greatest epoch number that led this life */
+    bool is_draining, is_flushing, has_left, is_gone, is_starting;
+    struct vassal_account account; /* of DONE */
+    bool is_leaving;
+    struct dz_epoch obeyed; /* greatest epoch that led this life */
+    unsigned rate;          /* of its clock, per mille */
+
+    struct coord *coord; /* owned; NULL: it does not schedule */
+    uint64_t coord_life; /* events of an earlier one are stale */
+    dz_us coord_tick_at, answer_at;
+    bool is_uplinking, is_sealing;
+    struct coord_account seal;
+    dz_us seal_by;
+    uint32_t *coord_tests; /* owned: the coordinator's number -> the universe's */
+    uint32_t coord_total;
+    bool is_blind;
+    unsigned shard_total, shard_index;
+
+    uint32_t *own; /* owned: its number of a test -> the universe's */
+    uint32_t own_total;
+    struct dz_slice *own_ids; /* owned array of borrowed ids */
+    bool is_odd;
+    struct ledger ledger; /* of its disk: what its schedulers counted */
     struct worker workers[SLOTS_MAX];
-};
-
-/* ------------------------------------------------------------------ the ledger */
-
-struct row {
-    uint64_t node, inc, exec;
-    uint32_t test, result;
-    enum dz_word word;
-};
-
-struct ledger {
-    struct row *rows; /* owned */
-    size_t count, cap;
-    int32_t *counted; /* owned: [test] row or -1 */
-    bool is_sealed;
 };
 
 /* ------------------------------------------------------------------ the world */
@@ -133,11 +174,14 @@ struct world {
     bool is_loud;
 
     struct node nodes[NODES_MAX];
-    dz_us last_up[NODES_MAX], last_down[NODES_MAX]; /* latest delivery on each link */
-    struct coord *coord;                            /* owned; runs on node 0 */
-    uint64_t coord_life;
-    dz_us coord_tick_at, answer_at;
-    struct ledger ledger;
+    dz_us last[NODES_MAX][NODES_MAX]; /* latest delivery on each link */
+    dz_us cut_until[NODES_MAX][NODES_MAX];
+    dz_us store_cut_until[NODES_MAX]; /* the store, as this node sees it */
+    dz_us store_down_until, store_slow_until;
+    struct ledger store;
+    struct ledger backup; /* of the store, when it was made */
+    struct dz_lease lease, lease_backup;
+    bool has_backup;
     struct coord_test *tests; /* owned, with owned ids */
     dz_us *duration;          /* owned, [tests] */
     uint8_t *kind;            /* owned, [tests]: enum test_kind */
@@ -147,9 +191,10 @@ struct world {
     bool is_healed, is_stopped, is_done;
     dz_us heal_at;
     dz_us work_us; /* of all tests */
-    struct coord_account account;
-    unsigned kills_worker, kills_agent, kills_node, freezes, leaves;
-    uint64_t lost_results; /* of workers that died while no agent could read their rings */
+    unsigned kills_worker, kills_agent, kills_node, freezes, leaves, leads, shards;
+    dz_us lost_at;               /* when the last disk was lost */
+    dz_us killed_at, resumed_us; /* a scheduler; how long it took until another gave out tests */
+    uint64_t lost_results;       /* of workers that died while no agent could read their rings */
     uint64_t messages, steps;
     const char *violation; /* NULL: none */
     char violation_text[256];
@@ -160,13 +205,15 @@ enum test_kind { TEST_PLAIN, TEST_KILLER, TEST_HANG };
 /* ------------------------------------------------------------------ the heap */
 
 enum what {
-    TO_COORD,  /* frame */
-    TO_VASSAL, /* node, frame */
-    COORD_TICK,
+    FRAME,        /* node: to; frame */
+    COORD_TICK,   /* node */
     VASSAL_TICK,  /* node */
-    PERSISTED,    /* a: n */
-    LEDGER_WROTE, /* a: batch; list of records in frame */
-    SEALED,
+    PERSISTED,    /* node, a: n */
+    LEDGER_WROTE, /* node, a: batch; list of records in frame */
+    SEAL_TRIES,   /* node */
+    UPLINK,       /* node: the ledger of its disk goes to the store */
+    ANSWERED,     /* node: of the authority; struct answered in frame */
+    GONE,         /* node hears that `a` (node + 1) of incarnation `b` is gone */
     FORKED,       /* node, slot */
     WORKER_RUNS,  /* node, slot: look at the queue */
     CALL_ENDS,    /* node, slot */
@@ -184,7 +231,7 @@ struct happening {
     uint64_t seq;
     enum what what;
     uint32_t node, slot;
-    uint64_t life, a;
+    uint64_t life, a, b;
     uint8_t *frame; /* owned */
     size_t frame_len;
 };
@@ -196,44 +243,91 @@ void world_break(struct world *self, const char *fmt, ...) DZ_PRINTF(2, 3); /* a
 
 /* ------------------------------------------------------------------ parts */
 
-void coord_start(struct world *self);
-void coord_crash(struct world *self);
-void coord_give(struct world *self, const struct coord_event *event);
+/* A node's own clock, and when one of its times is in the world's. */
+dz_us node_now(const struct world *self, uint32_t n);
+dz_us node_at(const struct world *self, uint32_t n, dz_us local);
+bool node_is_frozen(const struct world *self, uint32_t n);
+uint32_t node_test(const struct world *self, uint32_t n, uint32_t local);
+
+/* nodes.c */
+struct spooled *spool_of(struct node *node, uint64_t record);
+bool spool_has_exec(const struct node *node, uint64_t exec);
+void spool_journal(struct world *self, uint32_t n, uint64_t record,
+                   const struct vassal_outcome *outcome);
+void spool_flushed(struct world *self, uint32_t n);
+void spool_restore(struct world *self, uint32_t n);
+bool node_lacks(const struct world *self, uint32_t node, uint32_t slot, uint32_t test);
+
+/* coords.c */
+void coord_begin(struct world *self, uint32_t n, const struct vassal_effect *lead);
+void coord_end(struct world *self, uint32_t n);
+void coord_give(struct world *self, uint32_t n, const struct coord_event *event);
 void coord_on(struct world *self, struct happening *it);
 
+/* agents.c */
 void agent_start(struct world *self, uint32_t node);
 void agent_crash(struct world *self, uint32_t node, bool with_disk);
 void agent_give(struct world *self, uint32_t node, const struct vassal_event *event);
 void agent_on(struct world *self, struct happening *it);
 
+/* workers.c */
 void worker_on(struct world *self, struct happening *it);
 void worker_kill(struct world *self, uint32_t node, uint32_t slot, enum dz_cause cause);
 void worker_poke(struct world *self, uint32_t node,
                  uint32_t slot); /* its queue or `more` changed */
 
-void net_send(struct world *self, uint32_t node, bool is_up, struct dz_slice frame);
+/* The authority's word on its way. */
+struct answered {
+    uint64_t number;
+    struct dz_lease_reply reply;
+};
 
-bool ledger_write(struct world *self, const struct coord_record *record, struct coord_answer *out);
+/* net.c: links between nodes, and the store at the end of others */
+void net_send(struct world *self, uint32_t from, uint32_t to, struct dz_slice frame);
+void net_reset(struct world *self, uint32_t node, uint64_t inc); /* its connections end */
+bool store_is_reachable(const struct world *self, uint32_t node);
+void authority_ask(struct world *self, uint32_t node, const struct vassal_effect *ask);
+void uplink_plan(struct world *self, uint32_t node);
+void uplink_run(struct world *self, uint32_t node);
+void push_all(struct world *self); /* every disk that is left, into the store */
+void store_backup(struct world *self);
+void store_restore(struct world *self);
+
+/* ledger.c */
+enum dz_word ledger_write(struct ledger *self, const struct row *row, bool *is_repeat_out);
+void ledger_init(struct ledger *self, uint32_t tests);
+void ledger_fini(struct ledger *self);
+void ledger_copy(struct ledger *self, const struct ledger *from, uint32_t tests);
 uint64_t ledger_count(const struct ledger *self);
-uint64_t ledger_digest(const struct ledger *self);
+const struct row *ledger_find(const struct ledger *self, uint64_t exec);
 
+/* faults.c */
 void faults_plan(struct world *self);
 void fault_on(struct world *self, struct happening *it);
-void fault_at_phase(struct world *self);
+void fault_at_phase(struct world *self, uint32_t node);
 
-/* Oracles. */
-void oracle_coord_sends(struct world *self, struct dz_slice frame);
+/* oracle.c */
+void oracle_coord_sends(struct world *self, uint32_t node, struct dz_slice frame);
+void oracle_coord_seals(struct world *self, uint32_t node);
 void oracle_vassal_sends(struct world *self, uint32_t node, struct dz_slice frame);
 void oracle_vassal_obeys(struct world *self, uint32_t node, struct dz_slice frame,
                          const struct vassal_effects *fx);
 void oracle_worker_waited(struct world *self, uint32_t node, dz_us waited);
-void oracle_vassal_leaves(struct world *self, uint32_t node, bool is_sealed);
+void oracle_stored(struct world *self, uint32_t node, uint64_t exec);
+void oracle_vassal_leaves(struct world *self, uint32_t node);
 void oracle_end(struct world *self);
+
+/* cells.c: which (state, message) pairs were met, over all histories */
+void cells_vassal(const char *rank, const char *state, unsigned msg);
+void cells_coord(const char *phase, const char *node, unsigned msg);
+int cells_print(bool is_strict); /* exit code: 1 if one that can be met was not, or the reverse */
 
 /* One history.  False: an oracle was violated (world.violation). */
 struct outcome {
     uint64_t trace;
-    uint64_t tests, execs, messages, steps;
+    uint64_t tests, execs, messages, steps, leads, shards, wasted;
+    dz_us ended_us;   /* virtual time */
+    dz_us resumed_us; /* 0: not measured in this history */
     bool is_ok;
     char violation[256];
 };

@@ -17,6 +17,8 @@
 /* clang-format off */
 #define MEMBER_STATES(X) X(NEW) X(JOINING) X(SERVING) X(DRAINING) X(DRAINED) X(LEAVING) X(EXITED)
 #define MEMBER_TURNS(X)  X(COLLECTED) X(LED) X(DRAIN) X(EMPTY) X(SEAL) X(LEAVE) X(REFUSED)
+#define RANK_STATES(X)   X(NEW) X(JOINING) X(VASSAL) X(CANDIDATE) X(LEADING) X(SHARD) X(LEAVING) X(OUT)
+#define RANK_TURNS(X)    X(JOIN) X(GRANT) X(HELD) X(ALONE) X(LED) X(LOST) X(OUTRANKED) X(LEAVE) X(END)
 #define SLOT_STATES(X)   X(ABSENT) X(FORKING) X(IDLE) X(BUSY) X(LEAVING) X(LOST)
 #define SLOT_TURNS(X)    X(FORK) X(UP) X(FEED) X(DRY) X(END) X(DOWN) X(LOSE)
 /* clang-format on */
@@ -27,6 +29,12 @@ enum member_state { MEMBER_STATES(X) MEMBER_STATE_COUNT };
 #define X(name) MEMBER_TURN_##name,
 enum member_turn { MEMBER_TURNS(X) MEMBER_TURN_COUNT };
 #undef X
+#define X(name) RANK_##name,
+enum rank { RANK_STATES(X) RANK_COUNT };
+#undef X
+#define X(name) RANK_TURN_##name,
+enum rank_turn { RANK_TURNS(X) RANK_TURN_COUNT };
+#undef X
 #define X(name) SLOT_TURN_##name,
 enum slot_turn { SLOT_TURNS(X) SLOT_TURN_COUNT };
 #undef X
@@ -34,6 +42,9 @@ enum slot_turn { SLOT_TURNS(X) SLOT_TURN_COUNT };
 /* Where a turn leads; -1: no such edge. */
 int member_state_after(enum member_state state, enum member_turn turn);
 int slot_state_after(enum vassal_slot_state state, enum slot_turn turn);
+int rank_after(enum rank rank, enum rank_turn turn);
+const char *rank_name(enum rank rank);
+const char *rank_turn_name(enum rank_turn turn);
 const char *member_state_name(enum member_state state);
 const char *member_turn_name(enum member_turn turn);
 const char *slot_state_name(enum vassal_slot_state state);
@@ -65,12 +76,45 @@ struct back {
     size_t count;
 };
 
-enum record_state { RECORD_WRITING, RECORD_HELD, RECORD_DONE };
+/*   WRITING --journaled--> HELD --RACK--> ACKED --STORED--> DONE
+ *
+ * A new scheduler makes ACKED HELD again: the one that acknowledged may be gone, with its ledger. */
+enum record_state { RECORD_WRITING, RECORD_HELD, RECORD_ACKED, RECORD_DONE };
 
 struct record {
     uint64_t number;
     enum record_state state;
+    bool is_counted; /* COUNTED was given */
+    bool
+        is_stored; /* STORED was given: told again only to a scheduler that cannot read the ledger */
     struct vassal_outcome outcome;
+};
+
+/* Another node, as the scheduler told. */
+struct peer {
+    uint64_t node, inc;
+    uint16_t contact_len;
+    bool is_gone; /* the transport said so */
+    uint8_t contact[DZ_CONTACT_MAX];
+};
+
+/* Who schedules, as far as this node knows: rank.c. */
+struct ranking {
+    enum rank rank; /* written by rank_turn() and nobody else */
+    dz_us since;
+    struct dz_epoch holder;  /* who should schedule: the next LEAD comes from it */
+    bool is_holder_gone;     /* the transport says that its process has ended */
+    dz_us holder_at;         /* when it was named */
+    uint64_t claimed_n;      /* LEADING: the number of its epoch */
+    uint64_t asks, asked;    /* ever; the one that is on its way, 0 none */
+    enum dz_lease_kind kind; /* of that one */
+    dz_us asked_at, ask_at;  /* when; when the next one is due (INT64_MAX: not) */
+    dz_us pause;             /* before the next CLAIM */
+    unsigned unreachables;   /* tries in a row to which no answer came */
+    dz_us cut_off_at;        /* when the first of them was made */
+    uint64_t members;        /* nodes that take part, as the scheduler told */
+    struct peer *peers;      /* owned: its successors, the first one first; may name this node */
+    size_t peer_count;
 };
 
 struct vassal {
@@ -84,6 +128,8 @@ struct vassal {
     size_t fx_count, fx_cap;
     struct dz_buf frame; /* scratch */
 
+    struct ranking ranking;
+    dz_us stepped_at;
     uint32_t total;
     uint64_t manifest_digest;
     uint64_t seen_n; /* greatest epoch number known */
@@ -93,18 +139,27 @@ struct vassal {
     dz_us heard_at, spoke_at;
     dz_us hello_at, hello_us; /* when the next HELLO is due; the last pause */
     dz_us hb_us, dead_us;
-    bool is_state_due, is_stop_due, is_drained_due, is_bye_due;
+    bool is_own_due, is_state_due, is_stop_due, is_drained_due, is_bye_due;
+    uint32_t own_said;             /* tests of our manifest that were told */
+    const struct dz_slice *ids;    /* borrowed from the driver, [total]; may be NULL */
+    const struct dz_slice *groups; /* likewise */
     uint64_t heartbeats;
 
     struct vslot *slots; /* owned, [cfg.slots] */
     unsigned slot_count; /* that take part: no more than there are tests */
     unsigned living;     /* slots that are neither ABSENT nor LOST */
 
-    struct record *records; /* owned: not acknowledged, by number */
+    struct record *records; /* owned: by number; not acknowledged, or (is_keeping) all */
     size_t record_first, record_count, record_cap;
-    size_t told; /* so many of them were told in this session */
-    size_t old;  /* so many of them are older than this session */
+    size_t told;      /* so many of them were told in this session, or need not be */
+    size_t old;       /* so many of them are older than this session */
+    size_t stored_to; /* so many of them were looked at for what is stored */
+    size_t unacked;   /* WRITING or HELD */
     uint64_t last_record;
+    bool is_keeping;                /* the scheduler's word is not the store's */
+    uint64_t sessions, epoch_began; /* ever; the one with which the present epoch began */
+    uint64_t copies_kept, copied;   /* of this session: journaled; said to be */
+    uint64_t pending;               /* records that are not stored */
 
     struct back *backs; /* owned; a queue */
     size_t back_count, back_cap;
@@ -127,8 +182,8 @@ struct vassal {
 struct vassal_effect *vassal_effect(struct vassal *self, enum vassal_effect_kind kind);
 void vassal_note(struct vassal *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
 void vassal_wake(struct vassal *self, dz_us at);
-bool member_turn(struct vassal *self, enum member_turn turn); /* false: refused */
-void vassal_finish(struct vassal *self, bool is_sealed);      /* emits DONE */
+bool member_turn(struct vassal *self, enum member_turn turn);       /* false: refused */
+void vassal_finish(struct vassal *self, bool is_sealed, dz_us now); /* emits DONE */
 
 /* ------------------------------------------------------------------ session.c */
 
@@ -136,8 +191,28 @@ void session_hear(struct vassal *self, struct dz_slice frame, dz_us now);
 void session_tick(struct vassal *self, dz_us now);
 void session_hello(struct vassal *self, dz_us now);
 bool session_is_open(const struct vassal *self); /* a scheduler leads, and knows our STATE */
+void session_redirect(struct vassal *self, const struct dz_msg_mesh *from);
 void session_say(struct vassal *self, const struct dz_msg *msg, dz_us now);
 void flush_all(struct vassal *self, dz_us now);
+
+/* ------------------------------------------------------------------ rank.c */
+
+bool rank_turn(struct vassal *self, enum rank_turn turn, const char *why, dz_us now);
+void rank_join(struct vassal *self, dz_us now);
+void rank_collected(struct vassal *self, dz_us now); /* the manifest is known */
+void rank_answer(struct vassal *self, const struct vassal_event *event, dz_us now);
+void rank_gone(struct vassal *self, uint64_t node, uint64_t inc, dz_us now);
+void rank_deposed(struct vassal *self, const struct dz_epoch *by, dz_us now);
+bool rank_admits(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
+                 dz_us now); /* is its LEAD to be obeyed? */
+void rank_hint(struct vassal *self, const struct dz_epoch *epoch, dz_us now); /* a NACK names it */
+void rank_members(struct vassal *self, const struct dz_msg_mesh_members *members);
+void rank_leave(struct vassal *self, dz_us now);
+dz_us rank_wait_us(const struct vassal *self); /* for those who come before it in succession */
+void rank_end(struct vassal *self, dz_us now); /* it takes no part any more */
+void rank_tick(struct vassal *self, dz_us now);
+size_t rank_targets(const struct vassal *self, uint64_t *nodes_out); /* whom to say HELLO to */
+enum { RANK_TARGETS_MAX = DZ_SUCCESSORS_MAX + 1 };
 
 /* ------------------------------------------------------------------ orders.c */
 
@@ -150,6 +225,10 @@ void outbox_restore(struct vassal *self, uint64_t number, const struct vassal_ou
 void outbox_journaled(struct vassal *self, uint64_t number);
 void outbox_rack(struct vassal *self, uint64_t number, enum dz_word word);
 bool outbox_has(const struct vassal *self, uint32_t test);
+void outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind); /* a session begins */
+void outbox_copy(struct vassal *self, struct dz_list outcomes);
+void outbox_stored(struct vassal *self, uint64_t number);
+void copies_tell(struct vassal *self, dz_us now);
 void outbox_tell(struct vassal *self, dz_us now);
 void backs_tell(struct vassal *self, dz_us now);
 void backs_clear(struct vassal *self);

@@ -74,8 +74,19 @@ on_seal(struct vassal *self, const struct dz_msg *msg, dz_us now)
         .workers = seal->workers,
         .digest = seal->digest,
         .agrees = seal->agrees != 0,
+        .elsewhere = seal->elsewhere,
+        .is_shard = self->ranking.rank == RANK_SHARD,
+        .pending = seal->stored ? 0 : self->pending,
     };
-    vassal_finish(self, true);
+    vassal_finish(self, true, now);
+}
+
+/* The scheduler itself says that it is not any more. */
+static void
+on_nack(struct vassal *self, const struct dz_msg_mesh_nack *nack, dz_us now)
+{
+    struct dz_epoch epoch = { nack->n, nack->node, nack->inc };
+    rank_hint(self, &epoch, now);
 }
 
 void
@@ -87,6 +98,10 @@ on_order(struct vassal *self, const struct dz_msg *msg, dz_us now)
     case DZ_MSG_mesh_revoke: on_revoke(self, msg, now); break;
     case DZ_MSG_mesh_drain: on_drain(self, msg, now); break;
     case DZ_MSG_mesh_seal: on_seal(self, msg, now); break;
+    case DZ_MSG_mesh_members: rank_members(self, &msg->as.mesh_members); break;
+    case DZ_MSG_mesh_copy: outbox_copy(self, msg->as.mesh_copy.outcomes); break;
+    case DZ_MSG_mesh_stored: outbox_stored(self, msg->as.mesh_stored.record); break;
+    case DZ_MSG_mesh_nack: on_nack(self, &msg->as.mesh_nack, now); break;
     default: break; /* HB, and what a newer peer may say */
     }
 }

@@ -1,9 +1,11 @@
 /* outbox.c - results that the scheduler has not acknowledged, and tests that go back to it.
  *
- *   WRITING --journaled--> HELD --told--> ... --RACK--> DONE
- *
  * A record is told only when it is HELD: a vassal that dies after telling must find it in its
- * spool.  A new session tells all of them again, from the first. */
+ * spool.  A new session tells all of them again, from the first; one of a new epoch also those that
+ * only the scheduler before had acknowledged.
+ *
+ * Copies are results of other nodes that the scheduler wants to be kept here.  It knows them, so
+ * they are told only to the next one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,9 @@ outbox_add(struct vassal *self, const struct vassal_outcome *outcome, enum dz_ca
     *record = (struct record){ .number = ++self->last_record, .outcome = *outcome };
     record->state = DZ_BROKEN(JOURNAL_FIRST) ? RECORD_HELD : RECORD_WRITING;
     record->outcome.inc = self->cfg.inc;
+    record->outcome.origin = 0;
+    self->unacked++;
+    self->pending++;
     struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_JOURNAL);
     fx->as.journal.record = record->number;
     fx->as.journal.cause = cause;
@@ -46,6 +51,9 @@ outbox_restore(struct vassal *self, uint64_t number, const struct vassal_outcome
     dz_assert(number > self->last_record);
     self->last_record = number;
     *push(self) = (struct record){ .number = number, .state = RECORD_HELD, .outcome = *outcome };
+    nth(self, self->record_count - 1)->outcome.copied_in = 0;
+    self->unacked++;
+    self->pending++;
 }
 
 /* Where the first record is whose number is not below `number`. */
@@ -68,18 +76,37 @@ void
 outbox_journaled(struct vassal *self, uint64_t number)
 {
     size_t end = find(self, number + 1);
-    while (end > 0 && nth(self, end - 1)->state == RECORD_WRITING)
-        nth(self, --end)->state = RECORD_HELD;
+    size_t first = end;
+    while (first > 0 && nth(self, first - 1)->state == RECORD_WRITING)
+        first--;
+    for (; first < end; first++) {
+        struct record *record = nth(self, first);
+        bool is_known =
+            record->outcome.copied_in > 0 && record->outcome.copied_in >= self->epoch_began;
+        record->state = is_known ? RECORD_ACKED : RECORD_HELD;
+        self->unacked += !is_known && record->outcome.copied_in > 0;
+        self->copies_kept += is_known && record->outcome.copied_in == self->sessions;
+    }
+}
+
+/* The store has it. */
+static void
+give_up_copy(struct vassal *self, struct record *record)
+{
+    record->is_stored = true;
+    self->pending--;
+    vassal_effect(self, VASSAL_FX_STORED)->as.stored = record->number;
 }
 
 static void
 drop_done(struct vassal *self)
 {
-    while (self->record_count > 0 && nth(self, 0)->state == RECORD_DONE) {
+    while (self->record_count > 0 && nth(self, 0)->state == RECORD_DONE && !self->is_keeping) {
         self->record_first++;
         self->record_count--;
         self->told -= self->told > 0;
         self->old -= self->old > 0;
+        self->stored_to -= self->stored_to > 0;
     }
     if (self->record_count == 0)
         self->record_first = 0;
@@ -93,12 +120,61 @@ outbox_rack(struct vassal *self, uint64_t number, enum dz_word word)
         nth(self, at)->state != RECORD_HELD)
         return;
     struct record *record = nth(self, at);
-    record->state = RECORD_DONE;
-    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_COUNTED);
-    fx->as.counted.record = number;
-    fx->as.counted.word = word;
-    fx->as.counted.outcome = record->outcome;
+    bool is_stored = record->is_stored || !self->is_keeping || DZ_BROKEN(STORED_ONLY);
+    record->state = is_stored ? RECORD_DONE : RECORD_ACKED;
+    self->unacked--;
+    if (record->is_counted || record->outcome.origin != 0) {
+        if (is_stored && !record->is_stored)
+            give_up_copy(self, record);
+    } else {
+        struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_COUNTED);
+        fx->as.counted.record = number;
+        fx->as.counted.word = word;
+        fx->as.counted.is_stored = is_stored;
+        fx->as.counted.outcome = record->outcome;
+        record->is_counted = true;
+        self->pending -= is_stored;
+        record->is_stored = is_stored;
+    }
     drop_done(self);
+}
+
+/* Nobody needs what is below it any more, as far as this scheduler was told of it. */
+void
+outbox_stored(struct vassal *self, uint64_t number)
+{
+    size_t end = find(self, number + 1);
+    for (size_t at = self->stored_to; at < end; at++) {
+        struct record *record = nth(self, at);
+        if (record->state != RECORD_ACKED || record->is_stored || record->outcome.origin != 0)
+            continue;
+        record->state = RECORD_DONE;
+        give_up_copy(self, record);
+    }
+    if (end > self->stored_to)
+        self->stored_to = end;
+}
+
+void
+outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind)
+{
+    if (DZ_BROKEN(TELL_AGAIN))
+        return;
+    self->told = self->stored_to = 0;
+    self->old = self->record_count;
+    self->copies_kept = self->copied = 0;
+    self->sessions++;
+    if (is_new_epoch)
+        self->epoch_began = self->sessions;
+    for (size_t i = 0; i < self->record_count && is_new_epoch; i++) {
+        struct record *record = nth(self, i);
+        bool is_due = record->state == RECORD_ACKED ? !DZ_BROKEN(ACK_KEEPS)
+                                                    : record->state == RECORD_DONE && is_blind;
+        if (!is_due)
+            continue;
+        record->state = RECORD_HELD;
+        self->unacked++;
+    }
 }
 
 /* Only a scheduler that is new can grant what we have a result of. */
@@ -131,6 +207,7 @@ add_item(struct dz_list *list, struct dz_buf *bytes, const struct record *record
         .digest = it->digest,
         .inc = it->inc,
         .record = record->number,
+        .origin = it->origin,
     };
     dz_outcome_add(list, bytes, &item);
 }
@@ -153,10 +230,55 @@ outbox_tell(struct vassal *self, dz_us now)
         if (list->count == 0)
             return;
         session_say(self, &msg, now);
-        for (size_t i = 0; DZ_BROKEN(KEEP_TILL_RACK) && i < self->told; i++)
+        for (size_t i = 0; DZ_BROKEN(KEEP_TILL_RACK) && i < self->told; i++) {
+            self->unacked -= nth(self, i)->state < RECORD_ACKED;
             nth(self, i)->state = RECORD_DONE;
+        }
         drop_done(self);
     }
+}
+
+/* ------------------------------------------------------------------ copies */
+
+void
+outbox_copy(struct vassal *self, struct dz_list outcomes)
+{
+    struct dz_item_outcome item;
+    while (dz_outcome_next(&outcomes, &item)) {
+        struct record *record = push(self);
+        *record = (struct record){ .number = ++self->last_record };
+        record->outcome = (struct vassal_outcome){
+            .what = { (uint32_t) item.test, (uint32_t) item.attempt },
+            .result = (uint32_t) item.result,
+            .slot = (uint32_t) item.slot,
+            .exec = item.exec,
+            .inc = item.inc,
+            .origin = item.origin ? item.origin : self->scheduler,
+            .copied_in = self->sessions,
+            .digest = item.digest,
+            .start_us = (dz_us) item.start_us,
+            .setup_us = (dz_us) item.setup_us,
+            .call_us = (dz_us) item.call_us,
+            .teardown_us = (dz_us) item.teardown_us,
+        };
+        self->pending++;
+        struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_JOURNAL);
+        fx->as.journal.record = record->number;
+        fx->as.journal.cause = DZ_CAUSE_FINISHED;
+        fx->as.journal.outcome = record->outcome;
+    }
+}
+
+/* They were journaled in the order in which they came. */
+void
+copies_tell(struct vassal *self, dz_us now)
+{
+    if (self->copied == self->copies_kept || !dz_flow_has_room(&self->flow))
+        return;
+    struct dz_msg msg = { .id = DZ_MSG_mesh_copied,
+                          .as.mesh_copied = { .count = self->copies_kept } };
+    session_say(self, &msg, now);
+    self->copied = self->copies_kept;
 }
 
 /* ------------------------------------------------------------------ tests that go back */

@@ -10,6 +10,9 @@ enum {
     HELLO_FIRST_US = 2 * 1000, /* between two HELLOs while nobody answers; doubled each time */
     HELLO_MOST_US = 200 * 1000,
     STATE_HELD_MAX = 4096, /* of one part of STATE */
+    STATE_PARTS_MAX = 1 + VASSAL_SLOTS_MAX * VASSAL_QUEUE_MAX / STATE_HELD_MAX,
+    OWN_MAX = 2048, /* tests of one part of OWN, and bytes after which it is closed */
+    OWN_BYTES = 128 * 1024,
 };
 
 bool
@@ -22,12 +25,19 @@ session_is_open(const struct vassal *self)
 /* ------------------------------------------------------------------ sending */
 
 static void
-send(struct vassal *self)
+send_to(struct vassal *self, uint64_t node, uint64_t inc)
 {
     struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_SEND);
-    fx->as.send.node = self->scheduler;
+    fx->as.send.node = node;
+    fx->as.send.inc = inc;
     fx->as.send.frame = dz_arena_copy(&self->arena, dz_buf_slice(&self->frame));
     dz_buf_clear(&self->frame);
+}
+
+static void
+send(struct vassal *self)
+{
+    send_to(self, self->scheduler, self->flow.peer_inc);
 }
 
 void
@@ -47,15 +57,22 @@ whisper(struct vassal *self, const struct dz_msg *msg, dz_us now)
     self->spoke_at = now;
 }
 
-/* Outside of any session: to whoever schedules, of whatever epoch. */
+/* Outside of any session: to whoever may schedule, of whatever epoch. */
 static void
 say_to_anybody(struct vassal *self, const struct dz_msg *msg)
 {
-    struct dz_flow flow = { .job = self->cfg.job, .node = self->cfg.node, .inc = self->cfg.inc };
-    dz_flow_open(&flow);
-    dz_flow_whisper(&flow, msg, &self->frame);
-    dz_flow_fini(&flow);
-    send(self);
+    uint64_t nodes[RANK_TARGETS_MAX];
+    size_t count = rank_targets(self, nodes);
+    for (size_t i = 0; i < count; i++) {
+        struct dz_flow flow = { .job = self->cfg.job,
+                                .node = self->cfg.node,
+                                .inc = self->cfg.inc,
+                                .to = DZ_MESH_TO_SCHEDULER };
+        dz_flow_open(&flow);
+        dz_flow_whisper(&flow, msg, &self->frame);
+        dz_flow_fini(&flow);
+        send_to(self, nodes[i], 0);
+    }
 }
 
 void
@@ -65,7 +82,8 @@ session_hello(struct vassal *self, dz_us now)
                           .as.mesh_hello = { .slots = self->slot_count,
                                              .total = self->total,
                                              .digest = self->manifest_digest,
-                                             .seen_n = self->seen_n } };
+                                             .seen_n = self->seen_n,
+                                             .contact = self->cfg.contact } };
     say_to_anybody(self, &msg);
     self->hello_us = self->hello_us ? self->hello_us * 2 : HELLO_FIRST_US;
     if (self->hello_us > HELLO_MOST_US)
@@ -77,14 +95,15 @@ session_hello(struct vassal *self, dz_us now)
 /* ------------------------------------------------------------------ a session begins */
 
 static void
-forget_session(struct vassal *self)
+forget_session(struct vassal *self, bool is_new_epoch, uint64_t flags)
 {
-    if (!DZ_BROKEN(TELL_AGAIN))
-        self->told = 0;
-    self->old = self->record_count;
+    self->is_keeping = (flags & DZ_LEAD_KEEPS) != 0;
+    outbox_open(self, is_new_epoch, (flags & DZ_LEAD_BLIND) != 0);
     self->is_state_due = true;
     self->is_stop_due = self->stop_how >= 0;
     self->is_drained_due = false;
+    self->is_own_due = (flags & DZ_LEAD_ASKS) != 0;
+    self->own_said = 0;
     backs_clear(self);
     for (unsigned i = 0; i < self->cfg.slots; i++) {
         self->slots[i].is_parked = false;
@@ -110,8 +129,12 @@ static void
 on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
         const struct dz_msg_mesh_lead *lead, dz_us now)
 {
-    if ((from->to_inc != self->cfg.inc && !DZ_BROKEN(MY_LIFE)) || epoch->n < self->seen_n ||
-        !is_newer(self, epoch, from->session) || !is_led(self))
+    bool is_new_epoch = dz_epoch_cmp(epoch, &self->flow.epoch) != 0;
+    if ((from->to_inc != self->cfg.inc && !DZ_BROKEN(MY_LIFE)) ||
+        (epoch->n < self->seen_n && !DZ_BROKEN(REFUSE_FENCED)) ||
+        !is_newer(self, epoch, from->session) ||
+        member_state_after(self->state, MEMBER_TURN_LED) < 0 ||
+        !rank_admits(self, from, epoch, now) || !is_led(self))
         return;
     self->scheduler = from->node;
     self->seen_n = epoch->n;
@@ -124,7 +147,7 @@ on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epo
     self->hb_us = lead->hb_ms > 0 && lead->hb_ms < 60000 ? (dz_us) lead->hb_ms * 1000 : self->hb_us;
     self->dead_us =
         lead->dead_ms > 0 && lead->dead_ms < 600000 ? (dz_us) lead->dead_ms * 1000 : self->dead_us;
-    forget_session(self);
+    forget_session(self, is_new_epoch, lead->flags);
     vassal_wake(self, now + self->hb_us);
 }
 
@@ -138,7 +161,7 @@ struct state_part {
 static void
 say_part(struct vassal *self, struct state_part *part, bool is_last, dz_us now)
 {
-    part->msg.as.mesh_state.results = DZ_BROKEN(STATE_RESULTS) ? 0 : self->record_count;
+    part->msg.as.mesh_state.results = DZ_BROKEN(STATE_RESULTS) ? 0 : self->unacked;
     part->msg.as.mesh_state.last = is_last;
     session_say(self, &part->msg, now);
     dz_buf_clear(&part->slots);
@@ -171,6 +194,27 @@ say_state(struct vassal *self, dz_us now)
     self->is_state_due = false;
 }
 
+/* Our list of tests is not the scheduler's.  In parts; as many as fit, the rest when acks came. */
+static void
+say_own(struct vassal *self, dz_us now)
+{
+    while (self->is_own_due && dz_flow_has_room(&self->flow)) {
+        DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+        struct dz_msg msg = { .id = DZ_MSG_mesh_own, .as.mesh_own.first = self->own_said };
+        struct dz_list *list = &msg.as.mesh_own.tests;
+        while (self->own_said < self->total && list->count < OWN_MAX && bytes.len < OWN_BYTES) {
+            struct dz_item_own item = { .id = self->ids[self->own_said] };
+            if (self->groups)
+                item.group = self->groups[self->own_said];
+            dz_own_add(list, &bytes, &item);
+            self->own_said++;
+        }
+        msg.as.mesh_own.last = self->own_said == self->total;
+        self->is_own_due = self->own_said < self->total;
+        session_say(self, &msg, now);
+    }
+}
+
 /* ------------------------------------------------------------------ telling what is due */
 
 static void
@@ -187,13 +231,21 @@ flush_all(struct vassal *self, dz_us now)
 {
     if (self->scheduler == 0 || self->state < MEMBER_SERVING)
         return;
-    if (self->is_state_due)
+    if (self->is_own_due)
+        say_own(self, now);
+    if (self->is_own_due)
+        return; /* what follows is in numbers of that list */
+    uint64_t room = DZ_FLOW_WINDOW - (self->flow.said - self->flow.acked);
+    if (self->is_state_due && room >= STATE_PARTS_MAX)
         say_state(self, now);
+    if (self->is_state_due)
+        return;
     struct dz_msg stop = { .id = DZ_MSG_mesh_stop,
                            .as.mesh_stop = { .how = self->stop_how > 0,
                                              .reason = dz_buf_slice(&self->stop_reason) } };
     say_once(self, &self->is_stop_due, &stop, now);
     outbox_tell(self, now);
+    copies_tell(self, now);
     backs_tell(self, now);
     if (dz_flow_has_room(&self->flow))
         slots_say(self, now);
@@ -215,13 +267,48 @@ nack(struct vassal *self, const struct dz_msg_mesh *from)
                             .epoch = self->flow.epoch,
                             .node = self->cfg.node,
                             .inc = self->cfg.inc,
-                            .peer_inc = from->inc };
+                            .peer_inc = from->inc,
+                            .to = DZ_MESH_TO_SCHEDULER };
     struct dz_msg msg = { .id = DZ_MSG_mesh_nack,
                           .as.mesh_nack = { flow.epoch.n, flow.epoch.node, flow.epoch.inc } };
     dz_flow_open(&flow);
     dz_flow_whisper(&flow, &msg, &self->frame);
     dz_flow_fini(&flow);
-    send(self);
+    send_to(self, from->node, from->inc);
+}
+
+void
+session_redirect(struct vassal *self, const struct dz_msg_mesh *from)
+{
+    const struct dz_epoch *holder = &self->ranking.holder;
+    bool is_use = holder->n > 0 && holder->node != from->node && from->node != self->cfg.node;
+    bool is_sure = self->ranking.rank == RANK_VASSAL || self->ranking.rank == RANK_LEAVING;
+    if (!is_use || holder->node == self->cfg.node || !is_sure)
+        return;
+    struct dz_flow flow = { .job = self->cfg.job,
+                            .epoch = *holder,
+                            .node = self->cfg.node,
+                            .inc = self->cfg.inc,
+                            .peer_inc = from->inc };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_nack,
+                          .as.mesh_nack = { holder->n, holder->node, holder->inc } };
+    dz_flow_open(&flow);
+    dz_flow_whisper(&flow, &msg, &self->frame);
+    dz_flow_fini(&flow);
+    send_to(self, from->node, from->inc);
+}
+
+static void
+refused(struct vassal *self, const struct dz_msg_mesh_err *err, dz_us now)
+{
+    bool is_late = err->code == DZ_MESH_ERR_SEALED;
+    if (!member_turn(self, MEMBER_TURN_REFUSED))
+        return;
+    slots_end(self, 1);
+    self->account.is_late = is_late;
+    vassal_note(self, is_late ? 0 : 2, "this node cannot take part: %.*s", (int) err->text.len,
+                (const char *) err->text.ptr);
+    vassal_finish(self, false, now);
 }
 
 /* Answers to what was said outside of a session. */
@@ -231,14 +318,17 @@ on_stranger(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
 {
     if (from->to_inc != self->cfg.inc)
         return;
-    if (msg->id == DZ_MSG_mesh_nack && self->state >= MEMBER_JOINING &&
-        self->state < MEMBER_EXITED && now >= self->hello_at) {
-        session_hello(self, now);
-    } else if (msg->id == DZ_MSG_mesh_err && member_turn(self, MEMBER_TURN_REFUSED)) {
-        struct dz_slice text = msg->as.mesh_err.text;
-        vassal_note(self, 2, "this node cannot take part: %.*s", (int) text.len,
-                    (const char *) text.ptr);
-        vassal_finish(self, false);
+    if (from->node == self->ranking.holder.node && from->epoch_node == from->node)
+        self->ranking.holder_at = now; /* it leads, and is not ready yet */
+    if (msg->id == DZ_MSG_mesh_nack) {
+        struct dz_epoch epoch = { msg->as.mesh_nack.n, msg->as.mesh_nack.node,
+                                  msg->as.mesh_nack.inc };
+        if (epoch.n > 0)
+            rank_hint(self, &epoch, now);
+        if (self->state >= MEMBER_JOINING && self->state < MEMBER_EXITED && now >= self->hello_at)
+            session_hello(self, now);
+    } else if (msg->id == DZ_MSG_mesh_err && from->node == self->ranking.holder.node) {
+        refused(self, &msg->as.mesh_err, now);
     }
 }
 
@@ -258,9 +348,13 @@ session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
     struct dz_msg_mesh from;
     struct dz_msg msg = { .id = DZ_MSG_mesh_hb };
     if (dz_mesh_open(frame, &from) != DZ_OK || !dz_slice_eq(from.job, self->cfg.job) ||
-        from.node == 0 || self->state == MEMBER_NEW)
+        from.node == 0)
         return;
     if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
+        return;
+    if (from.to == DZ_MESH_TO_SCHEDULER)
+        session_redirect(self, &from);
+    if (from.to == DZ_MESH_TO_SCHEDULER || self->state == MEMBER_NEW)
         return;
     struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
     bool is_stale = self->scheduler && dz_epoch_cmp(&epoch, &self->flow.epoch) < 0;
@@ -302,9 +396,10 @@ session_tick(struct vassal *self, dz_us now)
         return;
     if (self->scheduler)
         talk_or_beat(self, now);
+    const struct dz_epoch *holder = &self->ranking.holder;
     bool is_cut_off = now - self->heard_at >= self->dead_us && !DZ_BROKEN(HELLO_AGAIN);
-    bool is_alone = self->scheduler == 0 || is_cut_off;
-    if (self->state == MEMBER_EXITED || !is_alone)
+    bool is_alone = self->scheduler != holder->node || self->flow.epoch.n != holder->n;
+    if (self->state == MEMBER_EXITED || !(is_alone || is_cut_off))
         return;
     if (now >= self->hello_at)
         session_hello(self, now);

@@ -17,6 +17,20 @@ static const int8_t members[MEMBER_STATE_COUNT][MEMBER_TURN_COUNT] = {
     [MEMBER_EXITED]   = { NO,             NO,             NO,              NO,             NO,            NO,             NO            },
 };
 
+/* Who schedules.  GRANT in JOINING and CANDIDATE: by the authority, or (CANDIDATE) as the next in
+ * the order of succession.  A node under way to leave may still be led, to be rid of its results. */
+static const int8_t ranks[RANK_COUNT][RANK_TURN_COUNT] = {
+    /*                   JOIN          GRANT         HELD           ALONE       LED            LOST            OUTRANKED    LEAVE         END */
+    [RANK_NEW]       = { RANK_JOINING, NO,           NO,            NO,         NO,            NO,             NO,          RANK_OUT,     RANK_OUT },
+    [RANK_JOINING]   = { NO,           RANK_LEADING, RANK_VASSAL,   RANK_SHARD, NO,            NO,             NO,          RANK_OUT,     RANK_OUT },
+    [RANK_VASSAL]    = { NO,           NO,           RANK_VASSAL,   NO,         RANK_VASSAL,   RANK_CANDIDATE, NO,          RANK_LEAVING, RANK_OUT },
+    [RANK_CANDIDATE] = { NO,           RANK_LEADING, RANK_VASSAL,   NO,         RANK_VASSAL,   NO,             NO,          RANK_LEAVING, RANK_OUT },
+    [RANK_LEADING]   = { NO,           NO,           NO,            NO,         RANK_VASSAL,   NO,             RANK_VASSAL, RANK_LEAVING, RANK_OUT },
+    [RANK_SHARD]     = { NO,           NO,           NO,            NO,         NO,            NO,             NO,          NO,           RANK_OUT },
+    [RANK_LEAVING]   = { NO,           NO,           RANK_LEAVING,  NO,         RANK_LEAVING,  NO,             NO,          NO,           RANK_OUT },
+    [RANK_OUT]       = { NO,           NO,           NO,            NO,         NO,            NO,             NO,          NO,           NO       },
+};
+
 static const int8_t slots[VASSAL_SLOT_STATES][SLOT_TURN_COUNT] = {
     /*                        FORK                 UP                FEED                 DRY               END                  DOWN                LOSE */
     [VASSAL_SLOT_ABSENT]  = { VASSAL_SLOT_FORKING, VASSAL_SLOT_IDLE, NO,                  NO,               NO,                  VASSAL_SLOT_ABSENT, VASSAL_SLOT_LOST },
@@ -31,6 +45,8 @@ static const int8_t slots[VASSAL_SLOT_STATES][SLOT_TURN_COUNT] = {
 #define X(name) #name,
 static const char *const member_names[] = { MEMBER_STATES(X) };
 static const char *const member_turn_names[] = { MEMBER_TURNS(X) };
+static const char *const rank_names[] = { RANK_STATES(X) };
+static const char *const rank_turn_names[] = { RANK_TURNS(X) };
 static const char *const slot_names[] = { SLOT_STATES(X) };
 static const char *const slot_turn_names[] = { SLOT_TURNS(X) };
 #undef X
@@ -48,6 +64,27 @@ slot_state_after(enum vassal_slot_state state, enum slot_turn turn)
 {
     dz_assert((unsigned) state < VASSAL_SLOT_STATES && (unsigned) turn < SLOT_TURN_COUNT);
     return slots[state][turn];
+}
+
+int
+rank_after(enum rank rank, enum rank_turn turn)
+{
+    dz_assert((unsigned) rank < RANK_COUNT && (unsigned) turn < RANK_TURN_COUNT);
+    return ranks[rank][turn];
+}
+
+const char *
+rank_name(enum rank rank)
+{
+    dz_assert((unsigned) rank < RANK_COUNT);
+    return rank_names[rank];
+}
+
+const char *
+rank_turn_name(enum rank_turn turn)
+{
+    dz_assert((unsigned) turn < RANK_TURN_COUNT);
+    return rank_turn_names[turn];
 }
 
 const char *

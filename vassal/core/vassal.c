@@ -12,6 +12,7 @@ enum {
     DEAD_US = 1000 * 1000,
     LEAVE_KILL_US = 3 * 1000 * 1000, /* a node that leaves lets its tests run so long */
     LEAVE_MAX_US = 5 * 1000 * 1000,  /* ... and waits for acknowledgements so long */
+    FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
 };
 
 struct vassal *
@@ -22,6 +23,10 @@ vassal_new(const struct vassal_cfg *cfg)
     struct vassal *self = dz_alloc0(1, sizeof(*self));
     self->cfg = *cfg;
     self->cfg.job = dz_str(dz_slice_dup(cfg->job));
+    dz_assert(cfg->contact.len <= DZ_CONTACT_MAX);
+    self->cfg.contact.ptr = (const uint8_t *) dz_slice_dup(cfg->contact);
+    self->ranking.ask_at = INT64_MAX;
+    self->seen_n = cfg->seen_n;
     self->hb_us = cfg->hb_us ? cfg->hb_us : HB_US;
     self->dead_us = DEAD_US;
     self->wake_at = INT64_MAX;
@@ -33,6 +38,7 @@ vassal_new(const struct vassal_cfg *cfg)
     self->flow.job = self->cfg.job;
     self->flow.node = cfg->node;
     self->flow.inc = cfg->inc;
+    self->flow.to = DZ_MESH_TO_SCHEDULER;
     dz_flow_open(&self->flow);
     return self;
 }
@@ -54,6 +60,8 @@ vassal_destroy(struct vassal **self_p)
     free(self->slots);
     free(self->records);
     free(self->backs);
+    free(self->ranking.peers);
+    free((void *) (uintptr_t) self->cfg.contact.ptr);
     free((void *) (uintptr_t) self->cfg.job.ptr);
     free(self);
 }
@@ -100,10 +108,13 @@ member_turn(struct vassal *self, enum member_turn turn)
 }
 
 void
-vassal_finish(struct vassal *self, bool is_sealed)
+vassal_finish(struct vassal *self, bool is_sealed, dz_us now)
 {
     self->account.is_sealed = is_sealed;
+    if (!is_sealed)
+        self->account.pending = self->pending;
     self->is_bye_due = self->scheduler != 0;
+    rank_end(self, now);
     vassal_effect(self, VASSAL_FX_DONE)->as.done = self->account;
 }
 
@@ -116,15 +127,18 @@ on_manifest(struct vassal *self, const struct vassal_event *event, dz_us now)
         return; /* it was stopped before */
     self->total = event->as.manifest.total;
     self->manifest_digest = event->as.manifest.digest;
-    self->seen_n = event->as.manifest.seen_n;
+    if (event->as.manifest.seen_n > self->seen_n)
+        self->seen_n = event->as.manifest.seen_n;
     if (self->slot_count > self->total)
         self->slot_count = self->total;
-    session_hello(self, now);
+    self->ids = event->as.manifest.ids;
+    self->groups = event->as.manifest.groups;
+    rank_collected(self, now);
     slots_start(self);
 }
 
 static void
-on_stop(struct vassal *self, const struct vassal_event *event)
+on_stop(struct vassal *self, const struct vassal_event *event, dz_us now)
 {
     int how = event->as.stop.how ? 1 : 0;
     if (how <= self->stop_how || self->state == MEMBER_EXITED)
@@ -135,7 +149,7 @@ on_stop(struct vassal *self, const struct vassal_event *event)
     dz_buf_add(&self->stop_reason, event->as.stop.reason.ptr, event->as.stop.reason.len);
     slots_end(self, how + 1);
     if (self->state == MEMBER_NEW && member_turn(self, MEMBER_TURN_LEAVE))
-        vassal_finish(self, false);
+        vassal_finish(self, false, now);
 }
 
 static void
@@ -143,10 +157,11 @@ on_leave(struct vassal *self, dz_us now)
 {
     if (!member_turn(self, MEMBER_TURN_LEAVE))
         return;
+    rank_leave(self, now);
     self->left_at = now;
     slots_end(self, 1);
     if (self->state == MEMBER_EXITED)
-        vassal_finish(self, false);
+        vassal_finish(self, false, now);
     else
         vassal_wake(self, now + LEAVE_KILL_US);
 }
@@ -195,13 +210,14 @@ on_tick(struct vassal *self, dz_us now)
         return;
     self->wake_at = INT64_MAX;
     session_tick(self, now);
+    rank_tick(self, now);
     if (self->state != MEMBER_NEW && self->state != MEMBER_EXITED)
         slots_tick(self, now);
     if (self->state != MEMBER_LEAVING)
         return;
     if (now - self->left_at >= LEAVE_MAX_US) {
         (void) member_turn(self, MEMBER_TURN_EMPTY); /* as if: the spool keeps what is not told */
-        vassal_finish(self, false);
+        vassal_finish(self, false, now);
     } else if (now - self->left_at >= LEAVE_KILL_US) {
         slots_end(self, 2);
         vassal_wake(self, self->left_at + LEAVE_MAX_US);
@@ -222,22 +238,42 @@ handle(struct vassal *self, const struct vassal_event *event, dz_us now)
         dz_assert(self->state == MEMBER_NEW);
         outbox_restore(self, event->as.restored.record, &event->as.restored.outcome);
         break;
-    case VASSAL_EV_STOP: on_stop(self, event); break;
+    case VASSAL_EV_STOP: on_stop(self, event, now); break;
     case VASSAL_EV_LEAVE: on_leave(self, now); break;
+    case VASSAL_EV_JOIN: rank_join(self, now); break;
+    case VASSAL_EV_ANSWER: rank_answer(self, event, now); break;
+    case VASSAL_EV_GONE: rank_gone(self, event->as.gone.node, event->as.gone.inc, now); break;
+    case VASSAL_EV_DEPOSED: rank_deposed(self, &event->as.deposed, now); break;
     default: handle_slot(self, event, now);
     }
 }
 
 /* Nothing runs here any more, and everything that ran is in the ledger. */
 static void
-settle(struct vassal *self)
+settle(struct vassal *self, dz_us now)
 {
-    if (self->living > 0 || (self->record_count > 0 && !DZ_BROKEN(DRAIN_EMPTY)))
+    if (self->living > 0 || (self->unacked > 0 && !DZ_BROKEN(DRAIN_EMPTY)))
         return;
     if (self->state == MEMBER_DRAINING && member_turn(self, MEMBER_TURN_EMPTY))
         self->is_drained_due = true;
     else if (self->state == MEMBER_LEAVING && member_turn(self, MEMBER_TURN_EMPTY))
-        vassal_finish(self, false);
+        vassal_finish(self, false, now);
+}
+
+/* Silence that is our own (the process was stopped) says nothing of others. */
+static void
+forgive_own_absence(struct vassal *self, dz_us now)
+{
+    dz_us since = self->wake_at > self->stepped_at ? self->wake_at : self->stepped_at;
+    dz_us away = now - since;
+    self->stepped_at = now;
+    if (since == INT64_MAX || away < FROZEN_BEATS * self->hb_us)
+        return;
+    self->heard_at += away;
+    self->ranking.holder_at += away;
+    self->ranking.asked_at += away;
+    self->ranking.cut_off_at += away;
+    self->ranking.since += away;
 }
 
 void
@@ -246,8 +282,9 @@ vassal_step(struct vassal *self, const struct vassal_event *event, dz_us now,
 {
     dz_arena_clear(&self->arena);
     self->fx_count = 0;
+    forgive_own_absence(self, now);
     handle(self, event, now);
-    settle(self);
+    settle(self, now);
     flush_all(self, now);
     *out = (struct vassal_effects){ self->fx, self->fx_count };
 }
@@ -263,6 +300,12 @@ vassal_slot_state(const struct vassal *self, unsigned slot)
 {
     dz_assert(slot < self->cfg.slots);
     return self->slots[slot].state;
+}
+
+const char *
+vassal_rank_text(const struct vassal *self)
+{
+    return rank_name(self->ranking.rank);
 }
 
 const char *
@@ -288,5 +331,13 @@ vassal_check(const struct vassal *self)
     for (size_t i = 1; i < self->record_count; i++)
         dz_assert(self->records[self->record_first + i - 1].number <
                   self->records[self->record_first + i].number);
-    dz_assert(self->state != MEMBER_DRAINED || self->record_count == 0);
+    size_t unacked = 0, pending = 0;
+    for (size_t i = 0; i < self->record_count; i++) {
+        const struct record *record = &self->records[self->record_first + i];
+        bool is_fresh_copy = record->state == RECORD_WRITING && record->outcome.copied_in > 0;
+        unacked += record->state < RECORD_ACKED && !is_fresh_copy;
+        pending += !record->is_stored;
+    }
+    dz_assert(unacked == self->unacked && pending == self->pending);
+    dz_assert(self->state != MEMBER_DRAINED || self->unacked == 0);
 }

@@ -47,6 +47,7 @@ struct vassal_cfg {
     uint64_t inc;        /* of this life of the agent: greater than those of earlier lives */
     unsigned slots;      /* workers of this node: 1 .. VASSAL_SLOTS_MAX */
     dz_us hb_us;         /* 0: 100 ms; LEAD changes it */
+    uint64_t seen_n;     /* greatest epoch number on disk, 0 none */
     enum vassal_rendezvous rendezvous;
     unsigned shard_index,
         shard_total;         /* of the CI's parallel step; total < 2: not known to be one */
@@ -63,11 +64,13 @@ struct vassal_outcome {
     struct dz_grant what;
     uint32_t result; /* enum dz_result */
     uint32_t slot;
-    uint64_t exec;   /* unique among all executions of this node's incarnation (not only of the
+    uint64_t exec;      /* unique among all executions of this node's incarnation (not only of the
                       * worker: put the worker's generation above its own counter) */
-    uint64_t inc;    /* incarnation in which it ran; the core fills it, RESTORED gives it back */
-    uint64_t origin; /* node that ran it, 0: this one; the core fills it, RESTORED gives it back */
-    uint64_t digest; /* of the reports */
+    uint64_t inc;       /* incarnation in which it ran; the core fills it, RESTORED gives it back */
+    uint64_t origin;    /* node that ran it, 0: this one; the core fills it, RESTORED gives it back.
+                      * Not 0: a copy of these facts, which another node wants to be kept here */
+    uint64_t copied_in; /* the core's own; RESTORED: 0 */
+    uint64_t digest;    /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
 };
 
@@ -106,8 +109,11 @@ struct vassal_event {
     union {
         struct {
             uint32_t total;
-            uint64_t digest; /* the same number as in coord.h */
-            uint64_t seen_n; /* greatest epoch number on disk, 0 none */
+            uint64_t digest;            /* the same number as in coord.h */
+            uint64_t seen_n;            /* greatest epoch number on disk, 0 none */
+            const struct dz_slice *ids; /* sorted, and their groups; borrowed until the core is */
+            const struct dz_slice
+                *groups; /* destroyed.  NULL (groups may be): it is told to nobody */
         } manifest;
         struct dz_slice message;
         struct {
@@ -190,11 +196,12 @@ enum vassal_effect_kind {
 /* What DONE tells: message `done` can be filled from it. */
 struct vassal_account {
     uint64_t collected, counted, duplicates, not_run, failed, nodes, workers, digest;
-    bool agrees;    /* the ledger's count and digest are the scheduler's */
-    bool is_sealed; /* false: the job ended here without a seal, the rest is unknown */
-    bool is_late;   /* not is_sealed: it had ended before this node could join.  The driver compares
+    uint64_t elsewhere; /* of other shards */
+    bool agrees;        /* the ledger's count and digest are the scheduler's */
+    bool is_sealed;     /* false: the job ended here without a seal, the rest is unknown */
+    bool is_late;  /* not is_sealed: it had ended before this node could join.  The driver compares
                      * manifests: exit 0, or what the sealed one lacks is a job of its own */
-    bool is_shard;  /* only this node's static shard: completeness is not verified */
+    bool is_shard; /* only this node's static shard: completeness is not verified */
     uint64_t pending; /* records of this node that are not known to be stored */
 };
 
@@ -255,6 +262,7 @@ struct vassal_effect {
             struct dz_epoch epoch; /* of the scheduler, n 0: none is known */
             const char *why;       /* a few words */
         } rank;
+        struct dz_epoch abdicate; /* the greater epoch; n 0: none, this node only leaves */
         struct vassal_account done;
         struct {
             unsigned severity;
@@ -287,6 +295,7 @@ enum vassal_slot_state {
 };
 enum vassal_slot_state vassal_slot_state(const struct vassal *self, unsigned slot);
 const char *vassal_state_text(const struct vassal *self); /* "SERVING" */
+const char *vassal_rank_text(const struct vassal *self);  /* "CANDIDATE" */
 
 /* Asserts what must always hold (README.md); for tests, since it looks at everything. */
 void vassal_check(const struct vassal *self);

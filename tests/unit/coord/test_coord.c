@@ -172,7 +172,7 @@ report(struct lab *lab, uint64_t node, uint32_t test, enum dz_result result, uin
 static void
 counted(struct lab *lab, uint64_t batch, enum dz_word word)
 {
-    const struct coord_answer answer = { word, false };
+    const struct coord_answer answer = { .word = word };
     give(lab, &(struct coord_event){ .kind = COORD_EV_COUNTED, .as.counted = { batch, &answer } });
 }
 

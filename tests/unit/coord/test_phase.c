@@ -3,19 +3,19 @@
 #include "tests/unit/unit.h"
 
 /* '.': no such edge; else the letter of the state that is reached.
- * Columns: START PERSISTED READY DRAIN EMPTY SEALED ALONE OUTRANKED. */
+ * Columns: START PERSISTED READY DRAIN MORE EMPTY SEALED ALONE OUTRANKED. */
 /* clang-format off */
 static const char phase_letters[PHASE_COUNT + 1] = "nplsdepox";
 static const char *const phases_drawn[PHASE_COUNT] = {
-    [PHASE_NEW]        = "1......x",
-    [PHASE_PERSISTING] = ".l.....x",
-    [PHASE_LEADING]    = "..s....x",
-    [PHASE_SCHEDULING] = "...d...x",
-    [PHASE_DRAINING]   = "....e..x",
-    [PHASE_SEALING]    = ".....2.x",
-    [PHASE_PARTING]    = "......ox",
-    [PHASE_DONE]       = "........",
-    [PHASE_DEPOSED]    = "........",
+    [PHASE_NEW]        = "1.......x",
+    [PHASE_PERSISTING] = ".l......x",
+    [PHASE_LEADING]    = "..s.....x",
+    [PHASE_SCHEDULING] = "...d....x",
+    [PHASE_DRAINING]   = "....se..x",
+    [PHASE_SEALING]    = "......2.x",
+    [PHASE_PARTING]    = ".......ox",
+    [PHASE_DONE]       = ".........",
+    [PHASE_DEPOSED]    = ".........",
 };
 /* The two phases that begin with p. */
 enum { PERSISTING_SIGN = '1', PARTING_SIGN = '2' };

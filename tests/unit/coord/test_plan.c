@@ -196,12 +196,12 @@ tests_of_a_tied_unit_are_bound_to_the_slot_that_works_on_it(void **state)
     struct suite suite = { 0 };
     add_module(&suite, "a", 3, 100000);
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
-    assert_true(plan_has_unbound(plan));
+    assert_true(plan_has_for(plan, 1));
     assert_int_equal(take_one(plan, 0), 0);
-    assert_false(plan_has_unbound(plan));
+    assert_false(plan_has_for(plan, 1));
     assert_int_equal(plan_free(plan), 2);
     plan_close(plan, 0);
-    assert_true(plan_has_unbound(plan));
+    assert_true(plan_has_for(plan, 1));
 }
 
 static void

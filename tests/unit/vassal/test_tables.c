@@ -17,6 +17,20 @@ static const char *const members_drawn[MEMBER_STATE_COUNT] = {
     [MEMBER_EXITED]   = ".......",
 };
 
+/* NEW JOINING VASSAL CANDIDATE LEADING SHARD LEAVING OUT */
+static const char rank_letters[RANK_COUNT + 1] = "njvcdslo";
+/* Columns: JOIN GRANT HELD ALONE LED LOST OUTRANKED LEAVE END. */
+static const char *const ranks_drawn[RANK_COUNT] = {
+    [RANK_NEW]       = "j......oo",
+    [RANK_JOINING]   = ".dvs...oo",
+    [RANK_VASSAL]    = "..v.vc.lo",
+    [RANK_CANDIDATE] = ".dv.v..lo",
+    [RANK_LEADING]   = "....v.vlo",
+    [RANK_SHARD]     = "........o",
+    [RANK_LEAVING]   = "..l.l...o",
+    [RANK_OUT]       = ".........",
+};
+
 /* ABSENT FORKING IDLE BUSY LEAVING LOST */
 static const char slot_letters[VASSAL_SLOT_STATES + 1] = "afiblx";
 /* Columns: FORK UP FEED DRY END DOWN LOSE. */
@@ -38,6 +52,18 @@ every_member_state_meets_every_turn_as_drawn(void **state)
         for (int t = 0; t < MEMBER_TURN_COUNT; t++) {
             int next = member_state_after((enum member_state) s, (enum member_turn) t);
             assert_int_equal(next < 0 ? '.' : member_letters[next], members_drawn[s][t]);
+        }
+    }
+}
+
+static void
+every_rank_meets_every_turn_as_drawn(void **state)
+{
+    (void) state;
+    for (int r = 0; r < RANK_COUNT; r++) {
+        for (int t = 0; t < RANK_TURN_COUNT; t++) {
+            int next = rank_after((enum rank) r, (enum rank_turn) t);
+            assert_int_equal(next < 0 ? '.' : rank_letters[next], ranks_drawn[r][t]);
         }
     }
 }
@@ -70,6 +96,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_state_meets_every_turn_as_drawn),
         cmocka_unit_test(every_slot_state_meets_every_turn_as_drawn),
+        cmocka_unit_test(every_rank_meets_every_turn_as_drawn),
         cmocka_unit_test(names_are_those_of_the_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,66 @@
+/* peers.c - the order in which nodes succeed a scheduler, as it told. */
+#include <string.h>
+
+#include "vassal/core/inside.h"
+
+enum {
+    SUCCEED_US = 300 * 1000,      /* the authority is given so long before successors decide */
+    SUCCEED_STEP_US = 250 * 1000, /* one place in the order of succession */
+    STRANGERS = 8,                /* those who are not in the order spread over so many places */
+};
+
+void
+rank_members(struct vassal *self, const struct dz_msg_mesh_members *members)
+{
+    struct ranking *it = &self->ranking;
+    it->members = members->count;
+    if (!it->peers)
+        it->peers = dz_alloc0(DZ_SUCCESSORS_MAX, sizeof(*it->peers));
+    it->peer_count = 0;
+    struct dz_list list = members->members;
+    struct dz_item_member item;
+    while (it->peer_count < DZ_SUCCESSORS_MAX && dz_member_next(&list, &item)) {
+        struct peer *peer = &it->peers[it->peer_count++];
+        *peer = (struct peer){ .node = item.node,
+                               .inc = item.inc,
+                               .contact_len = (uint16_t) item.contact.len };
+        if (item.contact.len > 0)
+            memcpy(peer->contact, item.contact.ptr, item.contact.len);
+        if (item.node == self->cfg.node || item.contact.len == 0)
+            continue;
+        struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_MEET);
+        fx->as.meet.node = item.node;
+        fx->as.meet.inc = item.inc;
+        fx->as.meet.contact = dz_arena_copy(&self->arena, item.contact);
+    }
+}
+
+size_t
+rank_targets(const struct vassal *self, uint64_t *nodes_out)
+{
+    const struct ranking *it = &self->ranking;
+    size_t count = 0;
+    if (it->holder.n > 0)
+        nodes_out[count++] = it->holder.node;
+    for (size_t i = 0; it->rank == RANK_CANDIDATE && i < it->peer_count; i++) {
+        const struct peer *peer = &it->peers[i];
+        if (peer->node != self->cfg.node && peer->node != it->holder.node && !peer->is_gone)
+            nodes_out[count++] = peer->node;
+    }
+    return count;
+}
+
+/* How long this node waits for those who come before it. */
+dz_us
+rank_wait_us(const struct vassal *self)
+{
+    const struct ranking *it = &self->ranking;
+    dz_us place = 0;
+    for (size_t i = 0; i < it->peer_count; i++) {
+        if (it->peers[i].node == self->cfg.node)
+            return SUCCEED_US + place * SUCCEED_STEP_US;
+        place += !it->peers[i].is_gone && it->peers[i].node != it->holder.node;
+    }
+    place += 1 + (dz_us) (self->cfg.node % STRANGERS);
+    return SUCCEED_US + place * SUCCEED_STEP_US;
+}

@@ -4,6 +4,7 @@
 
 #include "shared/base/clock.h"
 #include "store/job.h"
+#include "store/texts.h"
 
 struct append {
     struct store_job *job;
@@ -217,6 +218,7 @@ put_spans(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
             continue;
         struct packed_span row = {
             .node = span->node,
+            .source = span->scope ? span->scope : span->source,
             .id = span->id,
             .parent = span->parent,
             .start_us = span->start_us,
@@ -267,9 +269,7 @@ put_text(struct append *self, struct dz_kv_txn *txn, const struct store_text *te
     dz_buf_clear(&self->data);
     dz_buf_clear(&self->value);
     cut(text->text, &self->data);
-    uint32_t raw_len = (uint32_t) self->data.len;
-    dz_buf_add(&self->value, &raw_len, sizeof(raw_len));
-    zip_add(self->job->store, dz_buf_slice(&self->data), &self->value);
+    text_pack(self->job->store, dz_buf_slice(&self->data), &self->value);
     return dz_kv_put(txn, T_TEXT, key_slice(&key), dz_buf_slice(&self->value), err);
 }
 

@@ -8,6 +8,8 @@
  *   COMMIT    project, 40 hex digits, long id       empty
  *   MANIFEST  digest, count                         zstd: u32 lengths, then the ids
  *   BATCH     long id, kind, number                 records of one append, see below
+ *   SEGMENT   long id, kind, number                 records of many batches as columns: column.h
+ *   CONTENTS  long id, kind                         what is in which segment: contents.h
  *   TEXT      long id, test, attempt, execution     zstd: what a failure said
  *   MARK      long id, source                       greatest seq of a stream, or how many records
  *                                                   of a sender's stream were taken
@@ -15,6 +17,7 @@
  *   MEETING   project, 'm', join key                time, text of meeting.h
  *             project, 'n', join key, node          time, the node's contact
  *   FEED      number                                what was written, in order: feed.h
+ *   TRASH     long id                               a removed job's manifest; its rows still go
  *
  * A job's batches are a log that only grows.  Its ledger is nothing but that log read from the
  * start, first come first counted; the word that was given is written with the record, so readers
@@ -35,7 +38,7 @@
 #include "store/ledger.h"
 #include "store/store.h"
 
-enum { STORE_VERSION = 1 };
+enum { STORE_VERSION = 2 };
 
 enum table {
     T_META,
@@ -50,6 +53,9 @@ enum table {
     T_DURATION,
     T_MEETING,
     T_FEED,
+    T_SEGMENT,
+    T_CONTENTS,
+    T_TRASH,
     TABLES,
 };
 
@@ -109,7 +115,7 @@ struct packed_log {
 };
 
 struct packed_span {
-    uint64_t node, id, parent;
+    uint64_t node, source, id, parent;
     int64_t start_us, end_us;
     uint32_t test, offset; /* in the data: type, then name */
     uint16_t worker, type_len, name_len;
@@ -192,8 +198,10 @@ DZ_MUST_USE enum dz_rc text_read(struct store *store, struct dz_kv_txn *txn, con
 
 /* ---- walking a job's results ---- */
 
-/* Who reads a job's results, and how far it is. */
+/* Who reads a job's results, and how far it is.  When batches that it has read only in part became
+ * segments, it is set back to the start, and what it gathered is emptied first. */
 struct follower {
+    struct store *store;
     uint32_t next;         /* number of the batch to read next */
     struct ledger *ledger; /* borrowed; NULL: not wanted */
     struct dz_buf *rows;   /* borrowed; raw records are appended; NULL: not wanted */

@@ -120,7 +120,8 @@ doc_logs_open(struct store *store, const char *ulid, const struct doc_logs_ask *
     self->store = store;
     self->ask = *ask;
     self->node = -1;
-    self->filter = (struct store_log_filter){ ask->since_us, -1, -1, NULL, 0 };
+    self->filter =
+        (struct store_log_filter){ .since_us = ask->since_us, .worker = -1, .thread = -1 };
     (void) snprintf(self->ulid, sizeof(self->ulid), "%s", ulid);
     enum dz_rc rc = choose_worker(self, err);
     if (rc == DZ_OK)

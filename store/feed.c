@@ -263,6 +263,7 @@ read_span(struct reading *r, const uint8_t *record, struct feed_event *event)
     memcpy(&row, record, sizeof(row));
     event->kind = FEED_SPAN;
     event->span = (struct store_span){
+        .scope = row.source,
         .id = row.id,
         .parent = row.parent,
         .start_us = row.start_us,

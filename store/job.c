@@ -363,7 +363,9 @@ job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
             return rc;
         self->is_doubtful = false;
     }
-    struct follower follower = { .next = self->next, .ledger = &self->ledger };
+    struct follower follower = { .store = self->store,
+                                 .next = self->next,
+                                 .ledger = &self->ledger };
     enum dz_rc rc = results_follow(txn, self->ulid, &follower, err);
     self->next = follower.next;
     return rc;
@@ -407,7 +409,7 @@ static enum dz_rc
 read_rows(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct row_reader *reader = arg;
-    struct follower follower = { .rows = &reader->rows };
+    struct follower follower = { .store = reader->job->store, .rows = &reader->rows };
     dz_buf_clear(&reader->rows);
     return results_follow(txn, reader->job->ulid, &follower, err);
 }

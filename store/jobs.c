@@ -86,8 +86,8 @@ fill_info(const json_t *head, const char *ulid, int64_t now_us, struct store_job
 
 /* A job that is not sealed: what its log says so far. */
 static enum dz_rc
-fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct store_job_info *info,
-          struct dz_err *err)
+fill_open(struct store *store, struct dz_kv_txn *txn, const json_t *head, int64_t now_us,
+          struct store_job_info *info, struct dz_err *err)
 {
     unsigned long count = 0;
     const char *dash = strchr(head_text(head, "manifest"), '-');
@@ -95,7 +95,7 @@ fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct stor
         count = strtoul(dash + 1, NULL, 10);
     struct ledger ledger;
     struct store_ledger sum;
-    struct follower follower = { .ledger = &ledger, .written_us = info->start_us };
+    struct follower follower = { .store = store, .ledger = &ledger, .written_us = info->start_us };
     ledger_init(&ledger, count <= STORE_TESTS_MAX ? (uint32_t) count : 0);
     enum dz_rc rc = results_follow(txn, info->ulid, &follower, err);
     ledger_sum(&ledger, &sum);
@@ -113,8 +113,8 @@ fill_open(struct dz_kv_txn *txn, const json_t *head, int64_t now_us, struct stor
 }
 
 static enum dz_rc
-read_info(struct dz_kv_txn *txn, const char *ulid, int64_t now_us, struct store_job_info *out,
-          struct dz_err *err)
+read_info(struct store *store, struct dz_kv_txn *txn, const char *ulid, int64_t now_us,
+          struct store_job_info *out, struct dz_err *err)
 {
     DZ_AUTO(head_release) json_t *head = NULL;
     enum dz_rc rc = head_read(txn, ulid, &head, err);
@@ -122,13 +122,14 @@ read_info(struct dz_kv_txn *txn, const char *ulid, int64_t now_us, struct store_
         return rc;
     fill_info(head, ulid, now_us, out);
     if (out->state != STORE_SEALED)
-        rc = fill_open(txn, head, now_us, out, err);
+        rc = fill_open(store, txn, head, now_us, out, err);
     if (rc != DZ_OK)
         store_job_info_fini(out);
     return rc;
 }
 
 struct info_query {
+    struct store *store;
     const char *ulid;
     int64_t now_us;
     struct store_job_info *out;
@@ -138,20 +139,21 @@ static enum dz_rc
 query_info(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct info_query *q = arg;
-    return read_info(txn, q->ulid, q->now_us, q->out, err);
+    return read_info(q->store, txn, q->ulid, q->now_us, q->out, err);
 }
 
 enum dz_rc
 store_job_info(struct store *self, const char *ulid, int64_t now_us, struct store_job_info *out,
                struct dz_err *err)
 {
-    struct info_query q = { ulid, now_us, out };
+    struct info_query q = { self, ulid, now_us, out };
     return dz_kv_read(self->kv, query_info, &q, err);
 }
 
 /* ---- the list ---- */
 
 struct list_query {
+    struct store *store;
     const char *uri;
     const char *before; /* a long id: only older ones; NULL: all */
     size_t limit;
@@ -169,7 +171,7 @@ add_job(struct dz_kv_txn *txn, struct list_query *q, struct dz_slice ulid, struc
     memcpy(text, ulid.ptr, ulid.len);
     if (list->count % 64 == 0)
         list->jobs = dz_realloc(list->jobs, list->count + 64, sizeof(*list->jobs));
-    enum dz_rc rc = read_info(txn, text, q->now_us, &list->jobs[list->count], err);
+    enum dz_rc rc = read_info(q->store, txn, text, q->now_us, &list->jobs[list->count], err);
     list->count += rc == DZ_OK;
     return rc;
 }
@@ -208,7 +210,7 @@ store_jobs_before(struct store *self, const char *uri, const char *before, size_
                   int64_t now_us, struct store_job_list *out, struct dz_err *err)
 {
     struct store_job_list list = { 0 };
-    struct list_query q = { uri, before, limit, now_us, &list };
+    struct list_query q = { self, uri, before, limit, now_us, &list };
     if (before && !dz_ulid_read(dz_str(before), NULL))
         return dz_fail(err, DZ_REFUSED, "'%.64s' is not the long id of a job", before);
     enum dz_rc rc = dz_kv_read(self->kv, query_list, &q, err);

@@ -285,6 +285,7 @@ add_span(struct packing *self, struct dz_slice record, struct dz_slice data)
         return false;
     struct store_span span = {
         .node = row.node,
+        .scope = row.source,
         .id = row.id,
         .parent = row.parent,
         .start_us = row.start_us,

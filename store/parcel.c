@@ -117,6 +117,7 @@ void
 parcel_add_span(struct dz_buf *raw, const struct store_span *span)
 {
     add(raw, span->node, 8);
+    add(raw, span->scope, 8);
     add(raw, span->id, 8);
     add(raw, span->parent, 8);
     add(raw, (uint64_t) span->start_us, 8);
@@ -236,6 +237,7 @@ get_span(struct reader *self)
 {
     struct store_span span = { 0 };
     span.node = get(self, 8);
+    span.scope = get(self, 8);
     span.id = get(self, 8);
     span.parent = get(self, 8);
     span.start_us = (int64_t) get(self, 8);

@@ -39,7 +39,7 @@ learn(struct sealing *self, struct dz_kv_txn *txn, struct dz_err *err)
 {
     struct store_job *job = self->job;
     DZ_AUTO(dz_buf_fini) struct dz_buf rows = { 0 };
-    struct follower follower = { .rows = &rows };
+    struct follower follower = { .store = job->store, .rows = &rows };
     enum dz_rc rc = results_follow(txn, job->ulid, &follower, err);
     if (rc != DZ_OK || rows.len == 0)
         return rc;

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/vfs.h>
 
-#include "store/disk.h"
 #include "store/settings.h"
 #include "store/sync.h"
+#include "store/tidy.h"
 
 enum {
     CHECK_WRITER_MS = 50, /* for looking at the file before it is written to */
@@ -19,9 +19,11 @@ enum {
 };
 
 static const char *const TABLE_NAMES[TABLES] = {
-    [T_META] = "meta",     [T_PROJECT] = "project",   [T_INDEX] = "index", [T_JOB] = "job",
-    [T_COMMIT] = "commit", [T_MANIFEST] = "manifest", [T_BATCH] = "batch", [T_TEXT] = "text",
-    [T_MARK] = "mark",     [T_DURATION] = "duration", [T_FEED] = "feed",   [T_MEETING] = "meeting",
+    [T_META] = "meta",         [T_PROJECT] = "project", [T_INDEX] = "index",
+    [T_JOB] = "job",           [T_COMMIT] = "commit",   [T_MANIFEST] = "manifest",
+    [T_BATCH] = "batch",       [T_TEXT] = "text",       [T_MARK] = "mark",
+    [T_DURATION] = "duration", [T_SEGMENT] = "segment", [T_CONTENTS] = "contents",
+    [T_TRASH] = "trash",       [T_FEED] = "feed",       [T_MEETING] = "meeting",
 };
 
 /* ---- opening ---- */
@@ -67,11 +69,13 @@ write_version(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     return dz_kv_put(txn, T_META, dz_str("version"), dz_str(text), err);
 }
 
+/* An older one is brought forward; what only reads leaves that to store_open(). */
 static enum dz_rc
-check_version(struct store *self, struct dz_err *err)
+check_version(struct store *self, long *version_out, struct dz_err *err)
 {
     long version = 0;
     enum dz_rc rc = dz_kv_read(self->kv, read_version, &version, err);
+    *version_out = version;
     if (rc == DZ_ABSENT && self->is_readonly)
         return dz_fail(err, DZ_ABSENT, "there is no store in '%s' yet", self->dir);
     if (rc == DZ_ABSENT)
@@ -80,6 +84,8 @@ check_version(struct store *self, struct dz_err *err)
         return dz_fail(err, DZ_VERSION,
                        "'%s' was written by a newer dagz (its format is %ld, ours %d)", self->dir,
                        version, STORE_VERSION);
+    if (rc == DZ_OK && version < STORE_VERSION && !self->is_readonly)
+        return store_migrate(self, version, err);
     return rc;
 }
 
@@ -131,25 +137,54 @@ open_kv(struct store *self, char **bad_out, struct dz_err *err)
 }
 
 static enum dz_rc
-open_dir(char *dir, enum store_mode mode, struct store **self_out, char **bad_out,
+open_dir(const char *dir, enum store_mode mode, struct store **self_out, char **bad_out,
          struct dz_err *err)
 {
     DZ_AUTO(store_close) struct store *self = dz_alloc0(1, sizeof(*self));
-    self->dir = dir;
+    long version = 0;
+    self->dir = dz_strdup(dir);
     self->is_readonly = mode == STORE_READ;
     enum dz_rc rc = open_kv(self, bad_out, err);
     if (rc == DZ_OK)
-        rc = check_version(self, err);
+        rc = check_version(self, &version, err);
+    if (rc == DZ_OK && self->is_readonly && version < STORE_VERSION)
+        rc =
+            dz_fail(err, DZ_AGAIN, "'%s' was written by an older dagz (its format is %ld, ours %d)",
+                    self->dir, version, STORE_VERSION);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
     return rc;
+}
+
+/* Whoever only reads an old store brings it forward, too, if he may. */
+static enum dz_rc
+bring_forward(const char *dir, struct dz_err *err)
+{
+    DZ_AUTO(store_close) struct store *self = NULL;
+    DZ_AUTO(dz_free) char *bad = NULL;
+    struct dz_err why;
+    enum dz_rc rc = open_dir(dir, STORE_WRITE, &self, &bad, &why);
+    if (rc == DZ_OK)
+        return DZ_OK;
+    return dz_fail(err, DZ_VERSION, "%.120s; to bring it forward: %.120s", err->text, why.text);
+}
+
+static enum dz_rc
+open_any(const char *dir, enum store_mode mode, struct store **self_out, char **bad_out,
+         struct dz_err *err)
+{
+    enum dz_rc rc = open_dir(dir, mode, self_out, bad_out, err);
+    if (rc != DZ_AGAIN || mode != STORE_READ)
+        return rc;
+    rc = bring_forward(dir, err);
+    return rc == DZ_OK ? open_dir(dir, mode, self_out, bad_out, err) : rc;
 }
 
 enum dz_rc
 store_open_in(const char *dir, enum store_mode mode, struct store **self_out, struct dz_err *err)
 {
     DZ_AUTO(dz_free) char *bad = NULL;
-    return open_dir(dz_strdup(dir), mode, self_out, &bad, err);
+    return open_any(dir, mode, self_out, &bad, err);
 }
 
 enum dz_rc
@@ -161,7 +196,7 @@ store_open(const char *home, enum store_mode mode, struct store **self_out, char
     enum dz_rc rc = settings_load(home, &settings, err);
     if (rc != DZ_OK)
         return rc;
-    rc = open_dir(dz_move(settings.data_dir), mode, self_out, &bad, err);
+    rc = open_any(settings.data_dir, mode, self_out, &bad, err);
     settings_fini(&settings);
     if (rc == DZ_OK && warning_out)
         *warning_out = warning_of((*self_out)->dir, bad);

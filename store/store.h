@@ -144,7 +144,8 @@ struct store_log {
 /* A timed piece of execution.  setup, call and teardown of a test are in its result already. */
 struct store_span {
     uint64_t source, seq; /* as above */
-    uint64_t id, parent;  /* within the source; parent 0: the test, or the job */
+    uint64_t id, parent;  /* within the scope; parent 0: the test, or the job */
+    uint64_t scope;       /* 0: the source */
     int64_t start_us, end_us;
     uint64_t node;
     uint32_t worker, test, attempt;
@@ -322,8 +323,10 @@ uint32_t store_view_node(const struct store_view *self, uint64_t node); /* its n
 struct store_logs;
 
 struct store_log_filter {
-    int64_t since_us;     /* 0: all */
-    int worker, thread;   /* -1: all; worker -2: the agent's notes only */
+    int64_t since_us, until_us; /* 0: all */
+    int worker, thread;         /* -1: all; worker -2: the agent's notes only */
+    bool has_node;              /* only this node's: */
+    uint64_t node;
     const uint8_t *tests; /* one bit a test, NULL: all; borrowed while the reader lives */
     uint32_t test_count;
 };
@@ -331,11 +334,35 @@ DZ_MUST_USE enum dz_rc store_logs_open(struct store *self, const char *ulid,
                                        const struct store_log_filter *filter,
                                        struct store_logs **out, struct dz_err *err);
 void store_logs_close(struct store_logs **self_p);
-uint32_t store_logs_pending(const struct store_logs *self); /* records that _next() will give */
+/* Records that _next() will give.  Costs a look into every part of the job that may hold some. */
+uint32_t store_logs_pending(const struct store_logs *self);
 /* ABSENT: no more for now.  The text is valid until the next call. */
 DZ_MUST_USE enum dz_rc store_logs_next(struct store_logs *self, struct store_log *out,
                                        struct dz_err *err);
 /* Look for records that were appended since. */
 DZ_MUST_USE enum dz_rc store_logs_refresh(struct store_logs *self, struct dz_err *err);
+
+/* A job's spans in the order in which they began; otherwise as logs. */
+struct store_spans;
+
+struct store_span_filter {
+    int64_t since_us, until_us; /* that overlap with this time; 0: all */
+    int worker;                 /* -1: all */
+    const uint8_t *tests;       /* one bit a test, NULL: all; borrowed while the reader lives */
+    uint32_t test_count;
+    uint64_t key; /* only the span of this key; 0: all */
+};
+/* What people and links name a span by, within its job: never 0. */
+uint64_t store_span_key(uint64_t scope, uint64_t id);
+
+DZ_MUST_USE enum dz_rc store_spans_open(struct store *self, const char *ulid,
+                                        const struct store_span_filter *filter,
+                                        struct store_spans **out, struct dz_err *err);
+void store_spans_close(struct store_spans **self_p);
+/* ABSENT: no more for now.  Type and name are valid until the next call; source and
+ * seq are not kept, the scope is. */
+DZ_MUST_USE enum dz_rc store_spans_next(struct store_spans *self, struct store_span *out,
+                                        struct dz_err *err);
+DZ_MUST_USE enum dz_rc store_spans_refresh(struct store_spans *self, struct dz_err *err);
 
 #endif

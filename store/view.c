@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/digest.h"
-#include "store/disk.h"
+#include "store/texts.h"
 
 #define NO_ROW UINT32_MAX
 
@@ -22,6 +21,7 @@ struct store_view {
     uint32_t *next;            /* owned; by row */
     uint64_t nodes[NODES_MAX]; /* in order of appearance */
     uint32_t node_count;
+    struct text_reader texts; /* owned */
 };
 
 static const struct packed_result *
@@ -66,7 +66,7 @@ static enum dz_rc
 load(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct store_view *self = arg;
-    struct follower follower = { .rows = &self->rows };
+    struct follower follower = { .store = self->store, .rows = &self->rows };
     DZ_AUTO(head_release) json_t *head = NULL;
     enum dz_rc rc = head_read(txn, self->ulid, &head, err);
     if (rc == DZ_OK)
@@ -99,6 +99,7 @@ store_view_destroy(struct store_view **self_p)
     if (!self)
         return;
     manifest_fini(&self->manifest);
+    text_reader_fini(&self->texts);
     dz_buf_fini(&self->rows);
     free(self->first);
     free(self->last);
@@ -214,7 +215,7 @@ query_text(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     const struct packed_result *r = row_at(q->view, row);
     struct store_text name = { .node = r->node, .inc = r->inc, .exec = r->exec };
     struct packed_text text = { .who = text_who(&name), .test = q->test, .attempt = r->attempt };
-    return text_read(q->view->store, txn, q->view->ulid, &text, &q->text, err);
+    return text_find(q->view->store, txn, &q->view->texts, q->view->ulid, &text, &q->text, err);
 }
 
 enum dz_rc

@@ -414,21 +414,60 @@ dz_kv_read(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
     return rc;
 }
 
+/* LMDB lists free pages in its table 0: for each transaction a count, then the pages. */
+static int
+count_free(struct dz_kv *self, uint64_t *pages_out)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_val key, list;
+    size_t count;
+    int code = begin(self, MDB_RDONLY, &txn);
+    if (code != 0)
+        return code;
+    code = mdb_cursor_open(txn, 0, &cursor);
+    *pages_out = 0;
+    while (code == 0 && (code = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
+        if (list.mv_size < sizeof(count))
+            continue;
+        memcpy(&count, list.mv_data, sizeof(count));
+        *pages_out += count;
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+/* With the shape shared. */
+static int
+look_at(struct dz_kv *self, MDB_envinfo *info, MDB_stat *shape, uint64_t *free_out, int *dead_out)
+{
+    int code = count_free(self, free_out); /* it also adopts a map that others let grow */
+    if (code == 0)
+        code = mdb_env_info(self->env, info);
+    if (code == 0)
+        code = mdb_env_stat(self->env, shape);
+    if (code == 0)
+        code = mdb_reader_check(self->env, dead_out);
+    return code;
+}
+
 enum dz_rc
 dz_kv_stat(struct dz_kv *self, struct dz_kv_stat *out, struct dz_err *err)
 {
     MDB_envinfo info;
     MDB_stat shape;
+    uint64_t free_pages = 0;
     int dead = 0;
-    int code = mdb_env_info(self->env, &info);
-    if (code == 0)
-        code = mdb_env_stat(self->env, &shape);
-    if (code == 0)
-        code = mdb_reader_check(self->env, &dead);
+    share_shape(self);
+    int code = look_at(self, &info, &shape, &free_pages, &dead);
+    release_shape(self);
     if (code != 0)
         return kv_fail(err, self->dir, code, "look at");
     *out = (struct dz_kv_stat){
         .used_bytes = ((uint64_t) info.me_last_pgno + 1) * shape.ms_psize,
+        .free_bytes = free_pages * shape.ms_psize,
         .map_bytes = info.me_mapsize,
         .stale_readers = (unsigned) dead,
     };

@@ -197,7 +197,8 @@ give(struct dz_kv_iter *self, MDB_val key, MDB_val stored, struct dz_slice *key_
         stop(self, 0);
         return false;
     }
-    if (!kv_value_ok(key, stored, value_out)) {
+    *value_out = (struct dz_slice){ 0 };
+    if (!self->is_keys_only && !kv_value_ok(key, stored, value_out)) {
         stop(self, MDB_CORRUPTED);
         return false;
     }

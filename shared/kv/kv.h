@@ -20,7 +20,7 @@
  *          returns DZ_FULL, has changed nothing, and reading and deleting still work.
  * Stopped  A writer that is stopped in the middle (Ctrl-Z) must not stop everybody else for ever: a
  *          write waits at most `lock_ms` for its turn, then it is DZ_AGAIN and has changed nothing.
- * Threads  dz_kv_read() and dz_kv_write() may be called from several threads, not from inside one
+ * Threads  dz_kv_read(), dz_kv_write() and dz_kv_stat() may be called from several threads, not from inside one
  *          another's functions; reads run beside each other and beside a write.  The rest belongs to
  *          one thread. */
 #ifndef DZ_SHARED_KV_KV_H
@@ -32,7 +32,7 @@ struct dz_kv;
 struct dz_kv_txn; /* lives as long as the callback it is given to */
 
 enum {
-    DZ_KV_TABLES = 16,  /* most tables of one environment */
+    DZ_KV_TABLES = 24,  /* most tables of one environment */
     DZ_KV_KEY_MAX = 511 /* bytes of a key; keys compare as memcmp() does */
 };
 
@@ -90,6 +90,7 @@ struct dz_kv_iter {
     uint8_t prefix[DZ_KV_KEY_MAX + 1];
     size_t prefix_len;
     uint8_t state;
+    bool is_keys_only; /* set it after init: values are not looked at, and given as empty */
 };
 void dz_kv_iter_init(struct dz_kv_iter *self, struct dz_kv_txn *txn, unsigned table,
                      struct dz_slice prefix);
@@ -132,6 +133,7 @@ DZ_MUST_USE enum dz_rc dz_kv_quarantine(const char *dir, char **moved_out, struc
 
 struct dz_kv_stat {
     uint64_t used_bytes; /* of the file */
+    uint64_t free_bytes; /* of those: to be written again.  A file never shrinks */
     uint64_t map_bytes;
     unsigned stale_readers; /* slots of dead processes, freed just now */
 };

@@ -43,6 +43,7 @@ USES: dict[str, list[str]] = {
 FACES = {
     "vassal": [
         "coord/coord.h",
+        "store/care.h",
         "store/project.h",
         "store/push/drain.h",
         "store/push/push.h",
@@ -53,6 +54,7 @@ FACES = {
     "coord": ["store/store.h"],
     "coord/io": ["coord/coord.h", "store/store.h"],
     "zb": [
+        "store/care.h",
         "store/doc.h",
         "store/http/daemon.h",
         "store/jot.h",

@@ -42,7 +42,7 @@ static inline int
 setup(void **state)
 {
     struct fixture *f = dz_alloc0(1, sizeof(*f));
-    (void) snprintf(f->home, sizeof(f->home), "/tmp/dz-store-XXXXXX");
+    (void) snprintf(f->home, sizeof(f->home), "/dev/shm/dz-store-XXXXXX");
     if (!mkdtemp(f->home))
         return -1;
     *state = f;

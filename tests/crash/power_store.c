@@ -1,0 +1,110 @@
+/* power_store.c - a power cut at every write of a store's life.
+ *
+ *     power_store [IMAGES [SEED]]
+ *
+ * Each image must open at once, as the store that it was: with all that was acknowledged, and at most
+ * the operation more that was under way.  Then the store must work on. */
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/crash/cut.h"
+#include "tests/crash/script.h"
+
+enum { GO_ON = 3 /* operations */ };
+
+static struct script_state states[SCRIPT_OPS + 1]; /* [i]: after i operations */
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void) st, (void) type, (void) ftw;
+    return remove(path);
+}
+
+static void
+remove_folder(const char *path)
+{
+    (void) nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+live(const char *home)
+{
+    struct script script = { .store = NULL };
+    struct dz_err err = { "" };
+    cut_record(home);
+    if (store_open(home, STORE_WRITE, &script.store, NULL, &err) != DZ_OK) {
+        (void) fprintf(stderr, "%s\n", err.text);
+        abort();
+    }
+    for (uint32_t op = 0; op < SCRIPT_OPS; op++) {
+        script_do(&script, op);
+        cut_promise(op + 1);
+        script_look(script.store, &states[op + 1]);
+    }
+    script_end(&script);
+    store_close(&script.store);
+    cut_record(NULL);
+}
+
+static bool
+try_image(const char *home, uint32_t promise)
+{
+    struct script script = { .store = NULL };
+    struct script_state now;
+    struct dz_err err = { "" };
+    char *warning = NULL;
+    if (store_open(home, STORE_WRITE, &script.store, &warning, &err) != DZ_OK) {
+        (void) fprintf(stderr, "refused: %s\n", err.text);
+        return false;
+    }
+    if (warning)
+        (void) fprintf(stderr, "%s\n", warning);
+    script_look(script.store, &now);
+    uint32_t next = promise < SCRIPT_OPS ? promise + 1 : promise;
+    bool is_ok = !warning && script_fits(&now, &states[promise], &states[next]);
+    for (uint32_t op = promise; is_ok && op < SCRIPT_OPS && op < promise + GO_ON; op++) {
+        script_do(&script, op);
+        script_look(script.store, &now);
+        is_ok = script_fits(&now, &states[op + 1], &states[op + 1]);
+    }
+    script_end(&script);
+    store_close(&script.store);
+    free(warning);
+    return is_ok;
+}
+
+int
+main(int argc, char **argv)
+{
+    size_t images = argc > 1 ? strtoul(argv[1], NULL, 10) : 500;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    char home[] = "/dev/shm/dz-power-XXXXXX", image[64];
+    size_t bad = 0;
+    if (!mkdtemp(home))
+        return 2;
+    live(home);
+    remove_folder(home);
+    (void) snprintf(image, sizeof(image), "%s", home);
+    for (size_t i = 0; i < images; i++) {
+        size_t event = i * cut_events() / images; /* spread over all, several times if need be */
+        uint64_t mine = seed * UINT64_C(1000003) + i;
+        uint32_t promise = 0;
+        if (images > cut_events())
+            event = i % cut_events();
+        cut_image(event, mine, image, &promise);
+        if (!try_image(image, promise)) {
+            (void) fprintf(stderr, "image %zu: event %zu, promise %u, seed %llu\n", i, event,
+                           promise, (unsigned long long) mine);
+            bad++;
+        }
+        remove_folder(image);
+    }
+    (void) printf("power_store: %zu images of cuts at %zu events: %zu bad\n", images, cut_events(),
+                  bad);
+    return bad ? 1 : 0;
+}

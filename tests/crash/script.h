@@ -1,0 +1,32 @@
+/* script.h - the life of a store, operation by operation, for tests that interrupt it.
+ *
+ * Operation `i` is the same in every run, may be repeated, and is done when it has returned.  After
+ * each, what every job says is known as a hash; a store that was interrupted during an operation must
+ * have, for each job, what it said before it or what it said after it. */
+#ifndef DZ_TESTS_CRASH_SCRIPT_H
+#define DZ_TESTS_CRASH_SCRIPT_H
+
+#include "store/store.h"
+
+enum { SCRIPT_JOBS = 6, SCRIPT_PER_JOB = 14, SCRIPT_OPS = SCRIPT_JOBS * SCRIPT_PER_JOB };
+
+/* 0: there is no such job. */
+struct script_state {
+    uint64_t jobs[SCRIPT_JOBS];
+};
+
+struct script {
+    struct store *store;   /* borrowed */
+    struct store_job *job; /* owned; the one that operations are about */
+    uint32_t number;       /* of that job */
+};
+
+/* Aborts with a line when the store refuses anything. */
+void script_do(struct script *self, uint32_t op);
+void script_end(struct script *self);
+void script_look(struct store *store, struct script_state *out);
+/* Each job is as in `before` or as in `after`; prints what is not. */
+bool script_fits(const struct script_state *now, const struct script_state *before,
+                 const struct script_state *after);
+
+#endif

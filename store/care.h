@@ -49,7 +49,7 @@ struct store_tidy {
     uint32_t failed;             /* jobs that could not be made small: damaged */
     char first_failure[160];
 };
-/* AGAIN: another process is at it, or writes. */
+/* AGAIN: another process is at it, or writes.  REFUSED: a spool (store_open_in()). */
 DZ_MUST_USE enum dz_rc store_tidy(struct store *self, struct store_tidy *work, struct dz_err *err);
 /* When it was last done to the end, 0: never. */
 int64_t store_tidied_us(struct store *self);
@@ -59,5 +59,34 @@ DZ_MUST_USE enum dz_rc store_tidy_job(struct store *self, const char *ulid, unsi
 /* Remove one job now, whatever its age.  ABSENT; REFUSED: it runs. */
 DZ_MUST_USE enum dz_rc store_job_remove(struct store *self, const char *ulid, int64_t now_us,
                                         struct dz_err *err);
+
+/* ------------------------------------------------------------------ checking and repairing */
+
+struct store_trouble {
+    bool can_repair;               /* without losing a record */
+    char ulid[STORE_ULID_LEN + 1]; /* of the job that it is about, or "" */
+    char text[256];                /* one line: what is wrong */
+};
+typedef void store_trouble_fn(void *arg, const struct store_trouble *trouble);
+
+struct store_check {
+    store_trouble_fn *on_trouble; /* may be NULL */
+    void *arg;
+    /* answers */
+    uint64_t jobs, records; /* that were read */
+    uint32_t troubles, repairable;
+};
+
+/* Read all of a store, and compare: sums, lists in both directions, ledgers with their seals,
+ * segments with their contents.  OK also when there are troubles.  CORRUPT: the file itself is
+ * damaged, or ends the process that reads it; store_repair() saves what can be read. */
+DZ_MUST_USE enum dz_rc store_check(const char *home, struct store_check *work, struct dz_err *err);
+
+/* Put right what store_check() finds.  What cannot be read is dropped and named: a job that lost
+ * records stays, marked as one whose account is wrong; a job that lost its own record goes.  A
+ * damaged file is copied as far as it can be read, and put aside as *.bad-<n>: saved_out (may be
+ * NULL) is its name then; caller owns.  AGAIN: another process was faster. */
+DZ_MUST_USE enum dz_rc store_repair(const char *home, struct store_check *work, char **saved_out,
+                                    struct dz_err *err);
 
 #endif

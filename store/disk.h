@@ -65,6 +65,7 @@ struct store {
     ZSTD_CCtx *zip;   /* owned; made when first needed */
     ZSTD_DCtx *unzip; /* owned; likewise */
     bool is_readonly, is_shared;
+    bool is_spool; /* opened as such: its batches are sent on one by one, so they stay */
     struct store_inbox *inbox; /* owned; made when first asked for */
 };
 

@@ -184,7 +184,10 @@ enum dz_rc
 store_open_in(const char *dir, enum store_mode mode, struct store **self_out, struct dz_err *err)
 {
     DZ_AUTO(dz_free) char *bad = NULL;
-    return open_any(dir, mode, self_out, &bad, err);
+    enum dz_rc rc = open_any(dir, mode, self_out, &bad, err);
+    if (rc == DZ_OK)
+        (*self_out)->is_spool = true;
+    return rc;
 }
 
 enum dz_rc
@@ -200,6 +203,52 @@ store_open(const char *home, enum store_mode mode, struct store **self_out, char
     settings_fini(&settings);
     if (rc == DZ_OK && warning_out)
         *warning_out = warning_of((*self_out)->dir, bad);
+    return rc;
+}
+
+const char *
+table_name(unsigned table)
+{
+    return TABLE_NAMES[table];
+}
+
+enum dz_rc
+store_open_tables(const char *dir, bool is_readonly, struct dz_kv **out, struct dz_err *err)
+{
+    struct dz_kv_opts opts = { .tables = TABLE_NAMES,
+                               .table_count = TABLES,
+                               .is_readonly = is_readonly };
+    return dz_kv_open(dir, &opts, out, err);
+}
+
+enum dz_rc
+store_dir_of(const char *home, char **out, struct dz_err *err)
+{
+    struct settings settings;
+    enum dz_rc rc = settings_load(home, &settings, err);
+    if (rc != DZ_OK)
+        return rc;
+    *out = dz_move(settings.data_dir);
+    settings_fini(&settings);
+    return DZ_OK;
+}
+
+enum dz_rc
+store_open_unchecked(const char *home, enum store_mode mode, struct store **self_out,
+                     struct dz_err *err)
+{
+    DZ_AUTO(store_close) struct store *self = dz_alloc0(1, sizeof(*self));
+    long version = 0;
+    self->is_readonly = mode == STORE_READ;
+    enum dz_rc rc = store_dir_of(home, &self->dir, err);
+    if (rc == DZ_OK)
+        rc = store_open_tables(self->dir, self->is_readonly, &self->kv, err);
+    if (rc == DZ_ABSENT)
+        rc = dz_fail(err, rc, "there is no store in '%s' yet", self->dir);
+    if (rc == DZ_OK)
+        rc = check_version(self, &version, err);
+    if (rc == DZ_OK)
+        *self_out = dz_move(self);
     return rc;
 }
 
@@ -225,6 +274,7 @@ store_share(struct store *self)
     other->kv = self->kv;
     other->dir = dz_strdup(self->dir);
     other->is_readonly = self->is_readonly;
+    other->is_spool = self->is_spool;
     other->is_shared = true;
     return other;
 }

@@ -24,6 +24,8 @@ static enum dz_rc
 take_lock(struct store *self, int *fd_out, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
+    if (self->is_spool)
+        return dz_fail(err, DZ_REFUSED, "'%s' is a spool: it is sent on as it is", self->dir);
     dz_buf_addf(&path, "%s/tidy.lock", self->dir);
     dz_buf_add(&path, "", 1);
     int fd = open((char *) path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -124,7 +126,8 @@ job_age(struct dz_kv_txn *txn, const char *ulid, int64_t now_us, struct job_age 
     for (size_t i = 0; rc == DZ_OK && i < DZ_LEN(kinds); i++)
         rc = last_written(txn, ulid, kinds[i], &out->end_us, err);
     /* we ourselves may only have written it for others, who are gone */
-    bool has_writer = writer_lives(head) && head_number(head, "pid") != getpid();
+    bool has_writer =
+        writer_is_there(head, out->end_us, now_us) && head_number(head, "pid") != getpid();
     out->is_running = has_writer || now_us - out->end_us < QUIET_US;
     return rc;
 }

@@ -31,6 +31,15 @@ DZ_MUST_USE enum dz_rc job_discard(struct store *store, const char *ulid, struct
 DZ_MUST_USE enum dz_rc trash_empty(struct store *store, int64_t deadline_ms, bool *done_out,
                                    struct dz_err *err);
 
+/* As store_open(), but a damaged one is neither looked for nor put aside: for who repairs it. */
+DZ_MUST_USE enum dz_rc store_open_unchecked(const char *home, enum store_mode mode,
+                                            struct store **self_out, struct dz_err *err);
+DZ_MUST_USE enum dz_rc store_open_tables(const char *dir, bool is_readonly, struct dz_kv **out,
+                                         struct dz_err *err);
+const char *table_name(unsigned table);
+/* Where the home's store is; caller owns. */
+DZ_MUST_USE enum dz_rc store_dir_of(const char *home, char **out, struct dz_err *err);
+
 /* Bring what an earlier version wrote to this one. */
 DZ_MUST_USE enum dz_rc store_migrate(struct store *store, long version, struct dz_err *err);
 

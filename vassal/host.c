@@ -8,7 +8,12 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "store/care.h"
 #include "store/project.h"
+
+#define TIDY_EVERY_US INT64_C(3600000000)
+
+enum { TIDY_MS = 200 };
 
 enum { TREE_FDS = 8 };
 
@@ -202,6 +207,19 @@ progress(void *arg, struct uplink_progress *out)
     };
 }
 
+/* Without a daemon, runs look after the store: now and then, and not for long. */
+static void
+keep_small(struct host *self, int64_t now_us)
+{
+    struct store_tidy work = { .now_us = now_us, .budget_ms = TIDY_MS };
+    struct dz_err err;
+    if (!self->store || now_us - store_tidied_us(self->store) < TIDY_EVERY_US)
+        return;
+    enum dz_rc rc = store_tidy(self->store, &work, &err);
+    if (rc != DZ_OK && rc != DZ_AGAIN && rc != DZ_REFUSED)
+        log_warn("store.tidy", "why=%s", err.text);
+}
+
 static void
 end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
     const char *reason)
@@ -226,6 +244,8 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
     enum dz_rc rc = self->job ? store_job_seal(self->job, &seal, &err) : DZ_OK;
     if (rc != DZ_OK)
         log_warn("store.seal", "why=%s", err.text);
+    else if (!self->url) /* a server keeps its own store small */
+        keep_small(self, seal.now_us);
     store_job_close(&self->job);
 }
 

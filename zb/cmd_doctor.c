@@ -1,4 +1,5 @@
 /* cmd_doctor.c - zb doctor: what is wrong here, and what to do about it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,32 @@
 #include "zb/doctor.h"
 
 enum { NAME_COLUMNS = 12 };
+
+const struct argp_option cmd_doctor_options[] = {
+    { "store", 's', NULL, 0, "read all of the local store and compare it with itself", 0 },
+    { "repair", 'r', NULL, 0, "with --store: put right what is wrong there", 0 },
+    { 0 },
+};
+
+struct asked {
+    bool store, repair;
+};
+
+static error_t
+parse(int key, char *arg, struct argp_state *state)
+{
+    struct asked *self = state->input;
+    switch (key) {
+    case 's': self->store = true; return 0;
+    case 'r': self->repair = true; return 0;
+    case ARGP_KEY_END:
+        if (!self->repair || self->store)
+            return 0;
+        (void) fprintf(stderr, "%s: --repair is for --store\n", state->name);
+        return EINVAL;
+    default: return zb_parse_nothing(key, arg, state);
+    }
+}
 
 /* ---- findings ---- */
 
@@ -63,7 +90,8 @@ cmd_doctor(struct zb *zb, int argc, char **argv)
 {
     struct doctor self = { .zb = zb };
     bool is_over;
-    int code = zb_parse(zb, argc, argv, zb_parse_nothing, NULL, &is_over);
+    struct asked asked = { .store = false };
+    int code = zb_parse(zb, argc, argv, parse, &asked, &is_over);
     if (is_over)
         return code;
     if (zb->is_json) {
@@ -72,10 +100,14 @@ cmd_doctor(struct zb *zb, int argc, char **argv)
         jot_key(&zb->out, "checks");
         jot_open(&zb->out, '[');
     }
-    doctor_look_at_programs(&self);
-    doctor_look_at_home(&self);
-    doctor_look_at_machine(&self);
-    doctor_look_at_project(&self);
+    if (asked.store) {
+        doctor_look_through_store(&self, asked.repair);
+    } else {
+        doctor_look_at_programs(&self);
+        doctor_look_at_home(&self);
+        doctor_look_at_machine(&self);
+        doctor_look_at_project(&self);
+    }
     if (zb->is_json) {
         jot_close(&zb->out, ']');
         jot_bool(&zb->out, "ok", self.wrong == 0);

@@ -21,5 +21,7 @@ void doctor_look_at_programs(struct doctor *self);
 void doctor_look_at_home(struct doctor *self);
 void doctor_look_at_machine(struct doctor *self);
 void doctor_look_at_project(struct doctor *self);
+/* Reads all of it, which may take a while. */
+void doctor_look_through_store(struct doctor *self, bool is_repairing);
 
 #endif

@@ -69,10 +69,12 @@ static const struct zb_command COMMANDS[] = {
     { "doctor", NULL, "find what is wrong with this installation",
       "Look at versions, the home, its store and disk, the daemon, limits of the machine, and pytest's\n"
       "plugins.  Each line says what was found, and what to do where something is wrong.  The exit code\n"
-      "is 1 if something is.",
+      "is 1 if something is.  With --store, read all of the local store instead, every sum and every\n"
+      "list; with --repair too, put right what can be and name what is lost.",
       "  zb doctor\n"
-      "  zb doctor --json\n",
-      "zb.doctor/1", 0, NULL, cmd_doctor },
+      "  zb doctor --json\n"
+      "  zb doctor --store --repair\n",
+      "zb.doctor/1", 0, cmd_doctor_options, cmd_doctor },
     { "completion", "bash|zsh|fish", "a script that completes zb's command line",
       "Print the completion script of a shell.  'make install' and the wheel put them where shells look\n"
       "when the environment's share folder is among them; else:",

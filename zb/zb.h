@@ -172,7 +172,8 @@ void zb_markdown(struct zb *self); /* the table of commands, for docs/user/zb.md
 extern const struct argp_option cmd_push_options[];
 extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_options[],
     cmd_tests_options[], cmd_daemon_options[], cmd_logs_options[], cmd_ci_options[],
-    cmd_help_options[], cmd_watch_options[], cmd_wait_options[], cmd_export_options[];
+    cmd_help_options[], cmd_watch_options[], cmd_wait_options[], cmd_export_options[],
+    cmd_doctor_options[];
 
 /* A job's verdict in one word. */
 const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);

@@ -15,6 +15,8 @@
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
 #include "shared/base/log.h"
+#include "store/care.h"
+#include "store/http/keeper.h"
 #include "store/http/listen.h"
 #include "store/http/pickup.h"
 #include "store/http/pidfile.h"
@@ -32,6 +34,7 @@ struct daemon {
     struct store *store;        /* owned */
     struct http_server *server; /* owned */
     struct pickup *pickup;      /* owned */
+    struct keeper *keeper;      /* owned */
     int pid_fd, signals;        /* owned */
     uint16_t port;
     char url[DZ_URL_MAX];
@@ -169,7 +172,11 @@ begin(struct daemon *self, struct dz_err *err)
     rc = dz_url_announce(self->home, self->url, err);
     if (rc == DZ_OK)
         rc = pidfile_write(self->pid_fd, self->url, err);
-    return rc == DZ_OK ? pickup_new(self->store, self->home, self->url, &self->pickup, err) : rc;
+    struct store_retention keep = { (uint32_t) self->settings.retention_days,
+                                    self->settings.retention_bytes };
+    if (rc == DZ_OK)
+        rc = pickup_new(self->store, self->home, self->url, &self->pickup, err);
+    return rc == DZ_OK ? keeper_new(self->store, &keep, &self->keeper, err) : rc;
 }
 
 static void
@@ -179,6 +186,7 @@ end(struct daemon *self)
         dz_url_withdraw(self->home);
     if (!self->server)
         listen_close(&self->opts);
+    keeper_destroy(&self->keeper);
     pickup_destroy(&self->pickup);
     server_destroy(&self->server);
     store_close(&self->store);

@@ -29,7 +29,8 @@ must(enum dz_rc rc, const struct dz_err *err, uint32_t op)
 static void
 ulid_of(uint32_t number, char out[STORE_ULID_LEN + 1])
 {
-    (void) snprintf(out, STORE_ULID_LEN + 1, "01KAJC0000000000000000000%u", number);
+    (void) snprintf(out, STORE_ULID_LEN + 1, "01KAJC00000000000000000000");
+    out[STORE_ULID_LEN - 1] = (char) ('0' + number % 10);
 }
 
 static int64_t

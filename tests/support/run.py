@@ -327,6 +327,7 @@ def soak(session: Session) -> None:
     os.environ.update(DZT_FAULTS="200", DZT_LONGEST_STOP_S="5")
     test(session)
     session.do("sim", sim)
+    session.do("power cuts and kills", crash)
     for version in INTERPRETERS:
         found = venvs.interpreter(version)
         if found:
@@ -340,6 +341,12 @@ def sim(step: Step) -> None:
     argv = ["build/dev/tests/sim/sim", "--count", "200000"]
     must(step, run(step, argv, limit_s=3600), "sim")
     step.passed = 1
+
+
+def crash(step: Step) -> None:
+    for name, count in (("power_store", 10000), ("power_spool", 2000), ("kill_store", 10000)):
+        must(step, run(step, [f"build/dev/tests/crash/{name}", str(count)], limit_s=3600), name)
+        step.passed += count
 
 
 def fuzz(step: Step) -> None:

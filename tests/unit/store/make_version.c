@@ -21,6 +21,35 @@ must(enum dz_rc rc, const struct dz_err *err)
     }
 }
 
+static struct store_log
+log_of(uint32_t i, uint64_t n, int64_t at, const char *text)
+{
+    return (struct store_log){ .source = 10 + i % 2,
+                               .seq = 10 * i + n,
+                               .first_us = at,
+                               .last_us = at,
+                               .node = 1,
+                               .worker = i % 2,
+                               .test = i,
+                               .text = dz_str(text) };
+}
+
+static struct store_span
+span_of(uint32_t i, uint64_t n, int64_t from, int64_t to)
+{
+    return (struct store_span){ .source = 30,
+                                .seq = 2 * i + n,
+                                .id = 2 * i + n,
+                                .parent = n == 2 ? 2 * i + 1 : 0,
+                                .start_us = from,
+                                .end_us = to,
+                                .node = 1,
+                                .worker = i % 2,
+                                .test = i,
+                                .type = dz_str(n == 2 ? "subproc" : "fixture"),
+                                .name = dz_str(n == 2 ? "createdb" : "db") };
+}
+
 /* Each batch has a result of test `i`, two lines of its output, a note and two spans. */
 static void
 append(struct store_job *job, uint32_t i)
@@ -39,57 +68,15 @@ append(struct store_job *job, uint32_t i)
     };
     if (i == 1)
         result.text = dz_str("t.py:7: AssertionError: assert 1 == 2\n");
-    struct store_log logs[] = {
-        { .source = 10 + i % 2,
-          .seq = 10 * i + 1,
-          .first_us = at + 100,
-          .last_us = at + 100,
-          .node = 1,
-          .worker = i % 2,
-          .test = i,
-          .text = dz_str("first line\n") },
-        { .source = 10 + i % 2,
-          .seq = 10 * i + 2,
-          .first_us = at + 300,
-          .last_us = at + 300,
-          .node = 1,
-          .worker = i % 2,
-          .test = i,
-          .text = dz_str("second line\n") },
-        { .source = 20,
-          .seq = i + 1,
-          .kind = STORE_LOG_NOTE,
-          .first_us = at + 200,
-          .last_us = at + 200,
-          .node = 1,
-          .worker = STORE_NO_WORKER,
-          .test = STORE_NO_TEST,
-          .text = dz_str("a note") },
-    };
-    struct store_span spans[] = {
-        { .source = 30,
-          .seq = 2 * i + 1,
-          .id = 2 * i + 1,
-          .start_us = at,
-          .end_us = at + 400,
-          .node = 1,
-          .worker = i % 2,
-          .test = i,
-          .result = DZ_RESULT_OK,
-          .type = dz_str("fixture"),
-          .name = dz_str("db") },
-        { .source = 30,
-          .seq = 2 * i + 2,
-          .id = 2 * i + 2,
-          .parent = 2 * i + 1,
-          .start_us = at + 50,
-          .end_us = at + 90,
-          .node = 1,
-          .worker = i % 2,
-          .test = i,
-          .type = dz_str("subproc"),
-          .name = dz_str("createdb") },
-    };
+    struct store_log logs[] = { log_of(i, 1, at + 100, "first line\n"),
+                                log_of(i, 2, at + 300, "second line\n"),
+                                log_of(i, 3, at + 200, "a note") };
+    logs[2].source = 20;
+    logs[2].kind = STORE_LOG_NOTE;
+    logs[2].worker = STORE_NO_WORKER;
+    logs[2].test = STORE_NO_TEST;
+    struct store_span spans[] = { span_of(i, 1, at, at + 400), span_of(i, 2, at + 50, at + 90) };
+    spans[0].result = DZ_RESULT_OK;
     struct store_batch batch = { .results = &result,
                                  .logs = logs,
                                  .spans = spans,

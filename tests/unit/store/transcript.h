@@ -84,8 +84,8 @@ say_spans(struct store *store, const char *ulid, const struct store_span_filter 
         dz_buf_addf(out,
                     "span %" PRIu64 "/%" PRIu64 " in %" PRIu64 " %" PRId64 "-%" PRId64
                     " jw%u test %u %d %.*s:%.*s\n",
-                    s.scope, s.id, s.parent, s.start_us, s.end_us, s.worker, s.test,
-                    (int) s.result, (int) s.type.len, (const char *) s.type.ptr, (int) s.name.len,
+                    s.scope, s.id, s.parent, s.start_us, s.end_us, s.worker, s.test, (int) s.result,
+                    (int) s.type.len, (const char *) s.type.ptr, (int) s.name.len,
                     (const char *) s.name.ptr);
     if (rc != DZ_ABSENT)
         fail_msg("%s", err.text);

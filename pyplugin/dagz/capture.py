@@ -9,6 +9,7 @@ belongs to stdout.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pytest
 
     from dagz import _dagz, tty
+    from dagz.settings import Settings
 
 NO_INPUT = "a dagz worker has no standard input; use --dagz-workers=0 to run in one process"
 
@@ -149,26 +151,22 @@ def flush_quietly(streams: Iterable[Any]) -> None:
             continue
 
 
-def install(
-    config: pytest.Config, link: _dagz.Link, mode: str, says_tty: bool, terminal: tty.Borrower
-) -> None:
-    """In a worker after the fork: fd 0-2, Python's streams, and pytest's capture manager.
-
-    mode: ini ``dagz_capture``.
-    """
+def install(config: pytest.Config, link: _dagz.Link, settings: Settings, terminal: tty.Borrower) -> None:
+    """In a worker after the fork: fd 0-2, Python's streams, and pytest's capture manager."""
     manager = config.pluginmanager.getplugin("capturemanager")
     if manager is not None and manager._global_capturing is not None:
         manager.stop_global_capturing()
     flush_quietly((sys.stdout, sys.stderr))
-    redirect(link)
     method = manager._method if manager is not None else "no"
+    # pytest's own capture of descriptors puts files there; without it they are the user's terminal
+    redirect(link, [settings.tty or (is_tty and method != "fd") for is_tty in settings.on_ttys])
     if method == "no":
         sys.stdin = NoInput()  # type: ignore[assignment]
     link.suspend(True)
     if manager is None:
         return
-    if method == "fd" and mode == "pty":
-        manager._global_capturing = WorkerCapture(link, says_tty, terminal)
+    if method == "fd" and settings.capture == "pty":
+        manager._global_capturing = WorkerCapture(link, settings.tty, terminal)
         manager._global_capturing.start_capturing()
     else:
         manager.start_global_capturing()
@@ -203,16 +201,20 @@ def say_again(config: pytest.Config, said: tuple[str, str]) -> None:
                 stream.tmpfile.write(text)
 
 
-def redirect(link: _dagz.Link) -> None:
-    """fd 0 gives nothing, fd 1 and 2 are the worker's terminal; Python's own streams know."""
+def redirect(link: _dagz.Link, say_tty: list[bool]) -> None:
+    """fd 0 gives nothing, fd 1 and 2 are the worker's terminal.
+
+    say_tty: what ``sys.__stdout__`` and ``sys.__stderr__`` answer to ``isatty()``: what they do in plain pytest.
+    """
     null_fd = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null_fd, 0)
     os.close(null_fd)
     os.dup2(link.slave, 1)
     os.dup2(link.slave, 2)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(Exception):
+    for stream, says_tty in zip((sys.__stdout__, sys.__stderr__), say_tty, strict=True):
+        with contextlib.suppress(Exception):  # None, or somebody's own object
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            stream.buffer.raw.isatty = functools.partial(bool, says_tty)  # type: ignore[union-attr]
 
 
 def flush_originals() -> None:

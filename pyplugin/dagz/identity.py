@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from dagz import xdist
@@ -40,9 +39,6 @@ class Watch:
         """on_any: called when anybody asks for the id or what else a worker is told, libraries too."""
         self.on_any = on_any
         self.root = str(root) + os.sep
-        self.libraries = tuple(
-            {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")}
-        )
         self.found: str | None = None  # "file:line" of the first read
         self.plain: type | None = None
 
@@ -76,7 +72,7 @@ class Watch:
         frame = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith(self.root) and not name.startswith(self.libraries):
+            if name.startswith(self.root) and not name.startswith(xdist.LIBRARIES):
                 self.found = f"{os.path.relpath(name, self.root)}:{frame.f_lineno}"
                 return
             if not is_lookup(name):

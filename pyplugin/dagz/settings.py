@@ -27,7 +27,8 @@ class Settings:
     ui: str
     fork: str
     capture: str
-    tty: bool
+    tty: bool  # streams of tests say that they are terminals
+    on_ttys: tuple[bool, bool]  # whether descriptors 1 and 2 of this process are
     summary: Path | None
     placement: str
     url: str  # of a store; "none": no server; "": to be found
@@ -219,6 +220,7 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
         fork=one_of(config, "dagz_fork", FORKS),
         capture=one_of(config, "dagz_capture", ("pty", "pytest")),
         tty=one_of(config, "dagz_tty", ("true", "false")) == "true",
+        on_ttys=(os.isatty(1), os.isatty(2)),
         summary=Path(summary) if summary else None,
         placement=placement,
         url=read_url(config),

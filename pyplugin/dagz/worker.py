@@ -88,7 +88,7 @@ class Worker:
         atexit._clear()  # what the parents registered is theirs to run
         self.catch_crashes()
         terminal = tty.Borrower(self.inputs["terminal"], self.ask_terminal)
-        capture.install(config, self.link, self.settings.capture, self.settings.tty, terminal)
+        capture.install(config, self.link, self.settings, terminal)
         self.set_basetemp(Path(self.inputs["basetemp"]) / f"popen-gw{num}")
         reseed()
         if getattr(config.option, "xmlpath", None):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 WORKER = "PYTEST_XDIST_WORKER"
 WORKER_COUNT = "PYTEST_XDIST_WORKER_COUNT"
 TESTRUN = "PYTEST_XDIST_TESTRUNUID"
+LIBRARIES = tuple({sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")})
 DISTS = ("each", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "no")
 
 
@@ -189,8 +191,33 @@ class Scheduler:
         raise NotImplementedError
 
 
+class PluginNames(dict[str, Any]):
+    """The names of a worker's plugins where pytest-xdist is not installed.
+
+    Plugins and fixtures that ask for ``xdist`` look for what a worker has and find it.  The body of a
+    test that asks wants to know whether it may use the distribution: it hears the truth.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default if key == "xdist" and is_asked_by_a_test() else super().get(key, default)
+
+
+def is_asked_by_a_test() -> bool:
+    """Whether the code that asks for a plugin is the project's, and runs within a test function."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("pluggy", "_pytest")):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith(LIBRARIES):
+        return False
+    while frame is not None and frame.f_code.co_name not in ("runtest", "pytest_fixture_setup"):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "runtest"
+
+
 def adapt_plugins(manager: pytest.PytestPluginManager) -> None:
     """Plugins that look for the distribution of xdist, where the mesh gives what they need of it."""
+    if manager.get_plugin("xdist") is fixtures:
+        manager._name2plugin = PluginNames(manager._name2plugin)  # type: ignore[misc]
     reruns = manager.getplugin("rerunfailures") or sys.modules.get("pytest_rerunfailures")
     if reruns is not None and hasattr(reruns, "works_with_current_xdist"):
         reruns.works_with_current_xdist = lambda: True  # each rerun is reported as it happens

@@ -218,6 +218,21 @@ def test_the_terminal_is_put_right_when_a_worker_dies_in_the_debugger(suite, way
     assert code == 1 and "SIGKILL" in text
 
 
+@pytest.mark.ways("plain", "dagz")
+@pytest.mark.parametrize("args, answer", [((), False), (("-s",), True), (("--capture=sys",), True)])
+def test_python_streams_say_whether_they_are_terminals_as_in_plain_pytest(suite, way, args, answer):
+    asks = """
+        import sys
+        def test_original(): assert sys.__stdout__.isatty() is sys.__stderr__.isatty() is {}
+        def test_of_a_test(request):
+            is_s = request.config.option.capture == "no"
+            assert sys.stdout.isatty() is sys.stderr.isatty() is is_s
+    """
+    t = Terminal(suite({"test_a.py": asks.format(answer)}), *args)
+    text, code = t.end()
+    assert code == 0, text
+
+
 @pytest.mark.ways("dagz")
 def test_a_terminal_sees_a_live_area_and_colours(suite, way):
     t = Terminal(suite({"test_a.py": SLOW["test_a.py"].replace("200)", "12)")}))

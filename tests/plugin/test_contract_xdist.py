@@ -300,6 +300,34 @@ def test_names_of_plugins_that_others_ask_for(suite, way):
         assert not any(n["dsession"] for n in seen)
 
 
+@pytest.mark.ways(*ALL)
+def test_a_test_that_asks_for_xdist_hears_whether_it_is_installed(suite, way):
+    s = suite(
+        {
+            "test_a.py": """
+                import pytest
+                from importlib.util import find_spec
+                is_there = find_spec("xdist") is not None
+
+                def ask(config):
+                    return config.pluginmanager.hasplugin("xdist")
+
+                def test_body(pytestconfig):
+                    assert ask(pytestconfig) is is_there
+                    assert (pytestconfig.pluginmanager.get_plugin("xdist") is not None) is is_there
+
+                @pytest.fixture
+                def my_id(request):
+                    return request.getfixturevalue("worker_id") if ask(request.config) else "master"
+
+                def test_fixture(my_id):
+                    assert my_id.startswith("gw") is WORKERS
+            """.replace("WORKERS", str(way != "plain"))
+        }
+    )
+    assert s.run().code == 0
+
+
 @pytest.mark.ways("xdist", "dagz+xdist")
 def test_functions_of_the_xdist_module(suite, way):
     s = suite(

@@ -116,15 +116,17 @@ class Controller:
             node = self.nodes[num] = xdist.Node(self.manager, f"gw{num}", count)
             hook.pytest_xdist_newgateway(gateway=node.gateway)
             hook.pytest_configure_node(node=node)
-        if hook.pytest_xdist_make_scheduler.get_hookimpls():
-            self.ui.note(1, "a plugin's pytest_xdist_make_scheduler is ignored: dagz schedules")
+        for line in xdist.ignored_hooks(self.config):
+            self.ui.note(1, line)
         basetemp = self.basetemp()
+        self.ids = xdist.NodeIds(hook, Path(basetemp))
         self.lender = Lender(Path(basetemp))
         self.agent.send_inputs(
             reports.dumps(
                 {
                     "nodes": {f"gw{num}": node.workerinput for num, node in self.nodes.items()},
                     "basetemp": basetemp,
+                    "ids": self.ids.path,
                     "markup": self.ui.markup,
                     "width": self.ui.width,
                     "terminal": self.lender.path,
@@ -315,6 +317,7 @@ class Controller:
         node.gateway.pid = pid
         node.workerinfo.update(xdist.RemoteInfo(pid).__dict__, id=node.gateway.id)
         self.config.hook.pytest_testnodeready(node=node)
+        self.ids.tell(node, "zygote")
 
     def on_worker_down(self, num: int, pid: int, status: int, cause: int, last: int, leftovers: str) -> None:
         if self.lender is not None:
@@ -414,6 +417,8 @@ class Controller:
     def relayed_collected(self, num: int, role: int, data: dict[str, Any]) -> None:
         if self.collected is None:  # solo processes and replaced zygotes say it again
             self.collected = data
+        if role == _dagz.ROLE_WORKER:
+            self.ids.tell(self.nodes[num], str(num))
 
     def relayed_failed(self, num: int, role: int, data: dict[str, Any]) -> None:
         if self.collected is not None:

@@ -7,6 +7,7 @@ own sessions are kept from starting; else they are provided here.  Names and mea
 from __future__ import annotations
 
 import copy
+import marshal
 import os
 import sys
 import sysconfig
@@ -14,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import fixtures
+from dagz import fixtures, settings
 from dagz.hooks import drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 WORKER = "PYTEST_XDIST_WORKER"
 WORKER_COUNT = "PYTEST_XDIST_WORKER_COUNT"
+AUTO_WORKERS = "PYTEST_XDIST_AUTO_NUM_WORKERS"  # what `-n auto` means
 TESTRUN = "PYTEST_XDIST_TESTRUNUID"
 LIBRARIES = tuple({sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")})
 DISTS = ("each", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "no")
@@ -108,8 +111,10 @@ def wanted_workers(config: pytest.Config) -> tuple[str | None, str | None]:
     number = getattr(namespace, "numprocesses", None)
     most = getattr(namespace, "maxprocesses", None)
     mode = getattr(namespace, "dist", None)
-    if number is not None and str(number).isdigit() and most:
-        number = min(int(number), int(most))
+    if number in ("auto", "logical") and os.environ.get(AUTO_WORKERS, "").isdigit():
+        number = os.environ[AUTO_WORKERS]
+    if number is not None and most:
+        number = min(int(number) if str(number).isdigit() else settings.auto_workers(), int(most))
     return (None if number is None else str(number)), (None if mode == "no" else mode)
 
 
@@ -178,6 +183,40 @@ class NodeManager:
         self.testrunuid = testrun_uid
         self.roots: list[Any] = []
         self.specs: list[Spec] = []
+
+
+class NodeIds:
+    """The ids that a worker collected, for plugins that implement the hook about them.
+
+    They come by a file, since they may be many: of the zygote, or of each worker that collects for itself.
+    """
+
+    def __init__(self, hook: Any, folder: Path) -> None:
+        self.hook = hook.pytest_xdist_node_collection_finished
+        self.path = str(folder / ".dagz-ids") if self.hook.get_hookimpls() else None
+
+    @staticmethod
+    def leave(path: str, who: str, ids: list[str]) -> None:
+        with open(f"{path}-{who}", "wb") as file:
+            marshal.dump(ids, file)
+
+    def tell(self, node: Node, who: str) -> None:
+        """Call the hook for the node, if `who` has left ids."""
+        if self.path is not None and os.path.exists(f"{self.path}-{who}"):
+            with open(f"{self.path}-{who}", "rb") as file:
+                self.hook(node=node, ids=marshal.load(file))
+
+
+def ignored_hooks(config: pytest.Config) -> list[str]:
+    """Lines about hooks that are asked for nothing here, of plugins other than xdist itself."""
+    own = config.pluginmanager.getplugin("xdist")
+    hooks = config.hook
+    lines = []
+    if any(i.plugin is not own for i in hooks.pytest_xdist_make_scheduler.get_hookimpls()):
+        lines.append("a plugin's pytest_xdist_make_scheduler is ignored: dagz schedules")
+    if any(i.plugin is not own for i in hooks.pytest_xdist_auto_num_workers.get_hookimpls()):
+        lines.append("a plugin's pytest_xdist_auto_num_workers is ignored: use dagz_workers")
+    return lines
 
 
 class Scheduler:

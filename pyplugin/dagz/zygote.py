@@ -300,6 +300,9 @@ class Zygote:
         lines = self.config.hook.pytest_report_collectionfinish(
             config=self.config, start_path=self.config.invocation_params.dir, items=session.items
         )
+        if self.inputs["ids"]:
+            who = str(self.num) if self.is_solo else "zygote"
+            xdist.NodeIds.leave(self.inputs["ids"], who, [item.nodeid for item in session.items])
         self.relay(
             "collected",
             total=len(session.items),

@@ -79,15 +79,21 @@ class NoInput(io.TextIOBase):
         raise EOFError(NO_INPUT)
 
 
-def make_stream(link: _dagz.Link, number: int, says_tty: bool) -> EncodedFile:
-    """The text stream that stands for ``sys.stdout`` (0) or ``sys.stderr`` (1) in tests."""
-    return EncodedFile(
-        Sink(link, number, says_tty),  # type: ignore[arg-type]
-        encoding="utf-8",
-        errors="replace",
-        newline="",
-        write_through=True,
-    )
+def stream_of(capture: Any) -> EncodedFile | None:
+    """The text stream by which pytest's capture of a descriptor stands for one of Python's."""
+    stream = getattr(getattr(capture, "syscapture", None), "tmpfile", None)
+    return stream if type(stream) is EncodedFile else None
+
+
+def make_stream(buffer: Any, instead_of: EncodedFile | None) -> EncodedFile:
+    """The text stream that stands for ``sys.stdout`` or ``sys.stderr`` in tests.
+
+    instead_of: the one during collection becomes this one, since modules that were imported then may
+    have kept it, as a logging handler does.
+    """
+    stream = EncodedFile.__new__(EncodedFile) if instead_of is None else instead_of
+    stream.__init__(buffer, encoding="utf-8", errors="replace", newline="", write_through=True)  # type: ignore[misc]
+    return stream
 
 
 class WorkerCapture(MultiCapture[str]):
@@ -96,12 +102,20 @@ class WorkerCapture(MultiCapture[str]):
     One object for both streams: a test suspends and resumes it six times.
     """
 
-    def __init__(self, link: _dagz.Link, says_tty: bool, terminal: tty.Borrower) -> None:
+    def __init__(
+        self,
+        link: _dagz.Link,
+        says_tty: bool,
+        terminal: tty.Borrower,
+        instead_of: tuple[EncodedFile | None, EncodedFile | None],
+    ) -> None:
         super().__init__(in_=FDCapture(0), out=None, err=None)
         self.link = link
         self.terminal = terminal
         self.old = (sys.stdout, sys.stderr)
-        self.new = (make_stream(link, 0, says_tty), make_stream(link, 1, says_tty))
+        self.new = tuple(
+            make_stream(Sink(link, number, says_tty), stream) for number, stream in enumerate(instead_of)
+        )
 
     def start_capturing(self) -> None:
         super().start_capturing()
@@ -154,10 +168,14 @@ def flush_quietly(streams: Iterable[Any]) -> None:
 def install(config: pytest.Config, link: _dagz.Link, settings: Settings, terminal: tty.Borrower) -> None:
     """In a worker after the fork: fd 0-2, Python's streams, and pytest's capture manager."""
     manager = config.pluginmanager.getplugin("capturemanager")
-    if manager is not None and manager._global_capturing is not None:
-        manager.stop_global_capturing()
-    flush_quietly((sys.stdout, sys.stderr))
     method = manager._method if manager is not None else "no"
+    old = manager._global_capturing if manager is not None else None
+    instead_of = (stream_of(getattr(old, "out", None)), stream_of(getattr(old, "err", None)))
+    if old is not None and method == "fd":
+        manager.stop_global_capturing()
+    elif old is not None:
+        manager.read_global_capture()  # of the collection
+    flush_quietly((sys.stdout, sys.stderr))
     # pytest's own capture of descriptors puts files there; without it they are the user's terminal
     redirect(link, [settings.tty or (is_tty and method != "fd") for is_tty in settings.on_ttys])
     if method == "no":
@@ -166,9 +184,12 @@ def install(config: pytest.Config, link: _dagz.Link, settings: Settings, termina
     if manager is None:
         return
     if method == "fd" and settings.capture == "pty":
-        manager._global_capturing = WorkerCapture(link, settings.tty, terminal)
+        manager._global_capturing = WorkerCapture(link, settings.tty, terminal, instead_of)
         manager._global_capturing.start_capturing()
-    else:
+    elif method == "fd":
+        manager.start_global_capturing()
+        keep_streams(manager._global_capturing, instead_of)
+    elif old is None:
         manager.start_global_capturing()
     manager.suspend_global_capture(in_=False)
 
@@ -199,6 +220,16 @@ def say_again(config: pytest.Config, said: tuple[str, str]) -> None:
         for stream, text in zip((capturing.out, capturing.err), said):
             if text:
                 stream.tmpfile.write(text)
+
+
+def keep_streams(capturing: Any, instead_of: tuple[EncodedFile | None, EncodedFile | None]) -> None:
+    """pytest's own capture goes on with the streams that it had during collection."""
+    capturing.suspend_capturing()
+    for capture, stream in zip((capturing.out, capturing.err), instead_of, strict=True):
+        new = stream_of(capture)
+        if new is not None and stream is not None:
+            capture.tmpfile = capture.syscapture.tmpfile = make_stream(new.detach(), stream)
+    capturing.resume_capturing()
 
 
 def redirect(link: _dagz.Link, say_tty: list[bool]) -> None:

@@ -273,6 +273,40 @@ def test_streams_are_no_terminals_and_have_their_attributes(suite):
     assert s.run("-s").code == 0  # nor is what this test gives them
 
 
+@pytest.mark.parametrize(
+    "args", [(), ("--capture=sys",), ("--capture=tee-sys",), ("-o", "dagz_capture=pytest")]
+)
+@pytest.mark.ways("plain", "dagz")
+def test_streams_that_modules_keep_at_import_are_those_of_tests(suite, way, args):
+    s = suite(
+        {
+            "conftest.py": "import sys\nkept = sys.stdout\n",
+            "test_a.py": """
+                import logging, sys
+                from conftest import kept
+                from sys import stderr, stdout
+                handler = logging.StreamHandler()
+                def test_same():
+                    assert stdout is sys.stdout is kept and stderr is sys.stderr is handler.stream
+                    assert not stdout.closed and stdout.encoding.lower().replace("_", "-") == "utf-8"
+                def test_written():
+                    stdout.write("to the kept one\\n")
+                    handler.emit(logging.makeLogRecord({"msg": "by the handler"}))
+                def test_capsys(capsys):
+                    print("for capsys")
+                    assert capsys.readouterr().out == "for capsys\\n"
+                    stdout.write("past capsys\\n")
+            """,
+        }
+    )
+    result = s.run(*args)
+    assert result.code == 0 and result.counts == {"passed": 3}
+    report = result.report("test_written", "teardown")
+    assert report.section("Captured stdout call") == "to the kept one\n"
+    assert report.section("Captured stderr call") == "by the handler\n"
+    assert result.report("test_capsys", "teardown").section("Captured stdout call") == "past capsys\n"
+
+
 @PLAIN
 def test_stdin_is_refused_while_output_is_captured(suite, way):
     s = suite({"test_a.py": "def test_a(): input()"})

@@ -1,6 +1,6 @@
 """Run real suites under plain pytest and under dagz, and compare every phase of every test.
 
-    python tests/suites/run.py NAME... | --small | --all  [--workers N] [--fresh] [--json FILE]
+    python tests/suites/run.py NAME... [--only PATH...] | --small | --all  [--workers N] [--fresh] [--json FILE]
 
 One line per suite: tests, differences, how many of them are explained.  What is compared: for each
 (node id, phase) the outcome, the last line of its traceback and the text of its sections; collection
@@ -27,7 +27,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +184,10 @@ class Bench:
     start: Path
 
     @classmethod
-    def ready(cls, name: str) -> Bench:
+    def ready(cls, name: str, only: Sequence[str] = ()) -> Bench:
         suite = SUITES[name]
+        if only:
+            suite = replace(suite, args=[*only, *(arg for arg in suite.args if arg.startswith("-"))])
         requires = [suite.pytest, suite.package, *suite.requires]
         venv = venvs.make(f"suite-{name.split('-')[0]}", sorted(set(requires)))
         venvs.put_product(venv)
@@ -326,6 +328,7 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="the ones of `make test`")
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PATH", help="these parts of the suite")
     parser.add_argument("--fresh", action="store_true", help="run plain pytest again")
     parser.add_argument("--plain", action="store_true", help="only the plain runs (a check of this script)")
     parser.add_argument("--json", type=Path, help="write the table there")
@@ -346,7 +349,7 @@ def main(argv: Sequence[str]) -> int:
     args = options(argv)
     rows = []
     for name in args.names:
-        row = compare(Bench.ready(name), args.workers, args.fresh, args.plain)
+        row = compare(Bench.ready(name, args.only), args.workers, args.fresh, args.plain)
         rows.append(row)
         print(row, flush=True)
         for text in row.unexplained[:SHOWN]:

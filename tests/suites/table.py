@@ -75,4 +75,58 @@ SUITES: dict[str, Suite] = {
         ["testing"],
         sdist=True,
     ),
+    # Not asked for by anybody: how the product does on suites that it has not met.
+    "flask": Suite("flask==3.*", ["asgiref", "python-dotenv"], ["tests"], sdist=True, pytest="pytest==8.*"),
+    "werkzeug": Suite(
+        "werkzeug==3.*",
+        ["ephemeral-port-reserve", "pytest-timeout==2.*", "watchdog", "cryptography", "pytest-xprocess"],
+        ["tests", "--ignore=tests/test_serving.py"],  # plain pytest may hang in it
+        sdist=True,
+    ),
+    "starlette": Suite(
+        "starlette==1.*",
+        ["httpx2", "trio==0.*", "jinja2", "itsdangerous", "python-multipart", "typing-extensions"],
+        ["tests"],
+        sdist=True,
+    ),
+    "marshmallow": Suite("marshmallow==4.*", ["simplejson"], ["tests"], sdist=True),
+    "packaging": Suite("packaging==26.*", ["pretend", "hypothesis==6.*", "tomli-w"], ["tests"], sdist=True),
+    "pluggy": Suite("pluggy==1.*", ["pytest-benchmark==5.*"], ["testing"], sdist=True),
+    "pygments": Suite("pygments==2.*", ["wcag-contrast-ratio", "lxml"], ["tests"], sdist=True),
+    "structlog": Suite(
+        "structlog==26.*",
+        ["freezegun", "pretend", "pytest-asyncio==1.*", "time-machine", "rich", "greenlet", "better-exceptions"],
+        ["tests"],
+        sdist=True,
+    ),
+    "babel": Suite("babel==2.*", ["freezegun", "pytz", "tzdata", "setuptools"], ["tests"], sdist=True),
+    "anyio": Suite(
+        "anyio==4.*",
+        ["trio==0.*", "hypothesis==6.*", "psutil", "pytest-mock==3.*", "trustme", "truststore", "uvloop"],
+        ["tests"],
+        sdist=True,
+    ),
+    "requests": Suite(
+        "requests==2.*",
+        ["pytest-httpbin", "pytest-mock==3.*", "pysocks", "trustme", "httpbin", "flask"],
+        ["tests"],
+        sdist=True,
+    ),
+    "alembic": Suite("alembic==1.*", ["sqlalchemy==2.*", "tzdata", "black", "mako"], ["tests"], sdist=True),
+    "pydantic": Suite(
+        "pydantic==2.*",
+        [
+            "pytest-examples", "dirty-equals", "jsonschema", "pytest-benchmark==5.*", "pytest-mock==3.*",
+            "faker", "email-validator", "cloudpickle", "pytz", "tzdata", "pytest-run-parallel",
+            "typing-inspection", "packaging",
+        ],
+        ["tests", "--ignore=tests/typechecking", "--ignore=tests/mypy", "--benchmark-skip"],
+        sdist=True,
+    ),
+    "numpy": Suite(
+        "numpy==2.*",
+        ["hypothesis==6.*", "typing-extensions", "charset-normalizer"],
+        ["lib", "linalg", "ma", "random", "fft", "polynomial", "-m", "not slow"],
+        below="numpy",
+    ),
 }

@@ -102,6 +102,10 @@ class Controller:
         return [self.settings.mapped and f"dagz: {self.settings.mapped}"] if self.settings.mapped else []
 
     @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        self.ui.configure()
+
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self.session = session
         self.ui.attach()

@@ -6,6 +6,7 @@ Dots of finished tests say little when many workers run; so, at normal verbosity
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -119,6 +120,12 @@ class Ui:
 
     # ------------------------------------------------------------ set-up
 
+    def configure(self) -> None:
+        """Before the first line: what another program reads has no colours unless it asks for them."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if self.asked_mode() == "agent" and self.config.option.color == "auto" and reporter is not None:
+            reporter._tw.hasmarkup = reporter.hasmarkup = False
+
     def attach(self) -> None:
         """Once the reporter exists: decide how this terminal is used."""
         self.reporter = self.config.pluginmanager.getplugin("terminalreporter")
@@ -148,12 +155,16 @@ class Ui:
         except AttributeError:  # before pytest 8.1
             return self.config.option.verbose
 
+    def asked_mode(self) -> str:
+        """What the option or the environment says; auto: nothing."""
+        if self.settings.ui == "auto" and any(is_set(name) for name in AGENT_VARIABLES):
+            return "agent"
+        return self.settings.ui
+
     def choose_mode(self) -> str:
-        asked = self.settings.ui
+        asked = self.asked_mode()
         if asked != "auto":
             return asked
-        if any(is_set(name) for name in AGENT_VARIABLES):
-            return "agent"
         is_terminal = bool(self.reporter and self.reporter._tw._file.isatty())
         if is_terminal and os.environ.get("TERM") != "dumb" and not any(map(is_set, CI_VARIABLES)):
             return "bar"
@@ -293,7 +304,8 @@ class Ui:
         self.has_new = False
         if self.reporter is None or not self.state[1]:
             return
-        columns, rows = shutil.get_terminal_size()
+        size = shutil.get_terminal_size()
+        columns, rows = size.columns or 80, size.lines or 24  # 0: a terminal that nobody told its size
         running = [entry for entry in self.running() if entry[2] >= SHOWN_FROM_MS]
         lines = [shorten_end(f"  {self.bar()}{self.counts()}", columns - 1)]
         for entry in running[: max(0, min(RUNNING_SHOWN, rows // 3 - 1))]:
@@ -346,6 +358,8 @@ class Ui:
             verb = "zb tests {} outcome:failed" if s["exit_code"] == 1 else "zb job {}"
             parts.append("next: " + verb.format(name))
         self.line("dagz: " + ", ".join(parts))
+        if self.mode == "agent":
+            self.line(json.dumps(s))
 
     def left(self, results: int, path: str, why: str) -> None:
         """What a server has not got, when the run could not wait any longer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import time
 
 import pytest
 from conftest import check
+from snippets import BUSY
 
 SLOW = {
     "test_a.py": """
@@ -146,7 +148,7 @@ def test_pdb_without_a_terminal_is_refused(suite, way):
 class Terminal:
     """A person at a terminal of 100 columns."""
 
-    def __init__(self, suite, *args, env=None):
+    def __init__(self, suite, *args, env=None, size=(40, 100)):
         import pexpect
 
         argv, venv = suite.project.command(suite.way, list(args))
@@ -158,7 +160,7 @@ class Terminal:
             cwd=str(suite.path),
             env=self.env,
             encoding="utf-8",
-            dimensions=(40, 100),
+            dimensions=size,
             timeout=20,
         )
 
@@ -247,6 +249,23 @@ def test_a_dumb_terminal_sees_no_cursor_codes(suite, way, env):
     t = Terminal(suite({"test_a.py": SLOW["test_a.py"].replace("200)", "6)")}), env=env)
     text, code = t.end()
     assert code == 0 and "\x1b[" not in t.raw
+
+
+@pytest.mark.ways("dagz")
+def test_a_terminal_that_does_not_know_its_size_has_a_live_area_all_the_same(suite, way):
+    t = Terminal(suite({"test_a.py": BUSY}), size=(0, 0))
+    text, code = t.end()
+    assert code == 0 and re.search(r"\[#* *\] +\d/8", text)
+
+
+@pytest.mark.ways("dagz")
+def test_an_agent_reads_failures_without_colours_and_a_line_of_json(suite, way):
+    code = {"test_a.py": "def test_ok(): pass\ndef test_bad(): assert 1 == 2"}
+    t = Terminal(suite(code), env={"CLAUDECODE": "1"})
+    text, code = t.end()
+    assert code == 1 and "\x1b[" not in t.raw
+    told = json.loads(text.strip().splitlines()[-1])
+    assert (told["schema"], told["run"], told["exit_code"]) == ("dagz.summary/1", 2, 1)
 
 
 @pytest.mark.ways("plain", "dagz")

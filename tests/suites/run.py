@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -219,9 +220,9 @@ class Bench:
         return {**env, **self.suite.env}
 
     def run(self, label: str, extra: Sequence[str], chosen: Sequence[str] | None = None) -> Outcome:
-        state = WORK / "state" / f"{self.name}-{label}-{os.getpid()}"
-        shutil.rmtree(state, ignore_errors=True)
-        (state / "tmp").mkdir(parents=True)
+        # outside of this tree, whose pyproject.toml a suite's own pytests would find; and a short path
+        state = Path(tempfile.mkdtemp(prefix="dzt-"))
+        (state / "tmp").mkdir()
         env = self.environment(state)
         argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
         argv += chosen if chosen is not None else self.suite.args

@@ -13,8 +13,10 @@ import functools
 import io
 import os
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
+import _pytest.capture
 from _pytest.capture import CaptureResult, EncodedFile, FDCapture, MultiCapture
 
 if TYPE_CHECKING:
@@ -28,37 +30,60 @@ if TYPE_CHECKING:
 NO_INPUT = "a dagz worker has no standard input; use --dagz-workers=0 to run in one process"
 
 
-class Sink(io.RawIOBase):
-    """The binary bottom of ``sys.stdout`` or ``sys.stderr`` of a worker."""
+class Sink(io.FileIO):
+    """The binary bottom of ``sys.stdout`` or ``sys.stderr``.
 
-    mode = "rb+"
+    A file of pytest's capture while tests are collected, the worker's log in a worker: one object, since
+    modules may have kept it at import.
+    """
 
-    def __init__(self, link: _dagz.Link, stream: int, says_tty: bool) -> None:
-        super().__init__()
-        self.put = link.write
-        self.stream = stream
-        self.says_tty = says_tty
+    link: _dagz.Link | None = None
+    stream = 0
+    says_tty = False
+
+    def reopen(self, fd: int) -> Sink:
+        """Be a file again after it was closed, one that owns `fd`."""
+        self.__dict__.pop("__IOBase_closed", None)  # io's own note beside the descriptor
+        self.__init__(fd, "rb+")  # type: ignore[misc]
+        return self
+
+    def become(self, link: _dagz.Link, stream: int, says_tty: bool) -> Sink:
+        self.reopen(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        self.link, self.stream, self.says_tty = link, stream, says_tty
+        return self
 
     def __repr__(self) -> str:
-        return "<std%s of a dagz worker>" % ("err" if self.stream else "out")
-
-    def writable(self) -> bool:
-        return True
+        return (
+            "<std%s of a dagz worker>" % ("err" if self.stream else "out")
+            if self.link
+            else super().__repr__()
+        )
 
     def readable(self) -> bool:
-        return False
+        return self.link is None and super().readable()
 
     def seekable(self) -> bool:
-        return False
+        return self.link is None and super().seekable()
 
-    def write(self, data: Any) -> int:
-        return self.put(self.stream, data)
+    def write(self, data: Any) -> int:  # type: ignore[override]
+        return super().write(data) if self.link is None else self.link.write(self.stream, data)
 
     def fileno(self) -> int:
-        return self.stream + 1
+        return super().fileno() if self.link is None else self.stream + 1
 
     def isatty(self) -> bool:
-        return self.says_tty
+        return super().isatty() if self.link is None else self.says_tty
+
+
+def make_sink(buffering: int = 0) -> Sink:
+    """Stands for ``TemporaryFile`` where pytest makes the files of its capture."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return Sink(os.dup(file.fileno()), "rb+")
+
+
+def into_sinks(is_on: bool) -> None:
+    """Whether a capture that pytest starts from now on captures into sinks."""
+    _pytest.capture.TemporaryFile = make_sink if is_on else tempfile.TemporaryFile  # type: ignore[attr-defined]
 
 
 class NoInput(io.TextIOBase):
@@ -96,6 +121,12 @@ def make_stream(buffer: Any, instead_of: EncodedFile | None) -> EncodedFile:
     return stream
 
 
+def sink_of(stream: EncodedFile | None) -> Sink:
+    """The bottom of a stream that was closed; a new one where that was none of ours."""
+    buffer = getattr(stream, "buffer", None)
+    return buffer if type(buffer) is Sink else make_sink()
+
+
 class WorkerCapture(MultiCapture[str]):
     """What pytest's capture manager holds as the capture of the whole process.
 
@@ -114,7 +145,8 @@ class WorkerCapture(MultiCapture[str]):
         self.terminal = terminal
         self.old = (sys.stdout, sys.stderr)
         self.new = tuple(
-            make_stream(Sink(link, number, says_tty), stream) for number, stream in enumerate(instead_of)
+            make_stream(sink_of(stream).become(link, number, says_tty), stream)
+            for number, stream in enumerate(instead_of)
         )
 
     def start_capturing(self) -> None:
@@ -228,7 +260,9 @@ def keep_streams(capturing: Any, instead_of: tuple[EncodedFile | None, EncodedFi
     for capture, stream in zip((capturing.out, capturing.err), instead_of, strict=True):
         new = stream_of(capture)
         if new is not None and stream is not None:
-            capture.tmpfile = capture.syscapture.tmpfile = make_stream(new.detach(), stream)
+            with new.detach() as file:
+                sink = sink_of(stream).reopen(os.dup(file.fileno()))
+            capture.tmpfile = capture.syscapture.tmpfile = make_stream(sink, stream)
     capturing.resume_capturing()
 
 

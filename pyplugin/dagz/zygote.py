@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, identity, nursery, reports, xdist
+from dagz import _dagz, capture, identity, nursery, reports, xdist
 from dagz.hooks import drop, module_of, put_back, without
 from dagz.worker import Worker, describe_end
 
@@ -87,6 +87,7 @@ class Zygote:
         self.shares_conftests = False  # with the controller, see share.py
         self.lost_threads = 0  # that ran there at the fork
         silence(config)
+        capture.into_sinks(True)
         atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
         xdist.pretend_worker(config)
@@ -137,6 +138,7 @@ class Zygote:
 
     def conftests_loaded(self, outcome: Any) -> None:
         """Called when the hook wrapper goes on: conftests are there, or failed to load."""
+        capture.into_sinks(False)
         if outcome.excinfo is None:
             return
         _, error, _ = outcome.excinfo

@@ -286,11 +286,14 @@ def test_streams_that_modules_keep_at_import_are_those_of_tests(suite, way, args
                 from conftest import kept
                 from sys import stderr, stdout
                 handler = logging.StreamHandler()
+                buffer = stdout.buffer
                 def test_same():
+                    assert buffer is sys.stdout.buffer and not buffer.closed
                     assert stdout is sys.stdout is kept and stderr is sys.stderr is handler.stream
                     assert not stdout.closed and stdout.encoding.lower().replace("_", "-") == "utf-8"
                 def test_written():
-                    stdout.write("to the kept one\\n")
+                    stdout.write("to the kept ")
+                    buffer.write(b"one\\n")
                     handler.emit(logging.makeLogRecord({"msg": "by the handler"}))
                 def test_capsys(capsys):
                     print("for capsys")

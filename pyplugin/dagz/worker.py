@@ -17,7 +17,7 @@ import pytest
 from _pytest import runner
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 
-from dagz import _dagz, capture, identity, junit, nursery, reports, tty, why, xdist
+from dagz import _dagz, capture, identity, junit, marks, nursery, reports, tty, why, xdist
 from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Worker:
         return private_memory() > limit
 
     def run_one(self, taken: int) -> None:
-        item = self.session.items[taken & 0xFFFFFFFF]
+        item = marks.running = self.session.items[taken & 0xFFFFFFFF]
         self.next = None
         self.reports = []
         self.link.begin(taken)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, capture, identity, nursery, reports, xdist
+from dagz import _dagz, capture, identity, marks, nursery, reports, xdist
 from dagz.hooks import drop, module_of, put_back, without
 from dagz.worker import Worker, describe_end
 
@@ -81,6 +81,7 @@ class Zygote:
         self.started_plugins: list[Any] = []
         self.full_sessionstart: Any = None
         self.holds_back = False  # a conftest's pytest_sessionstart waits for the workers
+        self.ties: list[str] = []  # of all tests, see marks.py
         self.session_plugins: list[Any] = []  # registered by other plugins' pytest_sessionstart
         self.writer = Writer()
         self.old_threshold = gc.get_threshold()
@@ -337,13 +338,12 @@ class Zygote:
         """Every test by name, in collection order; the k-th equal name gets `` #k``."""
         seen: dict[str, int] = {}
         part: list[tuple[str, str, int]] = []
-        wants_groups = any(name.startswith("xdist_group") for name in self.config.getini("markers"))
         for number, item in enumerate(items):
             nodeid = item.nodeid
             count = seen[nodeid] = seen.get(nodeid, 0) + 1
             if count > 1:
                 nodeid = f"{nodeid} #{count}"
-            part.append((nodeid, group_of(item) if wants_groups else "", 0))
+            part.append((nodeid, self.ties[number], 0))
             if len(part) == MANIFEST_PART:
                 self.say("manifest", number + 1 - len(part), part)
                 part = []
@@ -359,6 +359,12 @@ class Zygote:
             self.fall_back("reads_id", place=self.watch.found)
         if session.testsfailed and self.can_start_sessions():
             self.fall_back("needs_sessionstart")
+        try:
+            self.ties = marks.ties(session.items)
+        except pytest.UsageError as error:
+            self.relay("failed", text=str(error), name="UsageError", usage=True)
+            self.ready(0, go=False)
+            return True
         self.tell_collected(session)
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             self.ready(len(session.items), go=False)
@@ -450,14 +456,6 @@ def silence(config: pytest.Config) -> None:
     if capturing:
         manager.start_global_capturing()
         manager.suspend_global_capture()
-
-
-def group_of(item: pytest.Item) -> str:
-    """The names of a test's xdist_group marks, joined as xdist joins them."""
-    names = set()
-    for mark in item.iter_markers("xdist_group"):
-        names.add(str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")))
-    return "_".join(sorted(names))
 
 
 def is_internal(plugin: Any) -> bool:

@@ -1,0 +1,101 @@
+"""Marks of ours that say where a test may run."""
+
+from __future__ import annotations
+
+import pytest
+from snippets import NOTE, notes
+
+DAGZ = pytest.mark.ways("dagz", "dagz+xdist")
+
+
+@DAGZ
+def test_tests_of_one_resource_never_run_at_the_same_time(suite, way):
+    s = suite(
+        {
+            "noting.py": NOTE,
+            "test_a.py": """
+                import os, time, pytest
+                from noting import note
+                def use(name):
+                    began = time.monotonic()
+                    time.sleep(0.02)
+                    note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"], began=began, ended=time.monotonic())
+                @pytest.mark.dagz_resource("db")
+                @pytest.mark.parametrize("n", range(5))
+                def test_db(n): use("db")
+                @pytest.mark.dagz_resource("db", amount=2)
+                @pytest.mark.dagz_resource("net")
+                def test_both(): use("both")
+                @pytest.mark.parametrize("n", range(10))
+                def test_free(n): use("free")
+                @pytest.mark.dagz_resource(name="net")
+                @pytest.mark.parametrize("n", range(5))
+                def test_net(n): use("net")
+            """,
+        }
+    )
+    assert s.run().counts == {"passed": 21}
+    used = notes(s.state, "used")
+    tied = sorted((n["began"], n["ended"]) for n in used if n["what"] != "free")
+    assert len(tied) == 11 and all(one[1] <= two[0] for one, two in zip(tied, tied[1:]))
+    assert len({n["id"] for n in used}) == 2
+
+
+@DAGZ
+@pytest.mark.parametrize(
+    "mark", ["()", "('', 1)", "('db', 0)", "('db', amount='1')", "('db', 1, 2)", "(nam='db')"]
+)
+def test_a_resource_without_a_sense_is_a_usage_error(suite, way, mark):
+    code = f"import pytest\n@pytest.mark.dagz_resource{mark}\ndef test_a(): pass\n"
+    result = suite({"test_a.py": code}).run()
+    text = result.out + result.err
+    assert result.code == 4 and "test_a.py::test_a" in text and "dagz_resource" in text
+
+
+@pytest.mark.ways("plain", "dagz")
+def test_an_assertion_fails_the_test_that_lacks_the_mark(suite, way):
+    s = suite(
+        {
+            "conftest.py": """
+                import dagz
+                dagz.assert_node_mutex_at("lib.exclusive")
+                dagz.assert_main_worker_at("lib.Thing.start")
+            """,
+            "lib.py": """
+                def exclusive(x): return x + 1
+                class Thing:
+                    def start(self): return "started"
+            """,
+            "test_a.py": """
+                import dagz, lib, pytest
+                @pytest.mark.dagz_main_worker
+                def test_has(): dagz.assert_main_worker(); assert lib.Thing().start() == "started"
+                @pytest.mark.dagz_node_mutex
+                def test_has_mutex(): dagz.assert_node_mutex(); assert lib.exclusive(1) == 2
+                def test_lacks(): dagz.assert_main_worker()
+                def test_lacks_mutex(): dagz.assert_node_mutex()
+                def test_lacks_at(): lib.exclusive(1)
+                def test_lacks_method(): lib.Thing().start()
+            """,
+        }
+    )
+    result = s.run()
+    failed = {name for name, outcome in result.outcomes.items() if outcome == "failed"}
+    lacking = {"test_lacks", "test_lacks_mutex", "test_lacks_at", "test_lacks_method"} if s.is_dagz else set()
+    assert failed == {f"test_a.py::{name}" for name in lacking} and len(result.outcomes) == 6
+    assert (
+        not s.is_dagz
+        or "lib.exclusive needs @pytest.mark.dagz_node_mutex on test_a.py::test_lacks_at" in result.out
+    )
+
+
+@DAGZ
+def test_a_function_that_is_not_there_is_named(suite, way):
+    s = suite(
+        {
+            "conftest.py": "import dagz\ndagz.assert_node_mutex_at('os.nothing')\n",
+            "test_a.py": "def test(): pass",
+        }
+    )
+    result = s.run()
+    assert result.code == 4 and "there is no function os.nothing" in result.out + result.err

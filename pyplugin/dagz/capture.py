@@ -110,6 +110,10 @@ def stream_of(capture: Any) -> EncodedFile | None:
     return stream if type(stream) is EncodedFile else None
 
 
+def streams_of(capturing: Any) -> tuple[EncodedFile | None, EncodedFile | None]:
+    return stream_of(getattr(capturing, "out", None)), stream_of(getattr(capturing, "err", None))
+
+
 def make_stream(buffer: Any, instead_of: EncodedFile | None) -> EncodedFile:
     """The text stream that stands for ``sys.stdout`` or ``sys.stderr`` in tests.
 
@@ -202,7 +206,7 @@ def install(config: pytest.Config, link: _dagz.Link, settings: Settings, termina
     manager = config.pluginmanager.getplugin("capturemanager")
     method = manager._method if manager is not None else "no"
     old = manager._global_capturing if manager is not None else None
-    instead_of = (stream_of(getattr(old, "out", None)), stream_of(getattr(old, "err", None)))
+    instead_of = streams_of(old)
     if old is not None and method == "fd":
         manager.stop_global_capturing()
     elif old is not None:
@@ -245,10 +249,10 @@ def told_to(stream: Any) -> str:
 
 
 def say_again(config: pytest.Config, said: tuple[str, str]) -> None:
-    """Put what :func:`peek` saw into the capture of another process."""
+    """Put what :func:`peek` saw into the capture of another process, where that began anew."""
     manager: Any = config.pluginmanager.getplugin("capturemanager")
     capturing = manager and manager._global_capturing
-    if capturing:
+    if capturing and manager._method == "fd":
         for stream, text in zip((capturing.out, capturing.err), said):
             if text:
                 stream.tmpfile.write(text)

@@ -61,7 +61,6 @@ class Controller:
         self.stop_said = -1
         self.lender: Lender | None = None
         self.held: list[tuple] = []  # messages that wait while a worker has the terminal
-        self.is_lost = False
         self.is_running = False
         self.first_shouldfail = ""
         self.errors: list[str] = []  # the agent's, before anything was collected
@@ -237,7 +236,6 @@ class Controller:
         try:
             messages = self.agent.hear(POLL_MS)
         except AgentLost:
-            self.is_lost = True
             self.ui.note(2, "the agent died too often; the run stops here")
             self.end = self.end or {
                 "kind": "exit",

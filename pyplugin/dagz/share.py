@@ -66,6 +66,7 @@ class Sharing:
         self.testrun_uid = testrun_uid
         self.seed_end = seed_end
         self.has_given_up = False
+        capture.into_sinks(True)
         self.watch = identity.Watch(config.rootpath, self.give_up)
         self.watch.start()
 
@@ -83,6 +84,7 @@ class Sharing:
         from dagz.controller import Controller
 
         self.watch.stop()
+        capture.into_sinks(False)
         if threading.active_count() > 1 or outcome.excinfo is not None:
             self.give_up()
         if not self.has_given_up:
@@ -114,6 +116,7 @@ class Sharing:
         from dagz.zygote import Zygote
 
         zygote = Zygote(self.config, self.settings, birth, self.testrun_uid)
+        capture.into_sinks(False)
         zygote.shares_conftests = True
         zygote.lost_threads = lost
         capture.say_again(self.config, said)

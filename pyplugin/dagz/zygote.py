@@ -441,11 +441,12 @@ class Zygote:
 def silence(config: pytest.Config) -> None:
     """What plugins say outside of capture the controller's copies of them say too.
 
-    Where capture has begun in the controller, it begins again here: its files are the controller's.
+    Where capture into files has begun in the controller, it begins again here: those are the controller's.
     """
     manager: Any = config.pluginmanager.getplugin("capturemanager")
     capturing = manager and manager._global_capturing
-    if capturing:
+    kept = capture.streams_of(capturing)
+    if capturing and manager._method == "fd":
         capturing.stop_capturing()
         manager._global_capturing = None
     if getattr(config.known_args_namespace, "capture", "fd") != "no":
@@ -453,8 +454,9 @@ def silence(config: pytest.Config) -> None:
         for number in (1, 2):
             os.dup2(null_fd, number)
         os.close(null_fd)
-    if capturing:
+    if capturing and manager._method == "fd":
         manager.start_global_capturing()
+        capture.keep_streams(manager._global_capturing, kept)
         manager.suspend_global_capture()
 
 

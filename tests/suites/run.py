@@ -54,7 +54,8 @@ VOLATILE = [
 
 PHASES = ("setup", "call", "teardown")
 
-# Plain pytest prints the letter of a subtest while the test goes on, into that test's own capture.
+# Plain pytest's reporter prints the letter of a unittest subtest into the capture of that very test.  Under
+# dagz the reporter is in another process, where it cannot.
 LETTERS = re.compile(r"[u,]+( +\[ *\d+%\]\n)?[u,]*")
 
 # (nodeid, phase or kind) -> what was seen there, each execution one string
@@ -77,11 +78,15 @@ def short(text: str) -> str:
 
 def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
     found: Seen = defaultdict(Counter)
+    lines = list(lines)
+    divided = {line["nodeid"] for line in lines if line.get("type") == "SubtestReport"}
     for line in lines:
         kind = line["kind"]
         if kind == "test":
             nodeid = steady(line["nodeid"])
-            written = [(name, text) for name, text in line["sections"] if not LETTERS.fullmatch(text)]
+            written = line["sections"]
+            if line["nodeid"] in divided:
+                written = [(name, text) for name, text in written if not LETTERS.fullmatch(text)]
             sections = [(name, short(steady(text))) for name, text in written]
             what = [line["type"], line["outcome"], line["wasxfail"], short(steady(line["last"])), sections]
             found[nodeid, line["when"]][json.dumps(what)] += 1

@@ -121,7 +121,7 @@ class Controller:
             hook.pytest_configure_node(node=node)
         for line in xdist.ignored_hooks(self.config):
             self.ui.note(1, line)
-        basetemp = self.basetemp()
+        basetemp = xdist.basetemp_of(self.config)
         self.ids = xdist.NodeIds(hook, Path(basetemp))
         self.lender = Lender(Path(basetemp))
         self.agent.send_inputs(
@@ -136,14 +136,6 @@ class Controller:
                 }
             )
         )
-
-    def basetemp(self) -> str:
-        factory = getattr(self.config, "_tmp_path_factory", None)
-        if factory is not None:
-            return str(factory.getbasetemp())
-        import tempfile
-
-        return tempfile.mkdtemp(prefix="dagz-")
 
     # ------------------------------------------------------------ signals
 

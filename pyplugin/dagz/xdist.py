@@ -219,6 +219,16 @@ def ignored_hooks(config: pytest.Config) -> list[str]:
     return lines
 
 
+def basetemp_of(config: pytest.Config) -> str:
+    """The folder below which every worker has its ``popen-gwN``."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if factory is not None:
+        return str(factory.getbasetemp())
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="dagz-")
+
+
 class Scheduler:
     """What ``pytest_handlecrashitem`` gets as ``sched``: it may ask, but dagz schedules."""
 

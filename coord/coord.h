@@ -1,4 +1,4 @@
-/* coord.h - the scheduler as a program hosts it: coord/core on a loop, with a hub and a ledger.
+/* coord.h - the scheduler as a program hosts it: coord/core on a loop, with a ledger.
  *
  * The host gives it a place for facts (the ledger) and hears what it has to say.  It decides
  * nothing: it carries out what the core says and tells the core what came of it.
@@ -7,7 +7,6 @@
 #define DZ_COORD_COORD_H
 
 #include "coord/core/coord.h"
-#include "shared/net/hub.h"
 #include "shared/net/loop.h"
 
 struct coordinator;
@@ -15,6 +14,8 @@ struct coordinator;
 /* What the host does for it. */
 struct coordinator_host {
     void *arg;
+    /* To a node, best effort. */
+    void (*send)(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
     /* The epoch's number is on disk when this returns. */
     void (*persist)(void *arg, uint64_t n);
     /* Write the rows in one transaction and answer each.  Anything but OK: the same rows are given
@@ -26,20 +27,34 @@ struct coordinator_host {
                        uint64_t *digest_out, struct dz_err *err);
     void (*note)(void *arg, unsigned severity, struct dz_slice text); /* for people */
     void (*line)(void *arg, struct dz_slice text);                    /* for the log */
+    /* It stepped down and does nothing more; the greater epoch, n 0: none is known.  It may be
+     * destroyed only later. */
+    void (*deposed)(void *arg, struct dz_epoch epoch);
+    /* Tests that other nodes have and the manifest lacks: they get the numbers from `first` on. */
+    enum dz_rc (*tests)(void *arg, uint32_t first, const struct dz_slice *ids, size_t count,
+                        struct dz_err *err);
 };
 
-/* Bind the hub and wait for coordinator_start(). */
-DZ_MUST_USE enum dz_rc coordinator_new(struct dz_loop *loop, const char *endpoint,
-                                       const struct coord_cfg *cfg,
-                                       const struct coordinator_host *host,
-                                       struct coordinator **self_out, struct dz_err *err);
+/* It waits for coordinator_start(). */
+struct coordinator *coordinator_new(struct dz_loop *loop, const struct coord_cfg *cfg,
+                                    const struct coordinator_host *host);
 void coordinator_destroy(struct coordinator **self_p);
 
-/* The tests, and the rows that the ledger holds already (of a job that goes on).  Borrowed for the
- * call. */
-void coordinator_start(struct coordinator *self, uint64_t seen_n, const struct coord_test *tests,
-                       size_t test_count, uint64_t digest, const struct coord_row *rows,
-                       size_t row_count);
+/* It was elected under number seen_n + 1, or a greater one. */
+void coordinator_start(struct coordinator *self, uint64_t seen_n);
+/* The tests, borrowed until it is destroyed, and the rows that the ledger holds already (of a job
+ * that goes on), borrowed for the call. */
+void coordinator_manifest(struct coordinator *self, const struct coord_test *tests,
+                          size_t test_count, uint64_t digest, const struct coord_row *rows,
+                          size_t row_count);
+
+/* A frame whose envelope is for the scheduler. */
+void coordinator_receive(struct coordinator *self, struct dz_slice frame);
+/* A node's process is gone. */
+void coordinator_gone(struct coordinator *self, uint64_t node, uint64_t inc);
+/* Step down for this epoch; n 0: none is known.  `deposed` answers. */
+void coordinator_outrank(struct coordinator *self, struct dz_epoch epoch);
+bool coordinator_is_over(const struct coordinator *self);
 
 void coordinator_progress(const struct coordinator *self, struct coord_progress *out);
 

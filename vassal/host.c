@@ -17,18 +17,25 @@ enum { TIDY_MS = 200 };
 
 enum { TREE_FDS = 8 };
 
+enum { EXIT_SIGTERM = 128 + 15 };
+
 void
 host_init(struct host *self, struct dz_loop *loop)
 {
     *self = (struct host){ .loop = loop, .spool = SPOOL_DIR_NONE };
+    self->reap = (struct dz_timer){ .fn = host_reap, .arg = self };
     self->wall_offset_us = dz_clock_wall_ms() * 1000 - dz_clock_us();
 }
 
 void
 host_fini(struct host *self)
 {
+    dz_loop_unset(self->loop, &self->reap);
+    coordinator_destroy(&self->past);
     coordinator_destroy(&self->coordinator);
+    peers_close(&self->peers);
     host_close_store(self);
+    free(self->tests);
     free(self->logs.items);
     free(self->url);
     dz_buf_fini(&self->logs.text);
@@ -46,32 +53,38 @@ either(const char *said, const char *found)
     return *said ? said : found ? found : "";
 }
 
+/* What a job is called and what it belongs to, as said by the controller or found in the folder.
+ * Strings are borrowed. */
+struct naming {
+    const char *uri, *timezone, *profile, *commit;
+    bool is_dirty;
+};
+
+/* Begin it, or, when another node of it was faster, take it up. */
 static enum dz_rc
-begin_job(struct host *self, const struct dz_msg_start *start, const struct project *project,
+begin_job(struct host *self, const struct dz_msg_start *start, const struct naming *name,
           struct dz_err *err)
 {
-    DZ_AUTO(dz_free) char *uri = dz_slice_dup(start->uri);
-    DZ_AUTO(dz_free) char *timezone = dz_slice_dup(start->timezone);
-    DZ_AUTO(dz_free) char *profile = dz_slice_dup(start->profile);
-    DZ_AUTO(dz_free) char *commit = dz_slice_dup(start->commit);
     DZ_AUTO(dz_free) char *command = dz_slice_dup(start->command);
     DZ_AUTO(dz_free) char *versions = dz_slice_dup(start->versions);
     DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
     struct store_begin begin = {
-        .uri = either(uri, project->uri),
-        .timezone = either(timezone, project->timezone),
-        .profile = either(profile, project->profile),
-        .commit = either(commit, project->commit),
+        .uri = name->uri,
+        .timezone = name->timezone,
+        .profile = name->profile,
+        .commit = name->commit,
         .command = command,
         .versions = versions,
         .rootdir = rootdir,
-        .is_dirty = project->is_dirty,
+        .is_dirty = name->is_dirty,
         .workers = (uint32_t) start->workers,
-        .node_total = 1,
+        .node_total = self->peers.ci.total > 0 ? self->peers.ci.total : 1,
         .now_us = dz_clock_us() + self->wall_offset_us,
-        .ulid = host_new_ulid(self),
+        .ulid = self->peers.job,
     };
     enum dz_rc rc = store_job_begin(self->store, &begin, &self->job, err);
+    if (rc == DZ_EXISTS)
+        rc = store_job_reopen(self->store, self->peers.job, &self->job, err);
     struct dz_err why;
     if (rc == DZ_OK && store_durations_load(self->store, begin.uri, begin.profile, &self->durations,
                                             &why) != DZ_OK)
@@ -81,75 +94,117 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct proj
     return rc;
 }
 
-/* A mistake in the project's config (REFUSED) ends the run before there is a job. */
 static enum dz_rc
-new_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+find_peers(struct host *self, const struct dz_msg_start *start, const struct naming *name,
+           struct dz_err *err)
 {
-    struct project project = { 0 };
-    DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
-    enum dz_rc rc = project_find(rootdir, true, &project, err);
+    char ulid[STORE_ULID_LEN + 1] = "";
+    enum dz_rc rc = DZ_OK;
+    if (start->job.len == STORE_ULID_LEN)
+        memcpy(ulid, start->job.ptr, STORE_ULID_LEN);
+    else
+        rc = store_new_ulid(dz_clock_us() + self->wall_offset_us, ulid, err);
     if (rc != DZ_OK)
-        return rc == DZ_CORRUPT ? DZ_REFUSED : rc;
-    if (project.warning)
-        host_say(self, project.warning);
-    rc = begin_job(self, start, &project, err);
-    if (rc == DZ_FULL) { /* it could be opened, but takes nothing more */
-        struct dz_err why = *err;
-        rc = host_reopen_store(self, why.text, err);
-        if (rc == DZ_OK)
-            rc = begin_job(self, start, &project, err);
-    }
-    project_fini(&project);
-    return rc;
+        return rc;
+    struct peers_job job = {
+        .uri = name->uri, .profile = name->profile, .commit = name->commit, .ulid = ulid
+    };
+    struct mesh_ops ops = host_mesh_ops(self);
+    return peers_open(&self->peers, self->loop, start, &job, &ops, err);
 }
 
 static enum dz_rc
-take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+reopen_job(struct host *self, struct dz_err *err)
 {
-    if (start->job.len == 0)
-        return new_job(self, start, err);
-    DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
-    self->is_taken_up = true;
-    enum dz_rc rc = store_job_reopen(self->store, ulid, &self->job, err);
-    if (rc == DZ_OK)
+    enum dz_rc rc = store_job_reopen(self->store, self->peers.job, &self->job, err);
+    if (rc == DZ_OK && !self->peers.is_late)
         host_upload(self, NULL, NULL);
     return rc;
 }
 
+/* Others first: with them it is known which job this is, and where it is counted. */
 static enum dz_rc
-start_coordinator(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+open_job(struct host *self, const struct dz_msg_start *start, const struct naming *name,
+         struct dz_err *err)
 {
-    struct coord_cfg cfg = {
+    enum dz_rc rc = find_peers(self, start, name, err);
+    if (rc == DZ_OK)
+        rc = host_open_store(self, start, err);
+    if (rc != DZ_OK)
+        return rc;
+    self->has_rows = start->job.len > 0 || self->peers.is_meeting;
+    if (self->peers.is_late || start->job.len > 0)
+        return reopen_job(self, err);
+    rc = begin_job(self, start, name, err);
+    if (rc != DZ_FULL)
+        return rc;
+    struct dz_err why = *err; /* it could be opened, but takes nothing more */
+    rc = host_reopen_store(self, why.text, err);
+    return rc == DZ_OK ? begin_job(self, start, name, err) : rc;
+}
+
+/* A mistake in the project's config ends the run before there is a job. */
+static enum dz_rc
+take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    struct project project = { 0 };
+    DZ_AUTO(dz_free) char *rootdir = dz_slice_dup(start->rootdir);
+    DZ_AUTO(dz_free) char *uri = dz_slice_dup(start->uri);
+    DZ_AUTO(dz_free) char *timezone = dz_slice_dup(start->timezone);
+    DZ_AUTO(dz_free) char *profile = dz_slice_dup(start->profile);
+    DZ_AUTO(dz_free) char *commit = dz_slice_dup(start->commit);
+    enum dz_rc rc = project_find(rootdir, true, &project, err);
+    if (rc != DZ_OK)
+        return rc == DZ_CORRUPT ? DZ_REFUSED : rc;
+    if (project.warning && start->job.len == 0)
+        host_say(self, project.warning);
+    struct naming name = { .uri = either(uri, project.uri),
+                           .timezone = either(timezone, project.timezone),
+                           .profile = either(profile, project.profile),
+                           .commit = either(commit, project.commit),
+                           .is_dirty = project.is_dirty };
+    rc = open_job(self, start, &name, err);
+    project_fini(&project);
+    return rc;
+}
+
+static void
+keep_settings(struct host *self, const struct dz_msg_start *start)
+{
+    self->coord_cfg = (struct coord_cfg){
         .job = dz_str(store_job_ulid(self->job)),
-        .node = AGENT_NUMBER,
-        .inc = start->incarnation + 1,
-        .nodes_expected = 1,
+        .node = self->peers.node,
+        .inc = self->peers.inc,
         .strikes = (unsigned) start->strikes,
         .placement = coord_placement_of(start->placement),
         .keep_order = start->flags & (DZ_START_IN_ORDER | DZ_START_KEEP_ORDER),
     };
-    struct coordinator_host host = host_for_coordinator(self);
-    return coordinator_new(self->loop, AGENT_ENDPOINT, &cfg, &host, &self->coordinator, err);
 }
 
 static enum dz_rc
 begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struct dz_err *err)
 {
     struct host *self = arg;
-    enum dz_rc rc = host_open_store(self, start, err);
-    if (rc == DZ_OK)
-        rc = take_job(self, start, err);
-    if (rc == DZ_OK)
-        rc = start_coordinator(self, start, err);
+    enum dz_rc rc = take_job(self, start, err);
     if (rc != DZ_OK)
         return rc;
     if (!self->upload) /* else the server numbers it */
         (void) snprintf(self->short_id, sizeof(self->short_id), "%s", store_job_short(self->job));
+    keep_settings(self, start);
+    if (self->peers.how.len > 0)
+        dz_buf_add(&self->peers.how, "", 1); /* as a string */
     *out = (struct uplink_job){ .ulid = store_job_ulid(self->job),
                                 .short_id = self->short_id,
                                 .store = host_where(self),
                                 .home = self->home,
-                                .note = self->note };
+                                .note = self->note,
+                                .how = (const char *) self->peers.how.data,
+                                .node = self->peers.node,
+                                .is_meeting = self->peers.is_meeting,
+                                .is_late = self->peers.is_late,
+                                .shard_index = self->peers.ci.slot,
+                                .shard_total = self->peers.ci.total,
+                                .contact = mesh_contact(self->peers.mesh) };
     return DZ_OK;
 }
 
@@ -168,28 +223,19 @@ estimate(struct host *self, struct catalog *manifest)
 }
 
 static enum dz_rc
-take_manifest(void *arg, struct catalog *manifest, uint64_t seen_n, struct dz_err *err)
+take_manifest(void *arg, struct catalog *manifest, struct dz_err *err)
 {
     struct host *self = arg;
     self->test_count = manifest->count;
-    enum dz_rc rc = store_job_put_manifest(self->job, manifest->ids, manifest->count, err);
-    if (rc != DZ_OK)
-        return rc;
+    self->manifest = manifest;
     estimate(self, manifest);
-    DZ_AUTO(dz_free) struct coord_row *rows = NULL;
-    size_t row_count = 0;
-    rc = host_rows(self, &rows, &row_count, err);
-    if (rc != DZ_OK)
-        return rc;
-    DZ_AUTO(dz_free) struct coord_test *tests = dz_alloc0(manifest->count + 1, sizeof(*tests));
+    self->tests = dz_alloc0(manifest->count + 1, sizeof(*self->tests));
     for (uint32_t i = 0; i < manifest->count; i++)
-        tests[i] = (struct coord_test){ .id = manifest->ids[i],
-                                        .group = manifest->groups[i],
-                                        .order = manifest->order[i],
-                                        .est_us = manifest->est_us[i] };
-    coordinator_start(self->coordinator, seen_n, tests, manifest->count, manifest->digest, rows,
-                      row_count);
-    return DZ_OK;
+        self->tests[i] = (struct coord_test){ .id = manifest->ids[i],
+                                              .group = manifest->groups[i],
+                                              .order = manifest->order[i],
+                                              .est_us = manifest->est_us[i] };
+    return host_brief(self, err);
 }
 
 /* ------------------------------------------------------------------ progress, end */
@@ -226,6 +272,12 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
 {
     struct host *self = arg;
     host_flush(self);
+    peers_ended(&self->peers,
+                exit_code == EXIT_SIGTERM ? DZ_SLOT_END_TERMINATED : DZ_SLOT_END_VERDICT);
+    if (self->peers.is_late || (self->peers.is_meeting && !self->has_led)) {
+        store_job_close(&self->job); /* who schedules seals it */
+        return;
+    }
     struct store_seal seal = {
         .collected = (uint32_t) done->collected,
         .deselected = deselected,
@@ -255,6 +307,8 @@ host_uplink(struct host *self)
     return (struct uplink){ .arg = self,
                             .begin = begin,
                             .manifest = take_manifest,
+                            .send = host_send,
+                            .want = host_want,
                             .log = host_log,
                             .flush = host_flush,
                             .progress = progress,

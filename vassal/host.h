@@ -15,6 +15,7 @@
 #include "store/push/spools.h"
 #include "store/store.h"
 #include "vassal/io/agent.h"
+#include "vassal/peers.h"
 #include "vassal/upload.h"
 
 /* Log records that wait for the next transaction. */
@@ -36,20 +37,26 @@ struct host {
     struct spool_dir spool; /* owned; where there is a server: the job's folder */
     struct upload *upload;  /* owned; likewise */
     char short_id[STORE_SHORT_MAX];
-    char ulid[STORE_ULID_LEN + 1]; /* of a new job */
-    char *url;                     /* owned; NULL: no server */
-    bool is_home;                  /* the server is the daemon of this home */
+    char *url;           /* owned; NULL: no server */
+    bool is_home;        /* the server is the daemon of this home */
     struct store *store; /* owned, as are all below; with a server the spool's, and borrowed */
     struct store_job *job;
     struct store_durations *durations;
-    struct coordinator *coordinator;
+    struct coordinator *coordinator; /* while this node schedules */
+    struct coordinator *past;        /* deposed, to be destroyed when nothing calls it any more */
+    struct dz_timer reap;
+    struct peers peers;
+    struct coord_cfg coord_cfg;     /* but for what LEAD says */
+    struct coord_test *tests;       /* of the manifest, for the coordinator */
+    const struct catalog *manifest; /* borrowed from the agent; NULL: not known yet */
     struct host_logs logs;
     struct host_memory memory;
     char *home, *note;
     int64_t wall_offset_us; /* add it to the monotonic clock */
     uint32_t test_count;
     dz_us failing_since; /* the store takes nothing, 0: it does */
-    bool is_taken_up;    /* of an agent that died */
+    bool has_rows;       /* others may have counted before: an earlier agent, another scheduler */
+    bool has_led;        /* the job is ours to seal */
 };
 
 void host_init(struct host *self, struct dz_loop *loop);
@@ -67,15 +74,20 @@ void host_close_store(struct host *self);
 const char *host_where(const struct host *self); /* URL, or the store's folder: for people */
 /* A line for people that goes with the job. */
 void host_say(struct host *self, const char *text);
-/* Long id for a new job, NULL: the store makes one. */
-const char *host_new_ulid(const struct host *self);
 /* Send the job that was begun or taken up. */
 void host_upload(struct host *self, const char *uri, const char *profile);
 bool host_settle(void *arg);
 /* Something was written that may be sent. */
 void host_poke(struct host *self);
 
-/* -- ledger.c -- */
+/* lead.c */
+struct mesh_ops host_mesh_ops(struct host *self);
+void host_send(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
+void host_want(void *arg, const struct vassal_effect *effect);
+void host_deposed(void *arg, struct dz_epoch epoch);
+void host_reap(void *arg);
+DZ_MUST_USE enum dz_rc host_brief(struct host *self, struct dz_err *err);
+/* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);
 void host_flush(void *arg);

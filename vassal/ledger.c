@@ -2,6 +2,7 @@
  *
  * One transaction takes the rows of a batch, their texts, and whatever lines have gathered: one
  * sync for all of them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ host_log(void *arg, const struct uplink_log *log)
         .kind = is_note ? STORE_LOG_NOTE : STORE_LOG_OUTPUT,
         .first_us = log->first_us + self->wall_offset_us,
         .last_us = log->last_us + self->wall_offset_us,
-        .node = AGENT_NUMBER,
+        .node = self->peers.node,
         .worker = is_note ? STORE_NO_WORKER : log->worker,
         .test = log->test == UPLINK_NO_TEST ? STORE_NO_TEST : log->test,
         .attempt = log->attempt,
@@ -233,7 +234,8 @@ seal(void *arg, const struct coord_account *account, uint64_t *count_out, uint64
      struct dz_err *err)
 {
     struct host *self = arg;
-    (void) account; /* the store is told when the exit code is known */
+    /* the store is told when the exit code is known */
+    peers_sealed(&self->peers, account->failed == 0 && account->not_run == 0);
     if (self->memory.counted) {
         *count_out = self->memory.rows;
         *digest_out = self->memory.digest;
@@ -276,7 +278,7 @@ host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, str
 {
     struct gathering gathering = { 0 };
     enum dz_rc rc = DZ_OK;
-    if (self->is_taken_up)
+    if (self->has_rows)
         rc = store_job_each_row(self->job, gather, &gathering, err);
     *rows_out = gathering.rows;
     *count_out = gathering.count;
@@ -312,10 +314,34 @@ line(void *arg, struct dz_slice text)
     host_log(self, &log);
 }
 
+/* Tests that only other nodes have.  The store's list of a job's tests does not grow, so the job is
+ * counted in memory from here on. */
+static enum dz_rc
+more_tests(void *arg, uint32_t first, const struct dz_slice *ids, size_t count, struct dz_err *err)
+{
+    struct host *self = arg;
+    (void) err;
+    dz_assert(first == self->test_count);
+    char why[320];
+    (void) snprintf(why, sizeof(why), "nodes collected different tests, such as %.*s",
+                    (int) (ids[0].len < 200 ? ids[0].len : 200), (const char *) ids[0].ptr);
+    self->test_count += (uint32_t) count;
+    if (!self->memory.counted) {
+        go_to_memory(self, why);
+        return DZ_OK;
+    }
+    self->memory.counted = dz_realloc(self->memory.counted, self->test_count + 1, 1);
+    memset(self->memory.counted + first, 0, count + 1);
+    return DZ_OK;
+}
+
 struct coordinator_host
 host_for_coordinator(struct host *self)
 {
     return (struct coordinator_host){ .arg = self,
+                                      .send = host_send,
+                                      .deposed = host_deposed,
+                                      .tests = more_tests,
                                       .persist = persist,
                                       .count = count_rows,
                                       .seal = seal,

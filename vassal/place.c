@@ -40,7 +40,7 @@ open_at(struct host *self, const char *home, char **warning_out, struct dz_err *
     if (!self->url)
         return store_open(home, STORE_WRITE, &self->store, warning_out, err);
     enum dz_rc rc =
-        spool_dir_make(home, self->ulid, self->is_home ? HOME : self->url, &self->spool, err);
+        spool_dir_make(home, self->peers.job, self->is_home ? HOME : self->url, &self->spool, err);
     if (rc == DZ_OK)
         self->store = self->spool.store;
     return rc;
@@ -100,10 +100,7 @@ open_new(struct host *self, struct dz_err *err)
 {
     DZ_AUTO(dz_free) char *warning = NULL;
     struct dz_err why;
-    enum dz_rc rc = store_new_ulid(dz_clock_us() + self->wall_offset_us, self->ulid, err);
-    if (rc != DZ_OK)
-        return rc;
-    rc = open_at(self, self->home, &warning, &why);
+    enum dz_rc rc = open_at(self, self->home, &warning, &why);
     if (warning)
         host_say(self, warning);
     if (rc == DZ_OK)
@@ -170,7 +167,7 @@ host_open_store(struct host *self, const struct dz_msg_start *start, struct dz_e
     self->home = start->home.len > 0 ? dz_slice_dup(start->home) : store_home();
     if (start->job.len > 0)
         rc = find_folder(self, start->job, &is_found, err);
-    else
+    else if (!self->peers.is_meeting) /* nodes of a host count in one store, the home's */
         rc = find_server(self, start->url, err);
     if (rc == DZ_OK && !is_found)
         rc = open_new(self, err);
@@ -204,12 +201,6 @@ host_close_store(struct host *self)
         self->store = NULL; /* it is the folder's */
     store_close(&self->store);
     spool_dir_close(&self->spool);
-}
-
-const char *
-host_new_ulid(const struct host *self)
-{
-    return self->ulid;
 }
 
 /* ------------------------------------------------------------------ sending */

@@ -25,15 +25,19 @@ struct batch {
 struct coordinator {
     struct dz_loop *loop; /* borrowed */
     struct coordinator_host host;
-    struct coord *core; /* owned, as is the hub */
-    struct dz_hub *hub;
+    struct coord *core; /* owned */
     struct dz_timer timer, retry;
     struct batch *first, *last; /* owned */
     bool is_stepping;
     bool has_to_persist, has_to_seal;
     uint64_t persist_n;
     struct coord_account account;
-    bool is_over;
+    bool is_over, is_deposed;
+    struct dz_epoch greater; /* of who deposed it */
+    bool has_to_retell;
+    const struct coord_test *tests; /* borrowed: the manifest */
+    size_t test_count;
+    uint64_t digest;
 };
 
 static void step(struct coordinator *self, const struct coord_event *event);
@@ -68,9 +72,18 @@ log_sent(struct coordinator *self, struct dz_slice frame)
 static void
 send_to(struct coordinator *self, const struct coord_effect *effect)
 {
-    struct dz_peer to = { .node = effect->as.send.node, .inc = effect->as.send.inc };
     log_sent(self, effect->as.send.frame);
-    (void) dz_hub_send(self->hub, to, effect->as.send.frame); /* the core says it again */
+    self->host.send(self->host.arg, effect->as.send.node, effect->as.send.inc,
+                    effect->as.send.frame); /* best effort: the core says it again */
+}
+
+static void
+add_tests(struct coordinator *self, const struct coord_effect *effect)
+{
+    struct dz_err err;
+    if (self->host.tests(self->host.arg, effect->as.tests.first, effect->as.tests.ids,
+                         effect->as.tests.count, &err) != DZ_OK)
+        self->host.note(self->host.arg, 2, dz_str(err.text));
 }
 
 static void
@@ -102,15 +115,19 @@ apply(struct coordinator *self, const struct coord_effect *effect)
         self->account = effect->as.seal;
         return;
     case COORD_FX_DONE:
-    case COORD_FX_DEPOSED:
         self->is_over = true;
+        log_debug("coord.over", "state=%s", coord_state_text(self->core));
+        return;
+    case COORD_FX_DEPOSED:
+        self->is_over = self->is_deposed = true;
+        self->greater = effect->as.deposed;
         log_debug("coord.over", "state=%s", coord_state_text(self->core));
         return;
     case COORD_FX_NOTE:
         self->host.note(self->host.arg, effect->as.note.severity, effect->as.note.text);
         return;
-    case COORD_FX_RETELL: /* no other node, no other tests */
-    case COORD_FX_TESTS: return;
+    case COORD_FX_RETELL: self->has_to_retell = true; return;
+    case COORD_FX_TESTS: add_tests(self, effect); return;
     }
 }
 
@@ -162,6 +179,23 @@ seal(struct coordinator *self)
     step(self, &event);
 }
 
+static void
+tell_manifest(struct coordinator *self)
+{
+    struct coord_event event = {
+        .kind = COORD_EV_MANIFEST,
+        .as.manifest = { .tests = self->tests, .count = self->test_count, .digest = self->digest },
+    };
+    step(self, &event);
+}
+
+static void
+retell(struct coordinator *self)
+{
+    self->has_to_retell = false;
+    tell_manifest(self);
+}
+
 /* Effects may ask for things whose answers have effects; this ends because each answer is given
  * once. */
 static void
@@ -175,6 +209,8 @@ answer(struct coordinator *self)
             can_write = write_batch(self);
         else if (self->has_to_seal && !self->first)
             seal(self);
+        else if (self->has_to_retell)
+            retell(self);
         else
             return;
     }
@@ -199,28 +235,52 @@ arm(struct coordinator *self)
         dz_loop_set(self->loop, &self->timer, at > 0 ? at : 1);
 }
 
+/* The host hears of its end when all else is done: it destroys what is calling it only later. */
+static void
+settle(struct coordinator *self)
+{
+    answer(self);
+    arm(self);
+    if (!self->is_deposed)
+        return;
+    self->is_deposed = false;
+    self->host.deposed(self->host.arg, self->greater);
+}
+
 static void
 give(struct coordinator *self, const struct coord_event *event)
 {
     if (self->is_over)
         return;
     step(self, event);
-    answer(self);
-    arm(self);
+    settle(self);
 }
 
 /* ------------------------------------------------------------------ events */
 
-/* Who a message is from must be who sent it: the gate knows. */
-static void
-on_message(void *arg, uint64_t from, struct dz_slice body)
+void
+coordinator_receive(struct coordinator *self, struct dz_slice frame)
 {
-    struct dz_msg_mesh mesh;
-    if (from != 0 && (dz_mesh_open(body, &mesh) != DZ_OK || mesh.node != from)) {
-        log_warn("mesh.impostor", "node=%016" PRIx64, from);
-        return;
-    }
-    give(arg, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = body });
+    give(self, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = frame });
+}
+
+void
+coordinator_gone(struct coordinator *self, uint64_t node, uint64_t inc)
+{
+    give(self,
+         &(struct coord_event){ .kind = COORD_EV_GONE, .as.gone = { .node = node, .inc = inc } });
+}
+
+void
+coordinator_outrank(struct coordinator *self, struct dz_epoch epoch)
+{
+    give(self, &(struct coord_event){ .kind = COORD_EV_OUTRANKED, .as.outranked = epoch });
+}
+
+bool
+coordinator_is_over(const struct coordinator *self)
+{
+    return self->is_over;
 }
 
 static void
@@ -232,29 +292,31 @@ on_time(void *arg)
 static void
 on_retry(void *arg)
 {
-    struct coordinator *self = arg;
-    answer(self);
-    arm(self);
+    settle(arg);
 }
 
 void
-coordinator_start(struct coordinator *self, uint64_t seen_n, const struct coord_test *tests,
-                  size_t test_count, uint64_t digest, const struct coord_row *rows,
-                  size_t row_count)
+coordinator_start(struct coordinator *self, uint64_t seen_n)
 {
-    step(self, &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = seen_n });
-    struct coord_event manifest = {
-        .kind = COORD_EV_MANIFEST,
-        .as.manifest = { .tests = tests, .count = test_count, .digest = digest },
-    };
-    step(self, &manifest);
+    give(self, &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = seen_n });
+}
+
+void
+coordinator_manifest(struct coordinator *self, const struct coord_test *tests, size_t test_count,
+                     uint64_t digest, const struct coord_row *rows, size_t row_count)
+{
+    if (self->is_over)
+        return;
+    self->tests = tests;
+    self->test_count = test_count;
+    self->digest = digest;
+    tell_manifest(self);
     if (row_count > 0) {
         struct coord_event ledger = { .kind = COORD_EV_LEDGER,
                                       .as.ledger = { .rows = rows, .count = row_count } };
         step(self, &ledger);
     }
-    answer(self);
-    arm(self);
+    settle(self);
 }
 
 void
@@ -265,22 +327,17 @@ coordinator_progress(const struct coordinator *self, struct coord_progress *out)
 
 /* ------------------------------------------------------------------ life */
 
-enum dz_rc
-coordinator_new(struct dz_loop *loop, const char *endpoint, const struct coord_cfg *cfg,
-                const struct coordinator_host *host, struct coordinator **self_out,
-                struct dz_err *err)
+struct coordinator *
+coordinator_new(struct dz_loop *loop, const struct coord_cfg *cfg,
+                const struct coordinator_host *host)
 {
-    DZ_AUTO(coordinator_destroy) struct coordinator *self = dz_alloc0(1, sizeof(*self));
+    struct coordinator *self = dz_alloc0(1, sizeof(*self));
     self->loop = loop;
     self->host = *host;
     self->timer = (struct dz_timer){ .fn = on_time, .arg = self };
     self->retry = (struct dz_timer){ .fn = on_retry, .arg = self };
     self->core = coord_new(cfg);
-    enum dz_rc rc = dz_hub_new(loop, endpoint, on_message, self, &self->hub, err);
-    if (rc != DZ_OK)
-        return rc;
-    *self_out = dz_move(self);
-    return DZ_OK;
+    return self;
 }
 
 void
@@ -296,7 +353,6 @@ coordinator_destroy(struct coordinator **self_p)
         self->first = batch->next;
         free(batch);
     }
-    dz_hub_destroy(&self->hub);
     coord_destroy(&self->core);
     free(self);
 }

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
 SCHEMA = "dagz.summary/1"
 
+# Fields of the agent's `done`, in their order.
+DONE = (
+    "collected", "run", "counted", "duplicates", "lost", "not_run", "nodes", "workers",
+    "failed", "digest", "exit_code", "pending", "elsewhere",
+)  # fmt: skip
+
 
 def seen(collected: dict[str, Any] | None, reported: int) -> dict[str, Any]:
     """What the controller saw itself, where no agent is left to tell."""
@@ -24,10 +30,14 @@ def summary(
     deselected: int,
     job: dict[str, Any],
     workers: int,
+    here: int,
     seconds: float,
     exit_code: int,
 ) -> dict[str, Any]:
-    """done: the agent's `done` message by field name; job: its `job` message, or empty."""
+    """done: the agent's `done` message by field name; job: its `job` message, or empty.
+
+    workers, here: of this node, and tests reported on it; the rest is of the whole job.
+    """
     return {
         "schema": SCHEMA,
         "collected": int(done.get("collected", 0)) + deselected,
@@ -35,6 +45,7 @@ def summary(
         "redundant": 0,
         "deselected": deselected,
         "not_run": done.get("not_run", 0),
+        "elsewhere": done.get("elsewhere", 0),
         "counted": done.get("counted", 0),
         "duplicates": done.get("duplicates", 0),
         "lost": done.get("lost", 0),
@@ -43,7 +54,8 @@ def summary(
         "short": job.get("short", ""),
         "store": job.get("store", ""),
         "nodes": done.get("nodes", 1),
-        "workers": workers,
+        "workers": max(workers, done.get("workers", 0)),
+        "here": {"run": here, "workers": workers},
         "seconds": round(seconds, 3),
         "exit_code": exit_code,
         "pending": done.get("pending", ""),

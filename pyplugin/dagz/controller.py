@@ -29,13 +29,6 @@ EXIT_ACCOUNTING = 16
 ONCE = ("output", "threads", "reads_id", "needs_sessionstart", "internal")  # relays that a process sends once
 
 
-class Deselected:
-    """Stands for a test that the zygote deselected; reporters count these."""
-
-    nodeid = ""
-    name = ""
-
-
 class Controller:
     """The plugin of the process that the user started."""
 
@@ -147,12 +140,13 @@ class Controller:
         elif told.interrupts > 1:
             self.stop(1, "Ctrl-C")
         if told.number:
-            self.stop(int(told.is_patience_over), told.name)
+            self.stop(int(told.is_patience_over), told.name, leaves=1)
 
-    def stop(self, how: int, reason: str) -> None:
+    def stop(self, how: int, reason: str, *, leaves: int = 0) -> None:
+        """how 0: running tests finish, 1: they are killed. leaves: other nodes of the job go on."""
         if how > self.stop_said:
             self.stop_said = how
-            self.agent.say("stop", how, reason)
+            self.agent.say("stop", how, reason, leaves)
 
     # ------------------------------------------------------------ collection
 
@@ -181,7 +175,7 @@ class Controller:
         for data in body["warnings"]:
             self.replay_warning(data)
         if body["deselected"]:
-            hook.pytest_deselected(items=[Deselected()] * body["deselected"])
+            hook.pytest_deselected(items=[reports.Deselected()] * body["deselected"])
         session.testscollected = body["total"]
         newest = self.config.pluginmanager.getplugin("nfplugin")
         if newest is not None:
@@ -324,11 +318,7 @@ class Controller:
             self.config.hook.pytest_testnodedown(node=self.nodes[num], error=_dagz.CAUSES[cause])
 
     def on_done(self, *fields: Any) -> None:
-        names = (
-            "collected", "run", "counted", "duplicates", "lost", "not_run", "nodes", "workers",
-            "failed", "digest", "exit_code", "pending",
-        )  # fmt: skip
-        self.done = dict(zip(names, fields, strict=True))
+        self.done = dict(zip(account.DONE, fields, strict=True))
 
     def on_report(
         self, test: int, attempt: int, execution: int, worker: int, result: int, blob: bytes
@@ -479,12 +469,15 @@ class Controller:
             self.turn()
         if self.done and self.done["lost"] and session.exitstatus in (0, 1):
             session.exitstatus = EXIT_ACCOUNTING  # type: ignore[assignment]
+        elif self.done and self.done["exit_code"] == 1 and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # on another node; this one scheduled
         yield
         told = account.summary(
             self.done or account.seen(self.collected, len(self.seen) + len(self.verdicts)),
             deselected=self.collected["deselected"] if self.collected else 0,
             job=self.job,
             workers=self.settings.workers,
+            here=len(self.seen) + len(self.verdicts),
             seconds=time.monotonic() - self.started,
             exit_code=int(session.exitstatus),
         )

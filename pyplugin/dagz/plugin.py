@@ -61,6 +61,23 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
         },
     ),
     (
+        "--dagz-job",
+        None,
+        {
+            "metavar": "KEY",
+            "help": "Runs with the same key share one job; for CIs that are not detected (zb ci env).",
+        },
+    ),
+    (
+        "--dagz-rendezvous",
+        None,
+        {
+            "choices": ("auto", "store", "host", "none"),
+            "help": "How runs of one job find each other: through the store, or on this host. "
+            "none: this run is a job of its own.",
+        },
+    ),
+    (
         "--dagz-summary",
         None,
         {"metavar": "FILE", "help": "Write the last lines as JSON, also with the terminal off."},

@@ -261,3 +261,10 @@ def unpack_warning(data: dict[str, Any]) -> dict[str, Any]:
         "nodeid": data["nodeid"],
         "location": tuple(location) if location else None,
     }
+
+
+class Deselected:
+    """Stands for a test that the zygote deselected; reporters count these."""
+
+    nodeid = ""
+    name = ""

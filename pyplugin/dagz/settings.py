@@ -30,6 +30,8 @@ class Settings:
     tty: bool  # streams of tests say that they are terminals
     on_ttys: tuple[bool, bool]  # whether descriptors 1 and 2 of this process are
     summary: Path | None
+    job: str  # join key, or ""
+    rendezvous: str
     placement: str
     url: str  # of a store; "none": no server; "": to be found
     mapped: str | None  # the line that tells what became of xdist's options
@@ -162,6 +164,20 @@ def given(config: pytest.Config, option: str, ini: str | None) -> tuple[str | No
     return None, option
 
 
+def parse_job(text: str) -> str:
+    if not text.strip() or len(text.encode()) > 1024 or not text.isprintable():
+        raise usage(f"--dagz-job={text[:60]!r}: a key of 1 to 1024 printable bytes is expected")
+    return text
+
+
+def rendezvous(config: pytest.Config) -> str:
+    """How this run meets others.  One that was started inside a test is a job of its own."""
+    asked, _ = given(config, "--dagz-rendezvous", None)
+    if "DAGZ_WORKER" in os.environ:
+        return "none"
+    return asked or "auto"
+
+
 def one_of(config: pytest.Config, ini: str, allowed: tuple[str, ...]) -> str:
     value = str(config.getini(ini))
     if value not in allowed:
@@ -212,6 +228,7 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
     timeout, _ = given(config, "--dagz-test-timeout", None)
     memory, _ = given(config, "--dagz-worker-memory", None)
     summary, _ = given(config, "--dagz-summary", None)
+    job, _ = given(config, "--dagz-job", None)
     return Settings(
         workers=parse_workers("auto" if text is None else text, origin),
         test_timeout_ms=0 if timeout is None else parse_seconds(timeout, "--dagz-test-timeout"),
@@ -222,6 +239,8 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
         tty=one_of(config, "dagz_tty", ("true", "false")) == "true",
         on_ttys=(os.isatty(1), os.isatty(2)),
         summary=Path(summary) if summary else None,
+        job=parse_job(job) if job is not None else "",
+        rendezvous=rendezvous(config),
         placement=placement,
         url=read_url(config),
         mapped=mapped,

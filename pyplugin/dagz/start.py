@@ -126,6 +126,27 @@ def start_processes(config: pytest.Config, chosen: settings.Settings) -> Any:
     return Controller(config, chosen, agent, testrun_uid)
 
 
+def chooses(config: pytest.Config) -> str:
+    """What on the command line and in ini files chooses tests, as text: the same in all nodes of a job.
+
+    Paths are as they were given: nodes may have checked out in different places.
+    """
+    namespace = config.known_args_namespace
+    rootdir = str(config.rootpath)
+    words = [str(word).replace(rootdir, "<rootdir>") for word in namespace.file_or_dir]
+    for name in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "inifilename", "lf"):
+        value = getattr(namespace, name, None)
+        if value:
+            words.append(f"{name}={value!r}".replace(rootdir, "<rootdir>"))
+    return "\n".join(words)[:60000]
+
+
+def interpreter() -> str:
+    """Interpreter and platform, by which the cells of a matrix differ: "cpython-3.11-linux-x86_64"."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    return f"{sys.implementation.name}-{version}-{sys.platform}-{os.uname().machine}"
+
+
 def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, Any]:
     """The `start` message's fields, by name; see shared/wire/messages.def."""
     from importlib import metadata
@@ -164,4 +185,9 @@ def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, 
         "flags": flags,
         "incarnation": 0,
         "url": chosen.url,
+        "key": chosen.job,
+        "rendezvous": ("auto", "store", "host", "none").index(chosen.rendezvous),
+        "chooses": chooses(config),
+        "python": interpreter(),
+        "secret": os.urandom(32),
     }

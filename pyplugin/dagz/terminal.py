@@ -344,9 +344,10 @@ class Ui:
         if reporter is None or reporter.verbosity < -1:
             return
         s = summary
+        elsewhere = f" + {s['elsewhere']} in other slots" if s["elsewhere"] else ""
         self.line(
             f"dagz: {s['collected']} collected = {s['run']} run + {s['redundant']} redundant + "
-            f"{s['deselected']} deselected + {s['not_run']} not run; counted {s['counted']}, "
+            f"{s['deselected']} deselected + {s['not_run']} not run{elsewhere}; counted {s['counted']}, "
             f"duplicates {s['duplicates']}, lost {s['lost']}",
             red=bool(s["lost"]),
         )
@@ -358,6 +359,10 @@ class Ui:
             verb = "zb tests {} outcome:failed" if s["exit_code"] == 1 else "zb job {}"
             parts.append("next: " + verb.format(name))
         self.line("dagz: " + ", ".join(parts))
+        if nodes:
+            here = s["here"]
+            plural = "" if here["workers"] == 1 else "s"
+            self.line(f"dagz: this node: {here['run']} of them on {here['workers']} worker{plural}")
         if self.mode == "agent":
             self.line(json.dumps(s))
 

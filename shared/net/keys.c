@@ -23,6 +23,13 @@ dz_keys_make(struct dz_keys *out, struct dz_err *err)
 }
 
 void
+dz_keys_of(const uint8_t secret[static DZ_KEY_LEN], struct dz_keys *out)
+{
+    int rc = crypto_box_seed_keypair(out->public.bytes, out->secret.bytes, secret);
+    dz_assert(rc == 0); /* it always is */
+}
+
+void
 dz_keys_forget(struct dz_keys *self)
 {
     sodium_memzero(&self->secret, sizeof(self->secret));

@@ -1,4 +1,5 @@
-/* keys.h - who a node is: a pair of CURVE keys, made anew by every agent and never written down.
+/* keys.h - who a node is: a pair of CURVE keys, made for one run and never written down.  An agent
+ * that takes over from a dead one makes the same ones from the run's secret.
  *
  * The node's number is a digest of its public key, so whoever proved the key (the handshake does)
  * has proved the number. */
@@ -19,6 +20,8 @@ struct dz_keys {
 
 /* IO: this libzmq has no CURVE. */
 DZ_MUST_USE enum dz_rc dz_keys_make(struct dz_keys *out, struct dz_err *err);
+/* The pair that belongs to a secret of 32 random bytes. */
+void dz_keys_of(const uint8_t secret[static DZ_KEY_LEN], struct dz_keys *out);
 void dz_keys_forget(struct dz_keys *self); /* overwrites the secret; DZ_AUTO-able */
 
 /* Never 0. */

@@ -63,6 +63,14 @@ enum dz_start_flag {
     DZ_START_SOLO = 4,       /* workers are forked from the seed (dagz_fork = before-conftests) */
 };
 
+/* start.rendezvous: how nodes of one job meet. */
+enum dz_rendezvous {
+    DZ_RENDEZVOUS_AUTO, /* the store if there is one, else the host, or static shards */
+    DZ_RENDEZVOUS_STORE,
+    DZ_RENDEZVOUS_HOST,
+    DZ_RENDEZVOUS_NONE, /* this run is a job of its own */
+};
+
 /* ready.flags */
 enum dz_ready_flag {
     DZ_READY_READS_ID = 1,  /* worker id was read before the fork: fork from the seed instead */

@@ -82,7 +82,7 @@ def example(field: schema.Field, items: dict[str, schema.Entry], salt: int) -> A
         text = ("é " if salt % 3 else "") + field.name * (salt % 4 * 3 + 1)
         return text.encode()[: field.limit].decode(errors="ignore")
     if field.kind == "bin":
-        return bytes(range(256)) if salt % 2 else b"\x00\xff"
+        return bytes(range(256))[: field.limit] if salt % 2 else b"\x00\xff"
     fields = items[field.kind.removesuffix("[]")].fields
     return [[example(f, items, salt + i + j) for j, f in enumerate(fields)] for i in range(2)]
 

@@ -3,8 +3,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +10,7 @@
 #include "shared/base/log.h"
 #include "vassal/io/inside.h"
 
-enum { PENDING_NAMES = 20 };
-enum {
-    EXIT_ABORTED = 1, /* the agent's own */
-    EXIT_BROKEN = 3,  /* the run's: it could not go on */
-    EXIT_MISTAKE = 4, /* ... and what the user wrote has to be mended first */
-};
+enum { EXIT_ABORTED = 1 }; /* the agent's own */
 
 static void stop_loop(struct agent *self, int exit_code);
 
@@ -63,119 +56,6 @@ agent_turn(void *arg)
 }
 
 /* ------------------------------------------------------------------ ending */
-
-static void
-name_pending(struct agent *self)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf names = { 0 };
-    unsigned count = 0;
-    for (unsigned i = 0; i < self->seat_count && count < PENDING_NAMES; i++) {
-        struct seat *seat = &self->seats[i];
-        if (seat->given_len == 0 || seat->given[0].test >= self->manifest.count)
-            continue;
-        struct dz_slice id = self->manifest.ids[seat->given[0].test];
-        if (names.len + id.len + 1 < 4096)
-            dz_buf_addf(&names, "%.*s\n", (int) id.len, (const char *) id.ptr);
-        count++;
-    }
-    free(self->pending);
-    self->pending = dz_slice_dup(dz_buf_slice(&names));
-    self->done.pending = dz_str(self->pending);
-}
-
-void
-agent_wind_down(struct agent *self, int exit_code)
-{
-    if (self->state >= AGENT_ENDING)
-        return;
-    self->state = AGENT_ENDING;
-    self->done.exit_code = (uint64_t) exit_code;
-    name_pending(self);
-    kin_quit(self);
-    dz_loop_set(self->loop, &self->wind_down, dz_clock_us() + WIND_DOWN_US);
-    agent_kin_ended(self);
-}
-
-/* Somebody lives, or is about to. */
-static bool
-has_process(const struct agent *self)
-{
-    for (unsigned i = 0; i < self->seat_count; i++) {
-        if (self->seats[i].state != SEAT_NONE)
-            return true;
-    }
-    return self->kin.zygote_pid != 0 || self->kin.zygote_asked_at != 0;
-}
-
-void
-agent_kin_ended(struct agent *self)
-{
-    if (self->state != AGENT_ENDING || has_process(self))
-        return;
-    dz_loop_unset(self->loop, &self->wind_down);
-    if (self->kin.seed_pid != 0 && !self->kin.is_seed_gone)
-        (void) dz_tree_kill(self->kin.seed_pid, SEED_END_US / 1000); /* whom tests left behind */
-    chan_put(&self->kin.seed, &(struct dz_msg){ .id = DZ_MSG_quit });
-    self->state = AGENT_DONE;
-    tell_done(self);
-}
-
-static void
-give_up(struct agent *self, int exit_code, const char *text)
-{
-    if (self->state >= AGENT_ENDING)
-        return;
-    tell_note(self, 2, "%s", text);
-    free(self->stop_reason);
-    self->stop_reason = dz_strdup(text);
-    uint64_t total = self->manifest.count;
-    self->done = (struct dz_msg_done){ .collected = total,
-                                       .run = self->counted,
-                                       .counted = self->counted,
-                                       .duplicates = self->duplicates,
-                                       .not_run = total > self->counted ? total - self->counted : 0,
-                                       .nodes = 1,
-                                       .workers = self->seat_count,
-                                       .failed = self->failed };
-    for (unsigned i = 0; i < self->seat_count; i++)
-        seat_kill(&self->seats[i], DZ_CAUSE_STOPPED, text);
-    kin_kill_zygote(self);
-    agent_wind_down(self, exit_code);
-}
-
-void
-agent_give_up(struct agent *self, const char *fmt, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    (void) vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    give_up(self, EXIT_BROKEN, text);
-}
-
-void
-agent_stop(struct agent *self, int how, struct dz_slice reason)
-{
-    agent_log(self, "stop, how=%d: %.*s", how, (int) (reason.len < 200 ? reason.len : 200),
-              (const char *) reason.ptr);
-    if (!self->stop_reason)
-        self->stop_reason = dz_slice_dup(reason);
-    if (self->state == AGENT_RUNNING) {
-        struct vassal_event event = { .kind = VASSAL_EV_STOP,
-                                      .as.stop = { .how = how, .reason = reason } };
-        agent_event(self, &event);
-        return;
-    }
-    if (self->state < AGENT_RUNNING) {
-        self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
-        for (unsigned i = 0; i < self->seat_count; i++)
-            seat_kill(&self->seats[i], DZ_CAUSE_STOPPED, "the run was stopped");
-    }
-    if (self->state < AGENT_RUNNING || how == 1)
-        kin_kill_zygote(self);
-    agent_wind_down(self, 2);
-}
 
 static void
 stop_loop(struct agent *self, int exit_code)
@@ -285,15 +165,21 @@ open_spool(struct agent *self)
         tell_note(self, 1, "%s", note);
 }
 
-static enum dz_rc
-open_core(struct agent *self, struct dz_err *err)
+static void
+open_core(struct agent *self)
 {
+    const struct uplink_job *place = &self->place;
     struct vassal_cfg cfg = {
-        .job = dz_str(self->job), .node = AGENT_NUMBER, .inc = self->inc, .slots = self->seat_count
+        .job = dz_str(self->job),
+        .node = place->node,
+        .inc = self->inc,
+        .slots = self->seat_count,
+        .rendezvous = place->is_meeting ? VASSAL_MEETS : VASSAL_ALONE,
+        .shard_index = place->shard_index,
+        .shard_total = place->shard_total,
+        .contact = place->contact,
     };
     self->core = vassal_new(&cfg);
-    struct dz_peer me = { .node = AGENT_NUMBER, .inc = self->inc };
-    return dz_link_new(self->loop, AGENT_ENDPOINT, me, agent_on_mesh, self, &self->link, err);
 }
 
 static void
@@ -315,7 +201,18 @@ static void
 refuse_start(struct agent *self, enum dz_rc rc, const char *why)
 {
     self->state = AGENT_COLLECTING;
-    give_up(self, rc == DZ_REFUSED || rc == DZ_VERSION ? EXIT_MISTAKE : EXIT_BROKEN, why);
+    agent_fail(self, rc == DZ_REFUSED || rc == DZ_VERSION ? AGENT_EXIT_MISTAKE : AGENT_EXIT_BROKEN,
+               why);
+}
+
+/* The others have done it all. */
+static void
+come_too_late(struct agent *self)
+{
+    self->state = AGENT_COLLECTING;
+    self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
+    agent_wind_down(self, 0);
+    chan_flush(&self->controller);
 }
 
 static void
@@ -334,15 +231,19 @@ start(struct agent *self, const struct dz_msg_start *msg)
     }
     self->job = dz_strdup(job.ulid);
     self->home = dz_strdup(job.home);
+    self->place = job;
     if (job.note)
         tell_note(self, 1, "%s", job.note);
     tell_job(self, &job);
+    if (job.how)
+        tell_note(self, 0, "%s", job.how);
     log_info("agent.start", "job=%s inc=%llu workers=%u", job.ulid, (unsigned long long) self->inc,
              self->seat_count);
-    if (open_core(self, &err) != DZ_OK) {
-        refuse_start(self, DZ_IO, err.text);
+    if (job.is_late) {
+        come_too_late(self);
         return;
     }
+    open_core(self);
     if (self->is_heir)
         revive_inherit(self);
     open_spool(self);
@@ -350,6 +251,8 @@ start(struct agent *self, const struct dz_msg_start *msg)
         refuse_start(self, DZ_IO, err.text);
         return;
     }
+    if (self->place.is_meeting)
+        agent_event(self, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
     begin_collecting(self, msg->flags);
     chan_flush(&self->controller);
 }
@@ -364,7 +267,12 @@ on_msg(void *arg, const struct dz_msg *msg)
         return; /* everything begins with `start` */
     switch ((int) msg->id) {
     case DZ_MSG_start: start(self, &msg->as.start); return;
-    case DZ_MSG_stop: agent_stop(self, (int) msg->as.stop.how, msg->as.stop.reason); return;
+    case DZ_MSG_stop:
+        if (msg->as.stop.leaves && self->place.is_meeting && self->state == AGENT_RUNNING)
+            agent_leave(self, (int) msg->as.stop.how, msg->as.stop.reason);
+        else
+            agent_stop(self, (int) msg->as.stop.how, msg->as.stop.reason);
+        return;
     case DZ_MSG_relay: kin_relay_in(self, &msg->as.relay); return;
     case DZ_MSG_bye: finish(self, (int) msg->as.bye.exit_code); return;
     case DZ_MSG_alive: return; /* it asks for channels that it passes on by itself */
@@ -440,7 +348,6 @@ agent_destroy(struct agent **self_p)
     catalog_fini(&self->manifest);
     cargo_fini(&self->cargo);
     spool_close(&self->spool);
-    dz_link_destroy(&self->link);
     vassal_destroy(&self->core);
     dz_oom_fini(&self->oom);
     dz_buf_fini(&self->inputs);

@@ -8,13 +8,11 @@
 
 #include "shared/base/base.h"
 #include "shared/net/loop.h"
+#include "vassal/core/vassal.h"
 #include "vassal/io/cargo.h"
 #include "vassal/io/uplink.h"
 
 struct agent;
-
-enum { AGENT_NUMBER = 1 /* the only node of a job on a single machine */ };
-#define AGENT_ENDPOINT "inproc://dagz-scheduler"
 
 struct agent_cfg {
     struct dz_loop *loop;       /* borrowed */
@@ -34,7 +32,10 @@ void agent_terminate(struct agent *self);
 /* What the process ends with, after the loop stopped. */
 int agent_exit_code(const struct agent *self);
 
-/* -- for the host's scheduler side -- */
+/* -- for the host -- */
+
+/* Something happened to the node's core.  Borrowed for the call. */
+void agent_event(struct agent *self, const struct vassal_event *event);
 
 /* The item of an execution that the scheduler counts now, NULL: not of this node. */
 struct cargo_item *agent_item(struct agent *self, uint64_t inc, uint64_t exec);

@@ -1,6 +1,7 @@
 /* inside.h - the node as its own files see it; nobody else includes this.
  *
- *     agent.c    made, started, ended; what the controller says
+ *     agent.c    made, started; what the controller says
+ *     ending.c   how a run ends
  *     step.c    events to the core, its effects carried out
  *     kin.c     seed and zygote: births and deaths
  *     seat.c    one worker: up, fed, down
@@ -17,7 +18,7 @@
 
 #include <sys/types.h>
 
-#include "shared/net/link.h"
+#include "shared/net/loop.h"
 #include "shared/proc/proc.h"
 #include "shared/shm/shm.h"
 #include "vassal/core/vassal.h"
@@ -194,7 +195,9 @@ struct agent {
     dz_us timeout_us;
     unsigned strikes;
     bool is_in_order;
-    char *job, *home; /* owned */
+    char *job, *home;        /* owned */
+    struct uplink_job place; /* this node among others; strings are not kept */
+    bool is_leading;         /* its scheduler runs here */
 
     struct chan controller;
     struct kin kin;
@@ -207,7 +210,6 @@ struct agent {
     struct dz_buf *seat_inputs; /* owned; the same for solo workers, by number */
 
     struct vassal *core;
-    struct dz_link *link;
     struct cargo cargo;
     struct spool *spool;
     enum spool_state spool_state;
@@ -237,23 +239,27 @@ struct agent {
     struct dz_timer tick, core_timer, alive, progress, output, sched_log, rebirth, wind_down;
 };
 
-/* ---- step.c ---- */
-void agent_event(struct agent *self, const struct vassal_event *event);
-void agent_on_mesh(void *arg, struct dz_slice body);
-
 /* ---- agent.c ---- */
 void agent_turn(void *arg);
 /* ---- run.c ---- */
 void agent_begin_run(struct agent *self); /* all rolls are there */
 void agent_on_rebirth(void *arg);
 
-/* ---- agent.c ---- */
+/* ---- ending.c ---- */
+enum {
+    AGENT_EXIT_BROKEN = 3,  /* the run's: it could not go on */
+    AGENT_EXIT_MISTAKE = 4, /* ... and what the user wrote has to be mended first */
+};
 /* No more tests: end zygote and seed, then say `done`. */
 void agent_wind_down(struct agent *self, int exit_code);
 /* The run cannot go on. */
 void agent_give_up(struct agent *self, const char *fmt, ...) DZ_PRINTF(2, 3);
+void agent_fail(struct agent *self, int exit_code, const char *text);
 void agent_kin_ended(struct agent *self); /* zygote or seed went while winding down */
 void agent_stop(struct agent *self, int how, struct dz_slice reason);
+/* What has not begun goes on elsewhere.  The core kills what does not end in time; how 1 does so at
+ * once. */
+void agent_leave(struct agent *self, int how, struct dz_slice reason);
 
 /* ---- kin.c ---- */
 void kin_init(struct agent *agent, int seed_fd); /* owns it */
@@ -328,6 +334,7 @@ void watch_arm_core(struct agent *agent);
 void watch_overdue(struct seat *seat); /* its test is above the limit: that is final */
 
 /* ---- tell.c ---- */
+void tell_rank(struct agent *agent, const struct vassal_effect *effect);
 void tell_job(struct agent *agent, const struct uplink_job *job);
 void tell_report(struct agent *agent, const struct cargo_item *item);
 void tell_verdict(struct agent *agent, const struct cargo_item *item, bool is_counted);

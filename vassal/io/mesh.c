@@ -42,6 +42,20 @@ struct mesh {
     uint64_t impostors;
 };
 
+/* NULL: there are too many. */
+static struct far *
+far_of(struct mesh *self, uint64_t node)
+{
+    struct far *far = dz_map_get(&self->far, node);
+    if (far || self->far.len >= MESH_NODES_MAX)
+        return far;
+    far = dz_alloc0(1, sizeof(*far));
+    far->mesh = self;
+    far->node = node;
+    (void) dz_map_put(&self->far, node, far); /* there was none */
+    return far;
+}
+
 /* ------------------------------------------------------------------ coming in */
 
 static void
@@ -55,7 +69,7 @@ on_hub(void *arg, uint64_t from, struct dz_slice body)
             log_warn("mesh.impostor", "node=%016" PRIx64, from);
             return;
         }
-        struct far *far = dz_map_get(&self->far, from);
+        struct far *far = far_of(self, from); /* the gate let it in: it can be answered */
         if (far) {
             far->was_near = true;
             far->inc = envelope.inc > far->inc ? envelope.inc : far->inc;
@@ -200,18 +214,10 @@ mesh_meet(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice contac
     enum dz_rc rc = dz_contact_read(contact, &read);
     if (rc != DZ_OK || dz_key_node(&read.key) != node)
         return DZ_CORRUPT;
-    struct far *far = dz_map_get(&self->far, node);
-    if (!far && self->far.len >= MESH_NODES_MAX)
-        return DZ_LIMIT;
     rc = dz_gate_admit(self->gate, &read.key);
-    if (rc != DZ_OK)
-        return rc;
-    if (!far) {
-        far = dz_alloc0(1, sizeof(*far));
-        far->mesh = self;
-        far->node = node;
-        (void) dz_map_put(&self->far, node, far); /* there was none */
-    }
+    struct far *far = rc == DZ_OK ? far_of(self, node) : NULL;
+    if (!far)
+        return rc == DZ_OK ? DZ_LIMIT : rc;
     far->inc = inc > far->inc ? inc : far->inc;
     dz_contact_fini(&far->contact); /* a link has copies */
     far->contact = read;

@@ -22,6 +22,7 @@ enum {
 struct room {
     char *path; /* owned: of the folder */
     uint64_t node;
+    int lock_fd; /* owned: held from room_open() to room_enter(), so that the folder stays */
     int life_fd; /* owned: our own file, locked; -1: not entered */
 };
 
@@ -108,10 +109,8 @@ enum dz_rc
 room_enter(struct room *self, struct dz_slice contact, struct dz_meeting_entry *entry,
            struct dz_err *err)
 {
-    dz_assert(self->life_fd < 0);
-    DZ_AUTO(dz_fd_close) int lock = folder_lock(self->path, true);
-    if (lock < 0)
-        return dz_fail_errno(err, "lock %s", self->path);
+    dz_assert(self->lock_fd >= 0);
+    DZ_AUTO(dz_fd_close) int lock = dz_fd_move(&self->lock_fd);
     DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
     if (folder_is_inhabited(self->path, 0)) /* else what the dead left is no job of ours */
         read_meeting(self, &meeting);
@@ -186,10 +185,13 @@ room_open(struct dz_slice key, struct room **self_out, struct dz_err *err)
     (void) snprintf(name, sizeof(name), "%016" PRIx64, dz_hash64(key));
     folder_sweep(root, name);
     DZ_AUTO(room_close) struct room *self = dz_alloc0(1, sizeof(*self));
-    self->life_fd = -1;
+    self->lock_fd = self->life_fd = -1;
     self->path = folder_path(root, "%s", name);
     if (strlen(self->path) + FOLDER_NAME_LEN + sizeof("/.sock") > SOCKET_PATH_MAX)
         return dz_fail(err, DZ_LIMIT, "%s is too long a path for a socket", self->path);
+    self->lock_fd = folder_lock(self->path, true);
+    if (self->lock_fd < 0)
+        return dz_fail_errno(err, "lock %s", self->path);
     *self_out = dz_move(self);
     return DZ_OK;
 }
@@ -220,6 +222,7 @@ room_close(struct room **self_p)
         return;
     if (self->life_fd >= 0)
         sign_out(self);
+    dz_fd_close(&self->lock_fd);
     dz_fd_close(&self->life_fd);
     free(self->path);
     free(self);

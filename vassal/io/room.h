@@ -23,7 +23,8 @@ struct room;
 
 enum { ROOM_ENDPOINT_MAX = 128 };
 
-/* The room of a join key.  REFUSED: the root is somebody else's or open to others.  LIMIT: its path
+/* The room of a join key; nobody else comes in before room_enter() or room_close(), which are to
+ * follow at once.  REFUSED: the root is somebody else's or open to others.  LIMIT: its path
  * is too long for sockets. */
 DZ_MUST_USE enum dz_rc room_open(struct dz_slice key, struct room **self_out, struct dz_err *err);
 /* Leave, and take away what nobody needs. */

@@ -71,7 +71,7 @@ agent_begin_run(struct agent *self)
     self->has_manifest = true;
     map_late_rolls(self);
     struct dz_err err;
-    enum dz_rc rc = self->up.manifest(self->up.arg, &self->manifest, self->seen_epoch, &err);
+    enum dz_rc rc = self->up.manifest(self->up.arg, &self->manifest, &err);
     if (rc != DZ_OK) {
         agent_give_up(self, "%s", err.text);
         return;
@@ -84,7 +84,9 @@ agent_begin_run(struct agent *self)
     struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
                                   .as.manifest = { .total = self->manifest.count,
                                                    .digest = self->manifest.digest,
-                                                   .seen_n = self->seen_epoch } };
+                                                   .seen_n = self->seen_epoch,
+                                                   .ids = self->manifest.ids,
+                                                   .groups = self->manifest.groups } };
     agent_event(self, &event);
 }
 

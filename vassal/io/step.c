@@ -15,6 +15,7 @@ struct later {
     struct later *next;
     struct vassal_event event;
     struct dz_grant grants[VASSAL_QUEUE_MAX];
+    uint8_t contact[DZ_CONTACT_MAX];
 };
 
 /* Pointers of an event that waits must point into itself. */
@@ -29,6 +30,13 @@ wait_in_line(struct agent *self, const struct vassal_event *event)
             memcpy(later->grants, event->as.back.grants,
                    event->as.back.count * sizeof(*later->grants));
         later->event.as.back.grants = later->grants;
+    }
+    if (event->kind == VASSAL_EV_ANSWER) {
+        size_t len = event->as.answer.contact.len;
+        dz_assert(len <= sizeof(later->contact));
+        if (len > 0)
+            memcpy(later->contact, event->as.answer.contact.ptr, len);
+        later->event.as.answer.contact = (struct dz_slice){ later->contact, len };
     }
     if (self->later_last)
         self->later_last->next = later;
@@ -52,7 +60,7 @@ take_from_line(struct agent *self)
 /* ------------------------------------------------------------------ effects */
 
 static void
-send_to_scheduler(struct agent *self, struct dz_slice frame)
+send_to(struct agent *self, uint64_t node, uint64_t inc, struct dz_slice frame)
 {
     if (dz_log_wants(DZ_LOG_DEBUG)) {
         struct dz_msg_mesh mesh;
@@ -62,8 +70,7 @@ send_to_scheduler(struct agent *self, struct dz_slice frame)
             log_debug("vassal.send", "msg=%s seq=%llu bytes=%zu", dz_msg_name(msg.id),
                       (unsigned long long) mesh.seq, frame.len);
     }
-    if (self->link)
-        (void) dz_link_send(self->link, frame); /* the core says it again */
+    self->up.send(self->up.arg, node, inc, frame);
 }
 
 static void
@@ -131,14 +138,22 @@ done(struct agent *self, const struct vassal_account *account)
         .counted = counted_now,
         .duplicates = account->is_sealed ? account->duplicates : self->duplicates,
         .lost = account->agrees || !account->is_sealed ? 0 : 1,
-        .not_run = collected - (counted_now < collected ? counted_now : collected),
+        .not_run =
+            collected - (counted_now < collected ? counted_now : collected) - account->elsewhere,
+        .elsewhere = account->elsewhere,
         .nodes = account->is_sealed ? account->nodes : 1,
         .workers = account->is_sealed ? account->workers : self->seat_count,
         .failed = account->is_sealed ? account->failed : self->failed,
         .digest = account->digest,
     };
-    int exit_code = self->done.failed > 0 ? 1 : 0;
-    if (!account->is_sealed)
+    if (account->is_shard)
+        tell_note(self, 1, "only this slot's share was run, completeness not verified");
+    /* who schedules answers for the whole job, the others for what ran on them */
+    uint64_t failed = self->is_leading ? self->done.failed : self->failed;
+    int exit_code = failed > 0 ? 1 : 0;
+    if (account->is_late)
+        exit_code = 0;
+    else if (!account->is_sealed)
         exit_code = 3;
     else if (!account->agrees)
         exit_code = 16;
@@ -149,7 +164,9 @@ static void
 apply(struct agent *self, const struct vassal_effect *effect)
 {
     switch (effect->kind) {
-    case VASSAL_FX_SEND: send_to_scheduler(self, effect->as.send.frame); return;
+    case VASSAL_FX_SEND:
+        send_to(self, effect->as.send.node, effect->as.send.inc, effect->as.send.frame);
+        return;
     case VASSAL_FX_FORK: fork_seat(self, effect->as.slot.slot); return;
     case VASSAL_FX_FEED:
         seat_feed(&self->seats[effect->as.feed.slot], effect->as.feed.grants, effect->as.feed.count,
@@ -165,15 +182,15 @@ apply(struct agent *self, const struct vassal_effect *effect)
     case VASSAL_FX_COUNTED: counted(self, effect); return;
     case VASSAL_FX_DONE: done(self, &effect->as.done); return;
     case VASSAL_FX_NOTE: agent_note(self, effect->as.note.severity, effect->as.note.text); return;
-    case VASSAL_FX_RANK:
-        log_info("vassal.rank", "rank=%s epoch=%llu why=%s", effect->as.rank.name,
-                 (unsigned long long) effect->as.rank.epoch.n, effect->as.rank.why);
+    case VASSAL_FX_RANK: tell_rank(self, effect); return;
+    case VASSAL_FX_STORED: return; /* COUNTED said so already: the ledger here is the last one */
+    case VASSAL_FX_LEAD:
+        self->is_leading = true;
+        self->up.want(self->up.arg, effect);
         return;
-    case VASSAL_FX_STORED: /* COUNTED said so already */
-    case VASSAL_FX_LEAD:   /* a node that is alone has made its coordinator before */
-    case VASSAL_FX_ASK:    /* it asks nobody */
-    case VASSAL_FX_MEET:   /* and meets nobody */
-    case VASSAL_FX_ABDICATE: /* and nobody takes over */ return;
+    case VASSAL_FX_ASK:
+    case VASSAL_FX_MEET:
+    case VASSAL_FX_ABDICATE: self->up.want(self->up.arg, effect); return;
     }
 }
 
@@ -200,6 +217,8 @@ static void
 step(struct agent *self, const struct vassal_event *event)
 {
     struct vassal_effects effects = { 0 };
+    if (event->kind == VASSAL_EV_DEPOSED)
+        self->is_leading = false;
     vassal_step(self->core, event, dz_clock_us(), &effects);
     if (event->kind != VASSAL_EV_TICK && event->kind != VASSAL_EV_RESULT)
         log_debug("vassal.event", "kind=%s state=%s effects=%zu", event_name(event->kind),
@@ -224,11 +243,4 @@ agent_event(struct agent *self, const struct vassal_event *event)
         free(later);
     }
     self->is_stepping = false;
-}
-
-void
-agent_on_mesh(void *arg, struct dz_slice body)
-{
-    struct vassal_event event = { .kind = VASSAL_EV_MESSAGE, .as.message = body };
-    agent_event(arg, &event);
 }

@@ -215,3 +215,15 @@ tell_note(struct agent *agent, unsigned severity, const char *fmt, ...)
     va_end(args);
     agent_note(agent, severity, dz_str(text));
 }
+
+/* What this node is among others has changed; a node that is alone need not say so. */
+void
+tell_rank(struct agent *agent, const struct vassal_effect *effect)
+{
+    log_info("vassal.rank", "rank=%s epoch=%llu why=%s", effect->as.rank.name,
+             (unsigned long long) effect->as.rank.epoch.n, effect->as.rank.why);
+    if (agent->place.is_meeting)
+        agent_log(agent, "node %016llx is %s under epoch %llu: %s",
+                  (unsigned long long) agent->place.node, effect->as.rank.name,
+                  (unsigned long long) effect->as.rank.epoch.n, effect->as.rank.why);
+}

@@ -9,6 +9,7 @@
 #include "shared/wire/mesh.h"
 #include "shared/wire/model.h"
 #include "shared/wire/wire.h"
+#include "vassal/core/vassal.h"
 #include "vassal/io/catalog.h"
 
 enum { UPLINK_NO_TEST = 0xffffff, UPLINK_NO_WORKER = 0xffff };
@@ -19,6 +20,14 @@ struct uplink_job {
     const char *store; /* the store's directory, for people */
     const char *home;  /* DAGZ_HOME as it is used: another one when that cannot be written */
     const char *note;  /* a line for people, or NULL */
+
+    /* this node among others */
+    const char *how; /* it came to take part in the job, for people; NULL: nothing to say */
+    uint64_t node;   /* its number in the job */
+    bool is_meeting; /* others may take part: the core asks who schedules */
+    bool is_late;    /* the job had ended before this node came: there is nothing to do */
+    unsigned shard_index, shard_total;
+    struct dz_slice contact; /* how others reach it */
 };
 
 /* Output of a worker, or, with UPLINK_NO_WORKER, a line of the agent. */
@@ -40,9 +49,13 @@ struct uplink {
      * the user wrote or installed has to be mended first. */
     enum dz_rc (*begin)(void *arg, const struct dz_msg_start *start, struct uplink_job *out,
                         struct dz_err *err);
-    /* The tests are known: fills in est_us.  The scheduler begins. */
-    enum dz_rc (*manifest)(void *arg, struct catalog *manifest, uint64_t seen_n,
-                           struct dz_err *err);
+    /* The tests are known: fills in est_us.  Borrowed until the end. */
+    enum dz_rc (*manifest)(void *arg, struct catalog *manifest, struct dz_err *err);
+    /* To a node, this one too, best effort. */
+    void (*send)(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
+    /* What the node's core wants of its surroundings: LEAD, ABDICATE, ASK, MEET (vassal.h).  Answers
+     * come back by agent_event(). */
+    void (*want)(void *arg, const struct vassal_effect *effect);
     void (*log)(void *arg, const struct uplink_log *log);
     void (*flush)(void *arg); /* write what was logged */
     void (*progress)(void *arg, struct uplink_progress *out);

@@ -220,6 +220,8 @@ the_gate_asks_who_a_stranger_is(void **state)
     meet(&f->nodes[0], &f->nodes[1]);
     send_until(f, &f->nodes[0], f->nodes[1].number, &f->nodes[1].frames);
     assert_int_equal(asked, 1);
+    /* and it can be answered, although nobody said how it is reached */
+    send_until(f, &f->nodes[1], f->nodes[0].number, &f->nodes[0].frames);
     dz_gate_on_stranger(f->gate, NULL, NULL);
 }
 

@@ -14,7 +14,7 @@ a_message_is_an_array_that_begins_with_its_id(void **state)
     DZ_AUTO(dz_buf_fini) struct dz_buf out = { 0 };
     struct dz_msg msg = { .id = DZ_MSG_stop, .as.stop = { .how = 1, .reason = dz_str("no") } };
     dz_msg_encode(&msg, &out);
-    assert_true(dz_slice_eq(dz_buf_slice(&out), BYTES(0x93, 65, 1, 0xa2, 'n', 'o')));
+    assert_true(dz_slice_eq(dz_buf_slice(&out), BYTES(0x94, 65, 1, 0xa2, 'n', 'o', 0)));
 }
 
 static void
@@ -151,12 +151,13 @@ the_schema_as_data_names_fields_in_the_order_of_the_frame(void **state)
     const struct dz_schema_msg *stop = dz_schema_by_name("stop");
     assert_non_null(stop);
     assert_ptr_equal(stop, dz_schema_by_id(65));
-    assert_int_equal(stop->field_count, 2);
+    assert_int_equal(stop->field_count, 3);
     assert_string_equal(stop->fields[0].name, "how");
     assert_int_equal(stop->fields[0].kind, 'u');
     assert_int_equal(stop->fields[0].limit, 1);
     assert_string_equal(stop->fields[1].name, "reason");
     assert_int_equal(stop->fields[1].kind, 's');
+    assert_string_equal(stop->fields[2].name, "leaves");
 
     const struct dz_schema_msg *manifest = dz_schema_by_id(83);
     assert_int_equal(manifest->fields[1].kind, 'l');

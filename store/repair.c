@@ -128,8 +128,8 @@ check_in_child(void *arg, int tell, struct dz_err *err)
     struct checking checking = { .store = store, .work = &work };
     if (rc == DZ_OK)
         rc = check_all(&checking, err);
-    if (rc == DZ_IO && store)
-        rc = DZ_CORRUPT; /* it could be opened, and then not be walked */
+    if (rc == DZ_IO)
+        rc = DZ_CORRUPT; /* LMDB has many names for what it cannot walk */
     struct message last = { .is_last = true,
                             .end = { .rc = rc, .jobs = work.jobs, .records = work.records } };
     (void) snprintf(last.end.trouble.text, sizeof(last.end.trouble.text), "%s", err->text);
@@ -232,9 +232,9 @@ save_in_child(void *arg, int tell, struct dz_err *err)
     struct saving *self = arg;
     DZ_AUTO(dz_kv_close) struct dz_kv *from = NULL;
     DZ_AUTO(dz_kv_close) struct dz_kv *to = NULL;
-    enum dz_rc rc = store_open_tables(self->from, true, &from, err);
+    enum dz_rc rc = store_open_tables(self->to, false, &to, err); /* at least an empty one */
     if (rc == DZ_OK)
-        rc = store_open_tables(self->to, false, &to, err);
+        rc = store_open_tables(self->from, true, &from, err);
     struct copying copying = { self, to, tell };
     if (rc == DZ_OK)
         rc = dz_kv_read(from, copy_rest, &copying, err);

@@ -38,7 +38,9 @@ typedef void store_removed_fn(void *arg, const struct store_removed *job);
 
 struct store_tidy {
     int64_t now_us;
-    unsigned budget_ms;           /* ends after the piece in which it is used up */
+    int64_t settle_us;  /* jobs that ended less than so long ago stay as they are: who follows their
+                          events (feed.h) gets them one by one */
+    unsigned budget_ms; /* ends after the piece in which it is used up */
     store_removed_fn *on_removed; /* may be NULL */
     void *arg;
     /* answers */

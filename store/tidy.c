@@ -223,7 +223,9 @@ compact_one(struct tidying *self, const char *ulid, struct dz_err *err)
     struct age_query q = { .ulid = ulid, .now_us = self->work->now_us, .out = &age };
     bool is_done = false;
     enum dz_rc rc = dz_kv_read(self->store->kv, query_age, &q, err);
-    if (rc == DZ_ABSENT || (rc == DZ_OK && age.is_running))
+    int64_t settle_us = self->work->settle_us;
+    bool is_fresh = settle_us > 0 && age.end_us > self->work->now_us - settle_us;
+    if (rc == DZ_ABSENT || (rc == DZ_OK && (age.is_running || is_fresh)))
         return DZ_OK;
     if (rc == DZ_OK)
         rc = job_compact(self->store, ulid, self->deadline_ms, &is_done, err);

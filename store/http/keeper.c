@@ -14,6 +14,7 @@
 enum {
     FIRST_MS = 1000,
     LOOK_MS = 30 * 1000,
+    SETTLE_US = 15 * 60 * 1000 * 1000,
     BUDGET_MS = 500,     /* then it is looked whether the daemon ends */
     PIECE_PAUSE_MS = 20, /* others get their turn to write */
 };
@@ -55,6 +56,7 @@ look(void *arg)
     int wait_ms = FIRST_MS;
     while (poll(&stop, 1, wait_ms) == 0) {
         struct store_tidy work = { .now_us = dz_clock_wall_ms() * 1000,
+                                   .settle_us = SETTLE_US,
                                    .budget_ms = BUDGET_MS,
                                    .on_removed = note_removed };
         struct dz_err err = { "" };

@@ -1,4 +1,5 @@
 /* The feed: every event once, in the order of writing, from any place on. */
+#include "store/care.h"
 #include "store/feed.h"
 #include "tests/unit/store/store_fixture.h"
 
@@ -134,6 +135,23 @@ said_again_it_is_no_event(void **state)
     store_job_close(&job);
 }
 
+static void
+what_became_small_is_one_gap_and_what_did_not_is_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct store_job *job = fill(f);
+    struct seen seen = { 0 };
+    const struct feed_filter filter = { .kinds = ALL };
+    assert_ok(store_tidy_job(f->store, store_job_ulid(job), 60000, &f->err));
+    struct store_job *other = begin_with_tests(f, 1);
+    struct store_result result = result_of(0, 0, 1, DZ_RESULT_OK);
+    append_one(f, other, &result);
+    read_from(f, &filter, (struct feed_at){ 1, 0 }, &seen);
+    assert_string_equal(seen.text, "job: job: gap: job: job: job: result:t.py::test_000000 ");
+    store_job_close(&job);
+    store_job_close(&other);
+}
+
 int
 main(void)
 {
@@ -144,6 +162,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_filter_keeps_one_job_or_project_and_some_kinds, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(said_again_it_is_no_event, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_became_small_is_one_gap_and_what_did_not_is_whole,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,21 @@ a_sealed_job_becomes_segments_and_reads_the_same(void **state)
 }
 
 static void
+a_job_that_has_just_ended_stays_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct store_job *job = big_job(f, BATCHES);
+    assert_ok(seal_job(f, job, 1));
+    struct store_tidy work = { .now_us = NOON + 65000000, .settle_us = 61000000 };
+    tidy(f, &work);
+    assert_int_equal(work.compacted, 0);
+    work.settle_us = 60000000; /* it ended five seconds after noon */
+    tidy(f, &work);
+    assert_int_equal(work.compacted, 1);
+    store_job_close(&job);
+}
+
+static void
 every_filter_finds_the_same_in_segments(void **state)
 {
     struct fixture *f = *state;
@@ -375,6 +390,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_sealed_job_becomes_segments_and_reads_the_same),
+        T(a_job_that_has_just_ended_stays_as_it_is),
         T(every_filter_finds_the_same_in_segments),
         T(who_reads_meanwhile_misses_nothing_and_gets_nothing_twice),
         T(what_comes_later_joins_what_is_small_already),

@@ -36,6 +36,9 @@ void http_get_near(struct http_call *call);
 /* read_events.c */
 void http_get_events(struct http_call *call);
 
+/* read_spans.c */
+void http_get_spans(struct http_call *call);
+
 /* read_logs.c */
 void http_get_logs(struct http_call *call);
 

@@ -119,8 +119,16 @@ PLAIN = (
 OF_JOB = (
     "", "?failures=1", "/tests", "/tests?text=1&sort=duration", "/tests?q=outcome:failed&q=not:core", "/tests/@0",
     "/near?name=test_a", "/logs", "/logs?failed=1", "/logs?worker=jw0",
+    "/spans", "/spans?worker=jw1&limit=1",
 )  # fmt: skip
-REFUSED_OF_JOB = {"/tests?q=a:b": 400, "/logs?worker=x": 400, "/near": 400, "/tests/nothing": 404}
+REFUSED_OF_JOB = {
+    "/tests?q=a:b": 400,
+    "/logs?worker=x": 400,
+    "/near": 400,
+    "/spans?worker=x": 400,
+    "/spans?test=x": 404,
+    "/tests/nothing": 404,
+}
 
 
 def test_every_answer_fits_the_document(place: DaemonPlace) -> None:

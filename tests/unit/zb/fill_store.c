@@ -122,6 +122,35 @@ add_logs(struct filler *f, struct store_log *logs, uint32_t count)
 }
 
 static void
+add_spans(struct filler *f)
+{
+    struct store_span spans[] = {
+        { .source = 1,
+          .seq = 1,
+          .id = 1,
+          .start_us = f->now_us + 20000,
+          .end_us = f->now_us + 23000,
+          .worker = 1,
+          .test = 0,
+          .result = DZ_RESULT_OK,
+          .type = dz_str("fixture"),
+          .name = dz_str("client") },
+        { .source = 1,
+          .seq = 2,
+          .id = 2,
+          .parent = 1,
+          .start_us = f->now_us + 21000,
+          .end_us = f->now_us + 22000,
+          .worker = 1,
+          .test = 0,
+          .type = dz_str("subproc"),
+          .name = dz_str("caf\xc3\xa9 --version") },
+    };
+    struct store_batch batch = { .spans = spans, .span_count = DZ_LEN(spans) };
+    must(f, store_job_append(f->job, &batch, &f->err));
+}
+
+static void
 mixed(struct filler *f)
 {
     static const char *const ids[] = {
@@ -166,6 +195,7 @@ mixed(struct filler *f)
         log_of(f, 60000, STORE_NO_WORKER, STORE_NO_TEST, "worker jw1 killed by SIGSEGV"),
     };
     add_logs(f, logs, DZ_LEN(logs));
+    add_spans(f);
     seal(f, 1, DZ_LEN(ids), 6200000);
 }
 

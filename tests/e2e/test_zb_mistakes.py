@@ -156,7 +156,7 @@ def test_a_store_of_a_newer_version_is_named(place):
     place.fill("passed")
     place.fill("newer")
     assert place.refused(6, "jobs") == (
-        "zb jobs: 'HOME/local.env/store' was written by a newer dagz (its format is 99, ours 1)"
+        "zb jobs: 'HOME/local.env/store' was written by a newer dagz (its format is 99, ours 2)"
     )
 
 

@@ -221,11 +221,15 @@ empty(struct filler *f)
     seal(f, 5, 0, 300000);
 }
 
+#define HOUR_US INT64_C(3600000000)
+#define DAY_US  (24 * HOUR_US)
+
 static void
 broken(struct filler *f)
 {
     static const char *const ids[] = { "t.py::test_a", "t.py::test_b" };
-    f->now_us -= INT64_C(3600000000);
+    int64_t midnight_us = f->now_us / DAY_US * DAY_US; /* it is still of today */
+    f->now_us = f->now_us - HOUR_US > midnight_us ? f->now_us - HOUR_US : midnight_us;
     begin(f, "pytest --dagz");
     put_ids(f, ids, DZ_LEN(ids));
 }

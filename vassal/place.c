@@ -210,7 +210,7 @@ on_named(void *arg, const char *short_id)
 {
     struct host *self = arg;
     (void) snprintf(self->short_id, sizeof(self->short_id), "%s", short_id);
-    struct uplink_job job = { .ulid = store_job_ulid(self->job),
+    struct uplink_job job = { .ulid = self->peers.job, /* the job may be closed */
                               .short_id = self->short_id,
                               .store = host_where(self),
                               .home = self->home };

@@ -16,8 +16,9 @@
 #include "shared/base/fd.h"
 
 enum {
-    TRIES = 100,    /* to lock a folder that others take away at the same time */
-    STALE_MAX = 64, /* abandoned folders looked at in one folder_sweep */
+    TRIES = 100,      /* to lock a folder that others take away at the same time */
+    STALE_MAX = 64,   /* abandoned folders looked at in one folder_sweep */
+    RUNTIME_MAX = 60, /* bytes of XDG_RUNTIME_DIR: a socket below it has at most 107 */
 };
 
 /* ------------------------------------------------------------------ files */
@@ -92,8 +93,10 @@ char *
 folder_root(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    bool is_fit =
+        runtime && *runtime == '/' && strlen(runtime) <= RUNTIME_MAX && access(runtime, W_OK) == 0;
     DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
-    if (runtime && *runtime == '/' && access(runtime, W_OK) == 0)
+    if (is_fit)
         dz_buf_addf(&path, "%s/dagz", runtime);
     else
         dz_buf_addf(&path, "/tmp/dagz-%u", (unsigned) geteuid());

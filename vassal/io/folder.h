@@ -7,7 +7,8 @@
 
 enum { FOLDER_NAME_LEN = 16 }; /* hexadecimal digits of a node, and of a key's digest */
 
-/* $XDG_RUNTIME_DIR/dagz where that can be written, else /tmp/dagz-<uid>.  Caller owns. */
+/* $XDG_RUNTIME_DIR/dagz where that can be written and is short enough for sockets, else
+ * /tmp/dagz-<uid>.  Caller owns. */
 char *folder_root(void);
 /* Make it, and be sure that it is ours and nobody else's.  REFUSED. */
 DZ_MUST_USE enum dz_rc folder_make_private(const char *path, struct dz_err *err);

@@ -242,7 +242,6 @@ def test_a_scheduler_that_is_frozen_is_succeeded_and_comes_back_as_a_vassal(tmp_
     party.wait_for(other, 2)
     (agent, *_) = faults.roles(leader.env[leftovers.TOKEN], leader.process.pid)["agent"]
     os.kill(agent, signal.SIGSTOP)
-    party.go()
     began = time.monotonic()
     while time.monotonic() < began + 2.5:  # longer than the lease, shorter than the agent's own life
         leftovers.ended(other.process.pid, POLL_S)

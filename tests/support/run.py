@@ -366,7 +366,7 @@ def soak(session: Session) -> None:
 
 def sim(step: Step) -> None:
     """Histories with faults, then a hunt: each rule of the protocol broken must be found out."""
-    argv = ["build/dev/tests/sim/sim_swift", "--first", "3000001", "--count", "200000"]
+    argv = ["build/dev/tests/sim/sim_swift", "--first", "1000001", "--count", "200000"]
     must(step, run(step, argv, limit_s=3600), "sim")
     step.passed = 1
     argv = ["build/dev/tests/sim/sim_mutants", "--mutants", "--count", "6000"]

@@ -54,7 +54,6 @@ void coordinator_receive(struct coordinator *self, struct dz_slice frame);
 void coordinator_gone(struct coordinator *self, uint64_t node, uint64_t inc);
 /* Step down for this epoch; n 0: none is known.  `deposed` answers. */
 void coordinator_outrank(struct coordinator *self, struct dz_epoch epoch);
-bool coordinator_is_over(const struct coordinator *self);
 
 void coordinator_progress(const struct coordinator *self, struct coord_progress *out);
 

@@ -4,6 +4,7 @@
 
 #include "shared/base/digest.h"
 #include "store/disk.h"
+#include "store/jot.h"
 
 enum { URI_KEY_MAX = 480, JSON_FLAGS = JSON_COMPACT | JSON_SORT_KEYS };
 
@@ -47,31 +48,6 @@ head_write(struct dz_kv_txn *txn, const char *ulid, const json_t *head, struct d
     return rc == DZ_OK ? feed_note(txn, ulid, FEED_OF_JOB, 0, err) : rc;
 }
 
-/* The first byte says how long a character is and what its second byte may be. */
-static size_t
-utf8_len(const unsigned char *p)
-{
-    static const struct {
-        uint8_t first, last, low, high;
-        size_t len;
-    } forms[] = { { 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
-                  { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-                  { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-                  { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
-                  { 0xf4, 0xf4, 0x80, 0x8f, 4 } };
-    size_t form = 0;
-    while (form < DZ_LEN(forms) && !(p[0] >= forms[form].first && p[0] <= forms[form].last))
-        form++;
-    if (form == DZ_LEN(forms))
-        return 0;
-    for (size_t i = 1; i < forms[form].len; i++) {
-        uint8_t low = i == 1 ? forms[form].low : 0x80, high = i == 1 ? forms[form].high : 0xbf;
-        if (p[i] < low || p[i] > high)
-            return 0;
-    }
-    return forms[form].len;
-}
-
 json_t *
 json_text(const char *text)
 {
@@ -79,13 +55,14 @@ json_text(const char *text)
     if (whole)
         return whole;
     struct dz_buf clean = { 0 };
-    for (const unsigned char *p = (const unsigned char *) text; *p;) {
-        size_t len = utf8_len(p);
+    struct dz_slice rest = dz_str(text);
+    while (rest.len > 0) {
+        size_t len = jot_char_len(rest), step = len ? len : 1;
         if (len > 0)
-            dz_buf_add(&clean, p, len);
+            dz_buf_add(&clean, rest.ptr, len);
         else
             dz_buf_add(&clean, "\xef\xbf\xbd", 3); /* U+FFFD */
-        p += len ? len : 1;
+        rest = (struct dz_slice){ rest.ptr + step, rest.len - step };
     }
     dz_buf_add(&clean, "", 1);
     whole = json_string((const char *) clean.data);

@@ -1,10 +1,8 @@
 #include "vassal/host.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -14,8 +12,6 @@
 #define TIDY_EVERY_US INT64_C(3600000000)
 
 enum { TIDY_MS = 200 };
-
-enum { TREE_FDS = 8 };
 
 enum { EXIT_SIGTERM = 128 + 15 };
 

@@ -277,12 +277,6 @@ coordinator_outrank(struct coordinator *self, struct dz_epoch epoch)
     give(self, &(struct coord_event){ .kind = COORD_EV_OUTRANKED, .as.outranked = epoch });
 }
 
-bool
-coordinator_is_over(const struct coordinator *self)
-{
-    return self->is_over;
-}
-
 static void
 on_time(void *arg)
 {

@@ -26,6 +26,7 @@ struct dz_link {
     struct dz_timer timer;
     dz_us round_us;
     bool is_up, was_refused;
+    unsigned tries;  /* numbers the monitors, whose names are free again only some time later */
     bool is_resting; /* between rounds */
 };
 
@@ -167,7 +168,7 @@ static enum dz_rc
 watch_way(struct dz_link *self, struct dz_err *err)
 {
     char name[64];
-    (void) snprintf(name, sizeof(name), "inproc://dz-link-%p", (void *) self);
+    (void) snprintf(name, sizeof(name), "inproc://dz-link-%p-%u", (void *) self, self->tries++);
     int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                  ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;

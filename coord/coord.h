@@ -30,6 +30,8 @@ struct coordinator_host {
     /* It stepped down and does nothing more; the greater epoch, n 0: none is known.  It may be
      * destroyed only later. */
     void (*deposed)(void *arg, struct dz_epoch epoch);
+    /* What became of a node: COORD_FX_NODE. */
+    void (*node)(void *arg, const struct coord_effect *effect);
     /* Tests that other nodes have and the manifest lacks: they get the numbers from `first` on. */
     enum dz_rc (*tests)(void *arg, uint32_t first, const struct dz_slice *ids, size_t count,
                         struct dz_err *err);

@@ -6,6 +6,7 @@
 #define DZ_STORE_DOC_H
 
 #include "shared/base/buf.h"
+#include "store/nodes.h"
 #include "store/query.h"
 #include "store/store.h"
 
@@ -14,6 +15,7 @@ enum {
     DOC_SLOWEST = 5,
     DOC_WORKERS_MAX = 4096,  /* lanes that are told of one job */
     DOC_FAILURES_MAX = 1000, /* in one zb.job document */
+    DOC_EVENTS_MAX = 20000,  /* likewise; the oldest */
 };
 
 /* ---- words ---- */
@@ -91,6 +93,9 @@ struct doc_job {
     size_t slowest_len;
     struct doc_lane *lanes; /* owned */
     size_t lane_count;
+    const struct store_nodes *nodes; /* of the view, or the next */
+    struct store_nodes held_nodes;   /* owned */
+    uint32_t *node_runs;             /* owned; executions on each */
     struct store_view *view; /* owned; ids point into it; NULL when it came from elsewhere: */
     void *held;              /* owned; then they point into this */
     void (*release)(void *held);
@@ -104,6 +109,9 @@ void doc_info_fields(struct dz_buf *out, const struct store_job_info *job);   /*
 void doc_outcomes_json(struct dz_buf *out, const struct store_job_info *job); /* "tests" of it */
 void doc_brief_json(struct dz_buf *out, const struct doc_test *test); /* one of its failures */
 void doc_job_json(struct dz_buf *out, const struct doc_job *self);
+/* What became of a node: of a job that is over, who said nothing was lost. */
+enum store_node_state doc_node_state(const struct doc_job *self, uint32_t node);
+void doc_nodes_json(struct dz_buf *out, const struct doc_job *self); /* "members", "events" */
 void doc_jobs_json(struct dz_buf *out, const struct store_job_list *list);
 
 /* ---- one record of the log: zb.logs/1 ---- */

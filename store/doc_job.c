@@ -34,6 +34,7 @@ note_run(void *arg, const struct store_result *run)
     struct doc_job *doc = arg;
     uint32_t node = store_view_node(doc->view, run->node);
     size_t i = 0;
+    doc->node_runs[node]++;
     while (i < doc->lane_count &&
            (doc->lanes[i].number != run->worker || doc->lanes[i].node != node))
         i++;
@@ -87,6 +88,8 @@ count(struct reading *self)
     uint32_t tests = store_view_count(doc->view), nodes = store_view_nodes(doc->view);
     doc->failures = dz_alloc0(self->failures_max + 1, sizeof(*doc->failures));
     doc->lanes = dz_alloc0(DOC_WORKERS_MAX, sizeof(*doc->lanes));
+    doc->nodes = store_view_chronicle(doc->view);
+    doc->node_runs = dz_alloc0((size_t) nodes + 1, sizeof(*doc->node_runs));
     for (uint32_t i = 0; i < tests; i++) {
         struct store_test test;
         store_view_test(doc->view, i, &test);
@@ -133,6 +136,8 @@ doc_job_fini(struct doc_job *self)
         doc_test_fini(&self->slowest[i]);
     free(self->failures);
     free(self->lanes);
+    free(self->node_runs);
+    store_nodes_fini(&self->held_nodes);
     store_view_destroy(&self->view);
     if (self->release)
         self->release(self->held);
@@ -260,6 +265,7 @@ doc_job_json(struct dz_buf *out, const struct doc_job *self)
         jot_close(out, '}');
     }
     jot_close(out, ']');
+    doc_nodes_json(out, self);
     jot_close(out, '}');
     jot_end(out);
 }

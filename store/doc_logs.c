@@ -14,6 +14,7 @@ struct doc_logs {
     struct store_logs *reader; /* owned */
     uint8_t *wanted;           /* owned; one bit a test, or NULL */
     int node;                  /* -1: any */
+    bool is_view_new;          /* since the last refresh */
     struct store_log_filter filter;
 };
 
@@ -147,6 +148,28 @@ doc_logs_close(struct doc_logs **self_p)
     free(self);
 }
 
+static enum dz_rc
+renew_view(struct doc_logs *self, struct dz_err *err)
+{
+    struct store_view *view = NULL;
+    enum dz_rc rc = store_view_load(self->store, self->ulid, &view, err);
+    if (rc != DZ_OK)
+        return rc;
+    store_view_destroy(&self->view);
+    self->view = view;
+    return DZ_OK;
+}
+
+/* A node may arrive while we follow. */
+static enum dz_rc
+meet_node(struct doc_logs *self, uint64_t node, struct dz_err *err)
+{
+    if (self->is_view_new || store_view_node(self->view, node) < store_view_nodes(self->view))
+        return DZ_OK;
+    self->is_view_new = true; /* of a job without a chronicle it may still not be known */
+    return renew_view(self, err);
+}
+
 static bool
 is_wanted(const struct doc_logs *self, const struct store_log *log)
 {
@@ -161,6 +184,8 @@ doc_logs_next(struct doc_logs *self, struct doc_log *out, struct dz_err *err)
     struct store_log log;
     for (;;) {
         enum dz_rc rc = store_logs_next(self->reader, &log, err);
+        if (rc == DZ_OK)
+            rc = meet_node(self, log.node, err);
         if (rc != DZ_OK)
             return rc;
         if (!is_wanted(self, &log))
@@ -170,25 +195,18 @@ doc_logs_next(struct doc_logs *self, struct doc_log *out, struct dz_err *err)
     }
 }
 
-/* Tests and nodes may become known only while we follow. */
+/* Tests may become known only while we follow. */
 static enum dz_rc
 refresh_view(struct doc_logs *self, struct dz_err *err)
 {
-    if (store_view_count(self->view) > 0)
-        return DZ_OK;
-    struct store_view *view = NULL;
-    enum dz_rc rc = store_view_load(self->store, self->ulid, &view, err);
-    if (rc != DZ_OK)
-        return rc;
-    store_view_destroy(&self->view);
-    self->view = view;
-    return DZ_OK;
+    return store_view_count(self->view) > 0 ? DZ_OK : renew_view(self, err);
 }
 
 enum dz_rc
 doc_logs_refresh(struct doc_logs *self, struct dz_err *err)
 {
     enum dz_rc rc = store_logs_refresh(self->reader, err);
+    self->is_view_new = false;
     if (rc == DZ_OK && store_logs_pending(self->reader) > 0)
         rc = refresh_view(self, err);
     return rc;

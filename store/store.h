@@ -318,6 +318,9 @@ void store_view_executions(const struct store_view *self, uint32_t test, store_r
                            void *arg);
 uint32_t store_view_nodes(const struct store_view *self);
 uint32_t store_view_node(const struct store_view *self, uint64_t node); /* its number */
+struct store_nodes;
+/* What is known of them, of those who ran nothing too: nodes.h. */
+const struct store_nodes *store_view_chronicle(const struct store_view *self);
 
 /* A job's log over all workers, in time order; again after its end for what has come since. */
 struct store_logs;

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/nodes.h"
 #include "store/texts.h"
 
 #define NO_ROW UINT32_MAX
-
-enum { NODES_MAX = 1024 };
 
 struct store_view {
     struct store *store; /* borrowed */
@@ -17,10 +16,9 @@ struct store_view {
     struct manifest manifest; /* owned */
     struct dz_buf rows;       /* owned; struct packed_result */
     uint32_t row_count;
-    uint32_t *first, *last;    /* owned; by test, NO_ROW: none */
-    uint32_t *next;            /* owned; by row */
-    uint64_t nodes[NODES_MAX]; /* in order of appearance */
-    uint32_t node_count;
+    uint32_t *first, *last;   /* owned; by test, NO_ROW: none */
+    uint32_t *next;           /* owned; by row */
+    struct store_nodes nodes; /* owned */
     struct text_reader texts; /* owned */
 };
 
@@ -28,15 +26,6 @@ static const struct packed_result *
 row_at(const struct store_view *self, uint32_t row)
 {
     return (const struct packed_result *) (const void *) self->rows.data + row;
-}
-
-static void
-note_node(struct store_view *self, uint64_t node)
-{
-    bool is_known = self->node_count > 0 && self->nodes[self->node_count - 1] == node;
-    if (is_known || store_view_node(self, node) < self->node_count || self->node_count == NODES_MAX)
-        return;
-    self->nodes[self->node_count++] = node;
 }
 
 static void
@@ -53,7 +42,7 @@ chain(struct store_view *self)
         self->next[i] = NO_ROW;
         if (test >= tests)
             continue;
-        note_node(self, row_at(self, i)->node);
+        (void) store_nodes_number(&self->nodes, row_at(self, i)->node);
         if (self->first[test] == NO_ROW)
             self->first[test] = i;
         else
@@ -85,6 +74,8 @@ store_view_load(struct store *self, const char *ulid, struct store_view **out, s
     view->store = self;
     memcpy(view->ulid, ulid, DZ_ULID_LEN);
     enum dz_rc rc = dz_kv_read(self->kv, load, view, err);
+    if (rc == DZ_OK)
+        rc = store_nodes_load(self, ulid, &view->nodes, err);
     if (rc != DZ_OK)
         return rc;
     chain(view);
@@ -99,6 +90,7 @@ store_view_destroy(struct store_view **self_p)
     if (!self)
         return;
     manifest_fini(&self->manifest);
+    store_nodes_fini(&self->nodes);
     text_reader_fini(&self->texts);
     dz_buf_fini(&self->rows);
     free(self->first);
@@ -116,16 +108,19 @@ store_view_count(const struct store_view *self)
 uint32_t
 store_view_nodes(const struct store_view *self)
 {
-    return self->node_count;
+    return self->nodes.node_count;
 }
 
 uint32_t
 store_view_node(const struct store_view *self, uint64_t node)
 {
-    uint32_t i = 0;
-    while (i < self->node_count && self->nodes[i] != node)
-        i++;
-    return i;
+    return store_nodes_find(&self->nodes, node);
+}
+
+const struct store_nodes *
+store_view_chronicle(const struct store_view *self)
+{
+    return &self->nodes;
 }
 
 /* The counted row of the last attempt decides; with none, the last strike tells most. */

@@ -33,6 +33,7 @@ host_fini(struct host *self)
     host_close_store(self);
     free(self->tests);
     free(self->logs.items);
+    chronicle_fini(&self->chronicle);
     free(self->url);
     dz_buf_fini(&self->logs.text);
     free(self->memory.counted);
@@ -189,6 +190,8 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
     keep_settings(self, start);
     if (self->peers.how.len > 0)
         dz_buf_add(&self->peers.how, "", 1); /* as a string */
+    if (!self->peers.is_late)
+        host_tell_arrived(self, start);
     *out = (struct uplink_job){ .ulid = store_job_ulid(self->job),
                                 .short_id = self->short_id,
                                 .store = host_where(self),
@@ -267,6 +270,7 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
     const char *reason)
 {
     struct host *self = arg;
+    host_tell_ended(self, exit_code, reason);
     host_flush(self);
     peers_ended(&self->peers,
                 exit_code == EXIT_SIGTERM ? DZ_SLOT_END_TERMINATED : DZ_SLOT_END_VERDICT);

@@ -12,6 +12,7 @@
 
 #include "coord/coord.h"
 #include "shared/net/loop.h"
+#include "store/chronicle.h"
 #include "store/push/spools.h"
 #include "store/store.h"
 #include "vassal/io/agent.h"
@@ -50,6 +51,7 @@ struct host {
     struct coord_test *tests;       /* of the manifest, for the coordinator */
     const struct catalog *manifest; /* borrowed from the agent; NULL: not known yet */
     struct host_logs logs;
+    struct chronicle chronicle;
     struct host_memory memory;
     char *home, *note;
     int64_t wall_offset_us; /* add it to the monotonic clock */
@@ -87,6 +89,12 @@ void host_want(void *arg, const struct vassal_effect *effect);
 void host_deposed(void *arg, struct dz_epoch epoch);
 void host_reap(void *arg);
 DZ_MUST_USE enum dz_rc host_brief(struct host *self, struct dz_err *err);
+/* chronicle.c: what is told of nodes, into the store */
+void host_tell_arrived(struct host *self, const struct dz_msg_start *start);
+void host_tell_rank(struct host *self, const struct vassal_effect *effect);
+void host_tell_node(void *arg, const struct coord_effect *effect);
+void host_tell_way(struct host *self, uint64_t node, const char *endpoint);
+void host_tell_ended(struct host *self, int exit_code, const char *reason);
 /* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);

@@ -93,6 +93,7 @@ host_want(void *arg, const struct vassal_effect *effect)
             coordinator_outrank(self->coordinator, effect->as.abdicate);
         return;
     case VASSAL_FX_ASK: ask(self, effect); return;
+    case VASSAL_FX_RANK: host_tell_rank(self, effect); return;
     case VASSAL_FX_MEET:
         peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc,
                    effect->as.meet.contact);
@@ -134,6 +135,7 @@ on_way(void *arg, uint64_t node, const char *endpoint)
 {
     struct host *self = arg;
     agent_log(self->agent, "node %016" PRIx64 " is reached at %s", node, endpoint);
+    host_tell_way(self, node, endpoint);
 }
 
 void

@@ -79,19 +79,24 @@ host_flush(void *arg)
 {
     struct host *self = arg;
     struct host_logs *logs = &self->logs;
-    if (logs->count == 0 || !self->job)
+    if ((logs->count == 0 && self->chronicle.count == 0) || !self->job)
         return;
-    for (uint32_t at = 0; at < logs->count;) {
+    for (uint32_t at = 0; at < logs->count || self->chronicle.count > 0;) {
         uint32_t count = logs->count - at < STORE_BATCH_MAX ? logs->count - at : STORE_BATCH_MAX;
         point_to_texts(logs, at, count);
-        struct store_batch batch = { .logs = logs->items + at, .log_count = count };
+        struct store_batch batch = { .logs = logs->items + at,
+                                     .log_count = count,
+                                     .spans = chronicle_spans(&self->chronicle),
+                                     .span_count = self->chronicle.count };
         struct dz_err err;
         if (store_job_append(self->job, &batch, &err) != DZ_OK) {
             log_warn("store.refuses_lines", "count=%u why=%s", count, err.text);
             break; /* results matter more: what does not fit is dropped */
         }
+        chronicle_clear(&self->chronicle);
         at += count;
     }
+    chronicle_clear(&self->chronicle);
     forget_logs(logs);
     host_poke(self);
 }
@@ -180,12 +185,16 @@ append(struct host *self, const struct coord_record *rows, uint32_t count,
         fill_result(self, &rows[i], &results[i]);
     uint32_t log_count = self->logs.count <= STORE_BATCH_MAX ? self->logs.count : 0;
     point_to_texts(&self->logs, 0, log_count);
-    struct store_batch batch = {
-        .results = results, .result_count = count, .logs = self->logs.items, .log_count = log_count
-    };
+    struct store_batch batch = { .results = results,
+                                 .result_count = count,
+                                 .logs = self->logs.items,
+                                 .log_count = log_count,
+                                 .spans = chronicle_spans(&self->chronicle),
+                                 .span_count = self->chronicle.count };
     enum dz_rc rc = store_job_append(self->job, &batch, err);
     if (rc != DZ_OK)
         return rc;
+    chronicle_clear(&self->chronicle);
     if (log_count > 0)
         forget_logs(&self->logs);
     host_poke(self);
@@ -346,5 +355,6 @@ host_for_coordinator(struct host *self)
                                       .count = count_rows,
                                       .seal = seal,
                                       .note = note,
+                                      .node = host_tell_node,
                                       .line = line };
 }

@@ -5,16 +5,17 @@
 #include "zb/table.h"
 #include "zb/zb.h"
 
-enum { FAILURES = 10, LABEL = 10, SUGGESTION = 34 };
+enum { FAILURES = 10, EVENTS = 12, LABEL = 10, SUGGESTION = 34 };
 
 const struct argp_option cmd_job_options[] = {
+    { "events", 'E', NULL, 0, "all that happened to its nodes", 0 },
     { "exit-status", 'e', NULL, 0, "exit with 1 if the job did not pass", 0 },
     { 0 },
 };
 
 struct overview {
     const char *spec; /* NULL: the latest */
-    bool wants_status;
+    bool wants_status, wants_events;
     struct doc_job doc; /* owned */
     struct zone *zone;  /* owned */
 };
@@ -23,8 +24,8 @@ static error_t
 parse(int key, char *arg, struct argp_state *state)
 {
     struct overview *self = state->input;
-    if (key == 'e') {
-        self->wants_status = true;
+    if (key == 'e' || key == 'E') {
+        *(key == 'e' ? &self->wants_status : &self->wants_events) = true;
         return 0;
     }
     if (key != ARGP_KEY_ARG || self->spec)
@@ -206,6 +207,93 @@ print_workers(struct zb *zb, const struct doc_job *doc)
     zb_table_print(&table, zb, 2);
 }
 
+/* ---- nodes ---- */
+
+static void
+print_end(struct zb_table *table, const struct doc_job *doc, uint32_t number)
+{
+    const struct store_node *node = &doc->nodes->nodes[number];
+    enum store_node_state state = doc_node_state(doc, number);
+    enum zb_tint tint = state == STORE_NODE_LOST ? ZB_RED : ZB_PLAIN;
+    if (state == STORE_NODE_ENDED)
+        zb_table_add(table, node->exit_code == 0 ? ZB_PLAIN : ZB_RED, "exit %d", node->exit_code);
+    else
+        zb_table_add(table, tint, "%s%s%s", store_node_state_name(state), *node->why ? ": " : "",
+                     node->why);
+}
+
+static void
+print_nodes(struct zb *zb, const struct doc_job *doc)
+{
+    static const struct zb_column columns[] = {
+        { NULL, 0, 0, false, false }, { NULL, 2, 0, false, false }, { NULL, 0, 0, true, false },
+        { NULL, 0, 0, true, false },  { NULL, 0, 0, false, false }, { NULL, 1, 0, false, false },
+        { NULL, 0, 8, false, false },
+    };
+    struct zb_table table = { .columns = columns, .column_count = DZ_LEN(columns) };
+    const struct store_nodes *nodes = doc->nodes;
+    if (nodes->node_count < 2 || nodes->event_count == 0)
+        return; /* the head says it all, or nothing is known */
+    for (uint32_t i = 0; i < nodes->node_count; i++) {
+        const struct store_node *node = &nodes->nodes[i];
+        zb_table_add(&table, ZB_PLAIN, "n%u", i);
+        zb_table_add(&table, ZB_PLAIN, "%s", node->host);
+        zb_table_add(&table, ZB_PLAIN, "%u worker%s", node->workers, node->workers == 1 ? "" : "s");
+        zb_table_add(&table, ZB_PLAIN, "%u run%s", doc->node_runs[i],
+                     doc->node_runs[i] == 1 ? "" : "s");
+        if (node->slots > 0)
+            zb_table_add(&table, ZB_PLAIN, "slot %u/%u", node->slot, node->slots);
+        else
+            zb_table_add(&table, ZB_PLAIN, "%s", "");
+        if (node->led > 0)
+            zb_table_add(&table, ZB_PLAIN, "scheduler, epoch %llu",
+                         (unsigned long long) node->epoch);
+        else
+            zb_table_add(&table, ZB_PLAIN, "%s", node->is_shard ? "own share" : "");
+        print_end(&table, doc, i);
+    }
+    heading(zb, "Nodes");
+    zb_table_print(&table, zb, 2);
+}
+
+static bool
+is_shown(const struct overview *self, uint32_t event)
+{
+    return self->wants_events || self->doc.nodes->events[event].is_main;
+}
+
+/* The first and the last of them, unless all are wanted. */
+static void
+print_events(struct zb *zb, const struct overview *self)
+{
+    const struct store_nodes *nodes = self->doc.nodes;
+    uint32_t count = 0, at = 0;
+    char span[ZB_WORD];
+    for (uint32_t i = 0; i < nodes->event_count; i++)
+        count += is_shown(self, i);
+    if (count == 0 || (nodes->node_count < 2 && !self->wants_events))
+        return;
+    uint32_t cut = self->wants_events || count <= EVENTS ? 0 : count - EVENTS;
+    heading(zb, "Events");
+    for (uint32_t i = 0; i < nodes->event_count; i++) {
+        const struct store_event *event = &nodes->events[i];
+        if (!is_shown(self, i))
+            continue;
+        bool is_left_out = cut > 0 && at >= EVENTS / 2 && at < EVENTS / 2 + cut;
+        if (cut > 0 && at == EVENTS / 2)
+            zb_say(zb, "  ... %u more: zb job %s --events\n", cut, self->doc.info.short_id);
+        at++;
+        if (is_left_out)
+            continue;
+        int64_t us = event->at_us - self->doc.info.start_us;
+        (void) zb_span(span, us > 0 ? us : 0);
+        zb_pad(zb, LABEL - 1 - (int) strlen(span));
+        zb_say(zb, "%s  ", span);
+        (void) zb_text(zb, dz_str(event->text), zb->width ? zb->width - LABEL - 1 : 0);
+        zb_put(zb, dz_str("\n"));
+    }
+}
+
 /* What to type next, and why. */
 static void
 suggest(struct zb *zb, const char *id, const char *command, const char *rest, const char *why)
@@ -243,7 +331,9 @@ print(struct zb *zb, const struct overview *self)
     print_account(zb, &self->doc.info);
     print_failures(zb, &self->doc);
     print_slowest(zb, &self->doc);
+    print_nodes(zb, &self->doc);
     print_workers(zb, &self->doc);
+    print_events(zb, self);
     print_next(zb, &self->doc);
 }
 

@@ -25,10 +25,11 @@ static const struct zb_command COMMANDS[] = {
       "  zb jobs --all                    of every project\n",
       "zb.jobs/1", ZB_PAGED, cmd_jobs_options, cmd_jobs },
     { "job", "[JOB]", "what happened in one job",
-      "Counts, failures with their first line, the slowest tests, and the workers of a job (the\n"
-      "latest by default; 'zb help names' tells how jobs are named).",
+      "Counts, failures with their first line, the slowest tests, the workers of a job, and its nodes\n"
+      "with what happened to them (the latest by default; 'zb help names' tells how jobs are named).",
       "  zb job\n"
       "  zb job j10\n"
+      "  zb job j10 --events              every line about nodes: who followed whom, by which way\n"
       "  zb job HEAD --exit-status        1 if the newest job of this commit did not pass\n",
       "zb.job/1", ZB_PAGED, cmd_job_options, cmd_job },
     { "tests", "[JOB] [QUERY...]", "list a job's tests",

@@ -144,6 +144,67 @@ release(void *held)
     json_decref(held);
 }
 
+static enum store_node_state
+node_state_at(const json_t *doc)
+{
+    for (unsigned i = 0; i < STORE_NODE_STATES; i++)
+        if (strcmp(store_node_state_name((enum store_node_state) i), text_at(doc, "state")) == 0)
+            return (enum store_node_state) i;
+    return STORE_NODE_THERE;
+}
+
+static void
+read_member(const json_t *doc, struct store_node *out)
+{
+    const json_t *exit_code = json_object_get(doc, "exit_code");
+    *out = (struct store_node){
+        .id = strtoull(text_at(doc, "id"), NULL, 16),
+        .host = copy_at(doc, "host"),
+        .how = copy_at(doc, "how"),
+        .way = copy_at(doc, "endpoint"),
+        .why = copy_at(doc, "why"),
+        .workers = count_at(doc, "workers"),
+        .cpus = count_at(doc, "cpus"),
+        .slot = count_at(doc, "slot"),
+        .slots = count_at(doc, "slots"),
+        .memory = number_at(doc, "memory"),
+        .arrived_us = remote_read_time(doc, "arrived"),
+        .ended_us = remote_read_time(doc, "ended"),
+        .state = node_state_at(doc),
+        .exit_code = json_is_integer(exit_code) ? (int) json_integer_value(exit_code) : -1,
+        .led = count_at(doc, "led"),
+        .epoch = (uint64_t) number_at(doc, "epoch"),
+        .is_shard = json_is_true(json_object_get(doc, "shard")),
+    };
+}
+
+static void
+read_nodes(const json_t *doc, struct doc_job *out)
+{
+    const json_t *members = json_object_get(doc, "members"),
+                 *events = json_object_get(doc, "events");
+    struct store_nodes *nodes = &out->held_nodes;
+    out->nodes = nodes;
+    nodes->node_count = (uint32_t) json_array_size(members);
+    nodes->nodes = dz_alloc0((size_t) nodes->node_count + 1, sizeof(*nodes->nodes));
+    out->node_runs = dz_alloc0((size_t) nodes->node_count + 1, sizeof(*out->node_runs));
+    for (uint32_t i = 0; i < nodes->node_count; i++) {
+        read_member(json_array_get(members, i), &nodes->nodes[i]);
+        out->node_runs[i] = count_at(json_array_get(members, i), "runs");
+    }
+    nodes->event_count = (uint32_t) json_array_size(events);
+    nodes->events = dz_alloc0((size_t) nodes->event_count + 1, sizeof(*nodes->events));
+    for (uint32_t i = 0; i < nodes->event_count; i++) {
+        const json_t *event = json_array_get(events, i);
+        nodes->events[i] = (struct store_event){
+            .at_us = remote_read_time(event, "time"),
+            .word = copy_at(event, "event"),
+            .text = copy_at(event, "text"),
+            .is_main = json_is_true(json_object_get(event, "main")),
+        };
+    }
+}
+
 void
 remote_read_job(json_t *doc, struct doc_job *out)
 {
@@ -159,6 +220,7 @@ remote_read_job(json_t *doc, struct doc_job *out)
         .release = release,
     };
     remote_read_info(doc, &out->info);
+    read_nodes(doc, out);
     out->failures = dz_alloc0(out->failures_len + 1, sizeof(*out->failures));
     for (size_t i = 0; i < out->failures_len; i++)
         remote_read_test(json_array_get(failures, i), &out->failures[i]);

@@ -133,7 +133,7 @@ on_gone(struct coord *self, const struct coord_event *event)
 {
     struct node *node = node_find(self, event->as.gone.node);
     if (node && node->inc == event->as.gone.inc)
-        node_give_up(self, node);
+        node_give_up(self, node, "its process is gone");
 }
 
 /* Silence that is our own (the process was stopped) is nobody's fault. */

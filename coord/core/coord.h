@@ -172,6 +172,7 @@ enum coord_effect_kind {
     COORD_FX_DEPOSED, /* it steps down: destroy this object, tell the vassal's core (DEPOSED) */
     COORD_FX_NOTE,    /* a line for people */
     COORD_FX_RETELL, /* give MANIFEST again: a node has other tests, and must be compared with it */
+    COORD_FX_NODE,   /* a node joined, was lost or left: for the job's chronicle */
     COORD_FX_TESTS, /* nodes brought tests that the manifest lacks: they have these numbers from now
                        * on.  Add them to the job's manifest in the store before any of their rows */
 };
@@ -204,6 +205,12 @@ struct coord_effect {
             unsigned severity; /* as in message note */
             struct dz_slice text;
         } note;
+        struct {
+            uint64_t node;
+            uint64_t inc;
+            const char *word; /* "joined", "lost", "left" */
+            const char *why;  /* a few words, or "" */
+        } node;
     } as;
 };
 

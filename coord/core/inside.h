@@ -256,7 +256,8 @@ struct node *node_find(const struct coord *self, uint64_t id);
 void nodes_fini(struct coord *self);
 void node_turn(struct coord *self, struct node *node, enum node_turn turn);
 void node_hear(struct coord *self, struct dz_slice frame, dz_us now);
-void node_give_up(struct coord *self, struct node *node);
+/* why: a few words that last. */
+void node_give_up(struct coord *self, struct node *node, const char *why);
 void nodes_tick(struct coord *self, dz_us now);
 struct node *node_add(struct coord *self, uint64_t id);
 void node_forget(struct coord *self, struct node *node); /* what its slots hold */

@@ -109,12 +109,23 @@ node_forget(struct coord *self, struct node *node)
     }
 }
 
+static void
+tell_of(struct coord *self, const struct node *node, const char *word, const char *why)
+{
+    struct coord_effect *fx = coord_effect(self, COORD_FX_NODE);
+    fx->as.node.node = node->id;
+    fx->as.node.inc = node->inc;
+    fx->as.node.word = word;
+    fx->as.node.why = why;
+}
+
 void
-node_give_up(struct coord *self, struct node *node)
+node_give_up(struct coord *self, struct node *node, const char *why)
 {
     if (node->state == NODE_LEFT || node->state == NODE_SILENT)
         return;
     node_turn(self, node, NODE_TURN_SILENCE);
+    tell_of(self, node, "lost", why);
     node_forget(self, node);
     copies_orphan(self, node);
 }
@@ -178,6 +189,7 @@ on_state(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us 
         return;
     node->results_due = state->results;
     node_turn(self, node, NODE_TURN_TOLD);
+    tell_of(self, node, "joined", "");
     node_mark(self, node);
     for (uint32_t s = 0; s < node->slot_count; s++) {
         revoke_contested(node->slots[s], self);
@@ -238,8 +250,10 @@ on_bye(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us no
         return;
     node_turn(self, node, NODE_TURN_BYE);
     node_forget(self, node);
-    if (msg->as.mesh_bye.why != DZ_BYE_SEALED)
-        copies_orphan(self, node);
+    if (msg->as.mesh_bye.why == DZ_BYE_SEALED)
+        return;
+    copies_orphan(self, node);
+    tell_of(self, node, "left", "it was told to");
 }
 
 static void
@@ -353,7 +367,7 @@ tick_one(struct coord *self, struct node *node, dz_us now)
     /* This node's own vassal lives in the same process: it cannot be silent while we speak. */
     bool may_die = node->id != self->cfg.node;
     if (may_die && now - node->heard_at >= self->cfg.dead_us) {
-        node_give_up(self, node);
+        node_give_up(self, node, "it is silent");
         return;
     }
     node_resend(self, node, now);

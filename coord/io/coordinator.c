@@ -128,6 +128,7 @@ apply(struct coordinator *self, const struct coord_effect *effect)
         return;
     case COORD_FX_RETELL: self->has_to_retell = true; return;
     case COORD_FX_TESTS: add_tests(self, effect); return;
+    case COORD_FX_NODE: self->host.node(self->host.arg, effect); return;
     }
 }
 

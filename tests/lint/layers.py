@@ -44,6 +44,7 @@ FACES = {
     "vassal": [
         "coord/coord.h",
         "store/care.h",
+        "store/chronicle.h",
         "store/project.h",
         "store/push/drain.h",
         "store/push/push.h",
@@ -58,6 +59,7 @@ FACES = {
         "store/doc.h",
         "store/http/daemon.h",
         "store/jot.h",
+        "store/nodes.h",
         "store/project.h",
         "store/push/drain.h",
         "store/push/push.h",

@@ -94,6 +94,7 @@ apply(struct world *self, uint32_t n, const struct coord_effect *fx, bool *has_t
     case COORD_FX_DEPOSED: break; /* told when the effects are through */
     case COORD_FX_RETELL: *has_to_retell = true; break;
     case COORD_FX_TESTS: on_tests(self, n, fx); break;
+    case COORD_FX_NODE: break; /* the chronicle decides nothing */
     case COORD_FX_NOTE:
         world_trace(self, "scheduler %u notes: %.*s", n, (int) fx->as.note.text.len,
                     (const char *) fx->as.note.text.ptr);

@@ -182,7 +182,10 @@ apply(struct agent *self, const struct vassal_effect *effect)
     case VASSAL_FX_COUNTED: counted(self, effect); return;
     case VASSAL_FX_DONE: done(self, &effect->as.done); return;
     case VASSAL_FX_NOTE: agent_note(self, effect->as.note.severity, effect->as.note.text); return;
-    case VASSAL_FX_RANK: tell_rank(self, effect); return;
+    case VASSAL_FX_RANK:
+        tell_rank(self, effect);
+        self->up.want(self->up.arg, effect);
+        return;
     case VASSAL_FX_STORED: return; /* COUNTED said so already: the ledger here is the last one */
     case VASSAL_FX_LEAD:
         self->is_leading = true;

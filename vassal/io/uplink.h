@@ -53,8 +53,8 @@ struct uplink {
     enum dz_rc (*manifest)(void *arg, struct catalog *manifest, struct dz_err *err);
     /* To a node, this one too, best effort. */
     void (*send)(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
-    /* What the node's core wants of its surroundings: LEAD, ABDICATE, ASK, MEET (vassal.h).  Answers
-     * come back by agent_event(). */
+    /* What the node's core wants of its surroundings: LEAD, ABDICATE, ASK, MEET (vassal.h), whose
+     * answers come back by agent_event(); and what this node is now: RANK. */
     void (*want)(void *arg, const struct vassal_effect *effect);
     void (*log)(void *arg, const struct uplink_log *log);
     void (*flush)(void *arg); /* write what was logged */

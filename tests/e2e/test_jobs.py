@@ -1,0 +1,92 @@
+"""What the store keeps of a job with several nodes, and what zb tells of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from test_nodes import SUITE, TESTS, Party, check_account, kill_node, summary
+
+ZB = os.environ.get("DAGZ_ZB", "zb")
+
+
+def zb(party: Party, *args: str, code: int = 0) -> str:
+    env = {**os.environ, "DAGZ_HOME": str(party.home), "COLUMNS": "160"}
+    done = subprocess.run(
+        [ZB, *args], cwd=party.project.path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def job(party: Party, name: str = "latest") -> dict[str, Any]:
+    return json.loads(zb(party, "job", name, "--json"))
+
+
+def words(told: dict[str, Any], node: str) -> list[str]:
+    """What happened to a node, in order of time; what only --events shows is left out."""
+    return [event["event"] for event in told["events"] if event["node"] == node and event["main"]]
+
+
+def test_zb_job_tells_of_nodes_and_what_became_of_them(tmp_path: Path) -> None:
+    party = Party(tmp_path)
+    leader = party.join()
+    party.wait_for(leader, 1)
+    heir = party.join()
+    party.wait_for(heir, 2)
+    spot = party.join()
+    party.wait_for(spot, 2)
+    kill_node(leader)
+    before = len(party.ran_on(heir))
+    spot.interrupt(signal.SIGTERM)
+    results = party.finish()
+    assert [result.code for result in results] == [-signal.SIGKILL, 0, 128 + signal.SIGTERM]
+    assert before >= 2
+    check_account(results[1:2])
+    told = job(party)
+    assert [node["state"] for node in told["members"]] == ["lost", "ended", "left"]
+    assert [node["exit_code"] for node in told["members"]] == [None, 0, 143]
+    assert told["members"][0]["led"] == 1 and told["members"][0]["epoch"] < told["members"][1]["epoch"]
+    assert sum(node["runs"] for node in told["members"]) >= TESTS
+    assert {node["workers"] for node in told["members"]} == {2}
+    assert all(node["host"] and node["cpus"] > 0 and node["memory"] > 0 for node in told["members"])
+    assert words(told, "n0")[:3] == ["arrived", "leads", "joined"]
+    heard = words(told, "n1")
+    assert heard.index("arrived") < heard.index("joined") < heard.index("leads") < heard.index("ended")
+    times = [event["time"] for event in told["events"]]
+    assert times == sorted(times)
+    page = zb(party, "job")
+    assert "n1 is scheduler, epoch " in page and "n0  " in page and "lost" in page
+    assert "follows n" not in page
+    assert "follows n" in zb(party, "job", "--events")
+
+
+def test_zb_logs_merges_nodes(tmp_path: Path) -> None:
+    party = Party(
+        tmp_path, {name: text.replace("assert", "print('said'); assert") for name, text in SUITE.items()}
+    )
+    for run in [party.join(), party.join()]:
+        party.wait_for(run, 1)
+    party.finish()
+    log = [json.loads(line) for line in zb(party, "logs", "--json").splitlines()]
+    workers = {record["worker"] for record in log if record["worker"] != "agent"}
+    assert {name.split(".")[0] for name in workers} == {"n0", "n1"}
+    only = [json.loads(line) for line in zb(party, "logs", "--worker=n1.jw0", "--json").splitlines()]
+    assert only and {record["worker"] for record in only} == {"n1.jw0"}
+
+
+def test_a_run_that_is_alone_tells_of_its_machine(tmp_path: Path) -> None:
+    party = Party(tmp_path, {"test_one.py": "def test_one(): pass\n"})
+    party.go()
+    party.join("--dagz-rendezvous=none")
+    (result,) = party.finish()
+    told = job(party)
+    assert summary(result)["job"] == told["id"]
+    (node,) = told["members"]
+    assert (node["state"], node["exit_code"], node["runs"], node["led"]) == ("ended", 0, 1, 0)
+    assert "Nodes" not in zb(party, "job")
+    assert "n0 ended with exit code 0" in zb(party, "job", "--events")

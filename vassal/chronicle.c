@@ -1,0 +1,92 @@
+/* chronicle.c - what this node knows of itself and of others, on its way into the store.
+ *
+ * Lines go with the next transaction. Of a job with several nodes they are written at once, since
+ * what matters most about a node is what it said before it died. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+#include "vassal/host.h"
+
+enum { HOST_MAX = 256, HEX_LEN = 17 };
+
+static void
+tell(struct host *self, const char *word, uint64_t node, const struct chronicle_fact *facts)
+{
+    if (self->peers.is_late)
+        return; /* it takes no part */
+    chronicle_add(&self->chronicle, word, node, dz_clock_us() + self->wall_offset_us, facts);
+    if (self->peers.is_meeting)
+        host_flush(self);
+}
+
+void
+host_tell_arrived(struct host *self, const struct dz_msg_start *start)
+{
+    char host[HOST_MAX] = "";
+    const struct dz_ci *ci = &self->peers.ci;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    (void) gethostname(host, sizeof(host) - 1);
+    const struct chronicle_fact facts[] = {
+        { "host", host, 0 },
+        { "pid", NULL, getpid() },
+        { "inc", NULL, (int64_t) self->peers.inc },
+        { "workers", NULL, (int64_t) start->workers },
+        { "cpus", NULL, sysconf(_SC_NPROCESSORS_ONLN) },
+        { "memory", NULL, pages > 0 && page > 0 ? (int64_t) pages * page : 0 },
+        { "how", self->peers.how.len > 0 ? (const char *) self->peers.how.data : "alone", 0 },
+        { ci->total > 0 ? "slots" : NULL, NULL, ci->total },
+        { "slot", NULL, ci->slot + 1 },
+        { NULL, NULL, 0 },
+    };
+    chronicle_init(&self->chronicle, self->peers.node, self->peers.inc);
+    tell(self, "arrived", self->peers.node, facts);
+}
+
+void
+host_tell_rank(struct host *self, const struct vassal_effect *effect)
+{
+    char leader[HEX_LEN];
+    (void) snprintf(leader, sizeof(leader), "%016" PRIx64, effect->as.rank.epoch.node);
+    const struct chronicle_fact facts[] = {
+        { "rank", effect->as.rank.name, 0 },
+        { "epoch", NULL, (int64_t) effect->as.rank.epoch.n },
+        { "leader", leader, 0 },
+        { "why", effect->as.rank.why, 0 },
+        { NULL, NULL, 0 },
+    };
+    if (self->peers.is_meeting) /* else there was nothing to choose */
+        tell(self, "rank", self->peers.node, facts);
+}
+
+void
+host_tell_node(void *arg, const struct coord_effect *effect)
+{
+    struct host *self = arg;
+    const struct chronicle_fact facts[] = {
+        { "inc", NULL, (int64_t) effect->as.node.inc },
+        { *effect->as.node.why ? "why" : NULL, effect->as.node.why, 0 },
+        { NULL, NULL, 0 },
+    };
+    if (self->peers.is_meeting)
+        tell(self, effect->as.node.word, effect->as.node.node, facts);
+}
+
+void
+host_tell_way(struct host *self, uint64_t node, const char *endpoint)
+{
+    const struct chronicle_fact facts[] = { { "endpoint", endpoint, 0 }, { NULL, NULL, 0 } };
+    tell(self, "way", node, facts);
+}
+
+void
+host_tell_ended(struct host *self, int exit_code, const char *reason)
+{
+    const struct chronicle_fact facts[] = {
+        { "exit_code", NULL, exit_code },
+        { reason && *reason ? "why" : NULL, reason, 0 },
+        { NULL, NULL, 0 },
+    };
+    tell(self, "ended", self->peers.node, facts);
+}

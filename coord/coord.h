@@ -11,6 +11,12 @@
 
 struct coordinator;
 
+/* What a closed ledger holds. */
+struct coord_closed {
+    uint64_t count, digest;
+    bool is_stored; /* and all of it is where it has to go */
+};
+
 /* What the host does for it. */
 struct coordinator_host {
     void *arg;
@@ -23,8 +29,11 @@ struct coordinator_host {
     enum dz_rc (*count)(void *arg, const struct coord_record *rows, size_t count,
                         struct coord_answer *answers, struct dz_err *err);
     /* Close the ledger, and say what it holds. */
-    enum dz_rc (*seal)(void *arg, const struct coord_account *account, uint64_t *count_out,
-                       uint64_t *digest_out, struct dz_err *err);
+    enum dz_rc (*seal)(void *arg, const struct coord_account *account, struct coord_closed *out,
+                       struct dz_err *err);
+    /* Rows that the ledger holds now: what coordinator_stored() counts.  NULL: the ledger is the last
+     * place that they go to. */
+    uint64_t (*rows)(void *arg);
     void (*note)(void *arg, unsigned severity, struct dz_slice text); /* for people */
     void (*line)(void *arg, struct dz_slice text);                    /* for the log */
     /* It stepped down and does nothing more; the greater epoch, n 0: none is known.  It may be
@@ -54,6 +63,8 @@ void coordinator_manifest(struct coordinator *self, const struct coord_test *tes
 void coordinator_receive(struct coordinator *self, struct dz_slice frame);
 /* A node's process is gone. */
 void coordinator_gone(struct coordinator *self, uint64_t node, uint64_t inc);
+/* The first `rows` rows of the ledger are in the store. */
+void coordinator_stored(struct coordinator *self, uint64_t rows);
 /* Step down for this epoch; n 0: none is known.  `deposed` answers. */
 void coordinator_outrank(struct coordinator *self, struct dz_epoch epoch);
 

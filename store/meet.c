@@ -80,12 +80,19 @@ struct group {
     int64_t now_us;
 };
 
+/* Has who entered become a member? */
+static bool
+is_in(const struct store_meet *ask)
+{
+    return ask->entry.answer.word != DZ_ARRIVAL_LATE && ask->entry.answer.word != DZ_ARRIVAL_AGAIN;
+}
+
 /* What one request does to the meeting; true: it has to be written. */
 static bool
 enter(struct store_meet *ask, struct dz_meeting *meeting)
 {
     ask->rc = dz_meeting_enter(meeting, &ask->entry);
-    return ask->rc == DZ_OK && ask->entry.answer.word != DZ_ARRIVAL_LATE;
+    return ask->rc == DZ_OK && is_in(ask);
 }
 
 static bool
@@ -146,9 +153,9 @@ serve_one(struct dz_kv_txn *txn, struct store_meet *ask, int64_t now_us, struct 
         return rc;
     if (change(ask, &meeting, now_us))
         rc = write_meeting(txn, &key, now_us, &meeting, err);
-    bool is_in = ask->kind == STORE_MEET_ENTER && ask->rc == DZ_OK &&
-                 ask->entry.answer.word != DZ_ARRIVAL_LATE;
-    if (rc == DZ_OK && is_in) {
+    ask->came = (uint32_t) meeting.member_count;
+    ask->ended = (uint32_t) dz_meeting_ended(&meeting);
+    if (rc == DZ_OK && ask->kind == STORE_MEET_ENTER && ask->rc == DZ_OK && is_in(ask)) {
         node_key(&key, ask->entry.node, &node);
         rc = put_timed(txn, &node, now_us, ask->contact, err);
     }

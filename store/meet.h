@@ -36,6 +36,7 @@ struct store_meet {
     /* what is answered */
     enum dz_rc rc;               /* OK; ABSENT: no such meeting; LIMIT; REFUSED */
     struct dz_lease_reply reply; /* LEASE */
+    uint32_t came, ended;        /* members of the generation, and those whose part has ended */
     struct dz_buf found; /* LEASE, HELD: the holder's contact; caller's, to be dz_buf_fini()d */
 };
 

@@ -380,7 +380,8 @@ pack(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     if (*name)
         parcel_add_bytes(&self->raw, 'm', dz_str(name));
     self->limit = self->raw.len + self->soft;
-    for (unsigned i = 0; rc == DZ_OK && i < STORE_STREAMS; i++) {
+    unsigned streams = self->flags & STORE_ROWS_ONLY ? STREAM_RESULTS + 1 : STORE_STREAMS;
+    for (unsigned i = 0; rc == DZ_OK && i < streams; i++) {
         bool has = false;
         rc = add_stream(self, (enum store_stream) i, err);
         if (rc == DZ_OK)
@@ -389,6 +390,7 @@ pack(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     }
     if (rc == DZ_OK && *name && (self->flags & STORE_WITH_LIST))
         rc = add_list(self, name, err);
+    is_all = is_all && streams == STORE_STREAMS;
     if (rc == DZ_OK && is_all && head_number(head, "is_sealed"))
         add_json(self, 'z', head, SEAL_KEYS, DZ_LEN(SEAL_KEYS));
     return rc;

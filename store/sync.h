@@ -50,6 +50,7 @@ enum store_parcel_flag {
     STORE_WITH_LIST = 1, /* the list of tests, which the other side lacks */
     STORE_IS_LIVE = 2,   /* the job's own writer sends it: somebody still works on it */
     STORE_HELLO = 4,     /* no records: only to hear how far the other side is */
+    STORE_ROWS_ONLY = 8, /* nothing but results: for store_rows_take() */
 };
 
 /* The records behind `from`, at least one and about `soft` bytes of them, appended to *out; the
@@ -84,6 +85,15 @@ struct store_receipt {
 DZ_MUST_USE enum dz_rc store_inbox_take(struct store_inbox *self, const char *ulid,
                                         struct dz_slice parcel, const char *uri,
                                         struct store_receipt *out, struct dz_err *err);
+
+/* ---- a scheduler that takes over: what the store counted before it ---- */
+
+/* How many rows a parcel of results tells, with those before it. */
+DZ_MUST_USE enum dz_rc store_rows_end(struct dz_slice parcel, uint64_t *end_out,
+                                      struct dz_err *err);
+/* Take them into a job's own ledger.  REFUSED: they are of another list of tests. */
+DZ_MUST_USE enum dz_rc store_rows_take(struct store_job *job, struct dz_slice parcel,
+                                       struct dz_err *err);
 
 /* The inbox of this handle, which owns it. */
 struct store_inbox *store_inbox_of(struct store *store);

@@ -20,6 +20,7 @@ host_init(struct host *self, struct dz_loop *loop)
 {
     *self = (struct host){ .loop = loop, .spool = SPOOL_DIR_NONE };
     self->reap = (struct dz_timer){ .fn = host_reap, .arg = self };
+    self->farewell = (struct dz_timer){ .fn = host_on_farewell, .arg = self };
     self->wall_offset_us = dz_clock_wall_ms() * 1000 - dz_clock_us();
 }
 
@@ -27,6 +28,8 @@ void
 host_fini(struct host *self)
 {
     dz_loop_unset(self->loop, &self->reap);
+    dz_loop_unset(self->loop, &self->farewell);
+    takeover_destroy(&self->takeover);
     coordinator_destroy(&self->past);
     coordinator_destroy(&self->coordinator);
     peers_close(&self->peers);
@@ -34,7 +37,10 @@ host_fini(struct host *self)
     free(self->tests);
     free(self->logs.items);
     chronicle_fini(&self->chronicle);
+    host_forget_texts(self);
+    free(self->texts.items);
     free(self->url);
+    free(self->uri);
     dz_buf_fini(&self->logs.text);
     free(self->memory.counted);
     free(self->home);
@@ -103,11 +109,15 @@ find_peers(struct host *self, const struct dz_msg_start *start, const struct nam
         rc = store_new_ulid(dz_clock_us() + self->wall_offset_us, ulid, err);
     if (rc != DZ_OK)
         return rc;
-    struct peers_job job = {
-        .uri = name->uri, .profile = name->profile, .commit = name->commit, .ulid = ulid
-    };
-    struct mesh_ops ops = host_mesh_ops(self);
-    return peers_open(&self->peers, self->loop, start, &job, &ops, err);
+    struct peers_job job = { .uri = name->uri,
+                             .profile = name->profile,
+                             .commit = name->commit,
+                             .ulid = ulid,
+                             .url = self->url };
+    struct peers_ops ops = host_peers_ops(self);
+    rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
+    host_tag(self->peers.job, self->peers.node, self->tag);
+    return rc;
 }
 
 static enum dz_rc
@@ -119,14 +129,18 @@ reopen_job(struct host *self, struct dz_err *err)
     return rc;
 }
 
-/* Others first: with them it is known which job this is, and where it is counted. */
+/* Others first: with them it is known which job this is. */
 static enum dz_rc
 open_job(struct host *self, const struct dz_msg_start *start, const struct naming *name,
          struct dz_err *err)
 {
-    enum dz_rc rc = find_peers(self, start, name, err);
+    enum dz_rc rc = host_find_server(self, start, err);
     if (rc == DZ_OK)
-        rc = host_open_store(self, start, err);
+        rc = find_peers(self, start, name, err);
+    if (rc == DZ_OK && self->peers.is_late && self->url)
+        return DZ_OK; /* there is nothing to keep */
+    if (rc == DZ_OK)
+        rc = host_open_store(self, err);
     if (rc != DZ_OK)
         return rc;
     self->has_rows = start->job.len > 0 || self->peers.is_meeting;
@@ -160,6 +174,7 @@ take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err
                            .profile = either(profile, project.profile),
                            .commit = either(commit, project.commit),
                            .is_dirty = project.is_dirty };
+    self->uri = dz_strdup(name.uri);
     rc = open_job(self, start, &name, err);
     project_fini(&project);
     return rc;
@@ -169,12 +184,13 @@ static void
 keep_settings(struct host *self, const struct dz_msg_start *start)
 {
     self->coord_cfg = (struct coord_cfg){
-        .job = dz_str(store_job_ulid(self->job)),
+        .job = dz_str(self->peers.job),
         .node = self->peers.node,
         .inc = self->peers.inc,
         .strikes = (unsigned) start->strikes,
         .placement = coord_placement_of(start->placement),
         .keep_order = start->flags & (DZ_START_IN_ORDER | DZ_START_KEEP_ORDER),
+        .has_store = self->url && self->peers.is_meeting && self->peers.gate,
     };
 }
 
@@ -185,14 +201,15 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
     enum dz_rc rc = take_job(self, start, err);
     if (rc != DZ_OK)
         return rc;
-    if (!self->upload) /* else the server numbers it */
+    if (self->job && !self->upload) /* else the server numbers it */
         (void) snprintf(self->short_id, sizeof(self->short_id), "%s", store_job_short(self->job));
     keep_settings(self, start);
     if (self->peers.how.len > 0)
         dz_buf_add(&self->peers.how, "", 1); /* as a string */
     if (!self->peers.is_late)
         host_tell_arrived(self, start);
-    *out = (struct uplink_job){ .ulid = store_job_ulid(self->job),
+    *out = (struct uplink_job){ .ulid = self->peers.job,
+                                .tag = self->tag,
                                 .short_id = self->short_id,
                                 .store = host_where(self),
                                 .home = self->home,
@@ -234,7 +251,10 @@ take_manifest(void *arg, struct catalog *manifest, struct dz_err *err)
                                               .group = manifest->groups[i],
                                               .order = manifest->order[i],
                                               .est_us = manifest->est_us[i] };
-    return host_brief(self, err);
+    enum dz_rc rc = DZ_OK;
+    if (self->url && self->peers.is_meeting) /* its texts and lines name tests by their numbers */
+        rc = store_job_put_manifest(self->job, manifest->ids, manifest->count, err);
+    return rc == DZ_OK ? host_brief(self, err) : rc;
 }
 
 /* ------------------------------------------------------------------ progress, end */
@@ -310,6 +330,7 @@ host_uplink(struct host *self)
                             .send = host_send,
                             .want = host_want,
                             .log = host_log,
+                            .said = host_said,
                             .flush = host_flush,
                             .progress = progress,
                             .end = end,

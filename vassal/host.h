@@ -17,7 +17,10 @@
 #include "store/store.h"
 #include "vassal/io/agent.h"
 #include "vassal/peers.h"
+#include "vassal/takeover.h"
 #include "vassal/upload.h"
+
+enum { HOST_TAG_MAX = STORE_ULID_LEN + 18 };
 
 /* Log records that wait for the next transaction. */
 struct host_logs {
@@ -32,19 +35,32 @@ struct host_memory {
     uint64_t rows, digest;
 };
 
+/* What people said of failures that another node's scheduler has counted. */
+struct host_texts {
+    struct store_text *items; /* owned, with their texts */
+    uint32_t count, cap;
+};
+
 struct host {
     struct dz_loop *loop;   /* borrowed */
     struct agent *agent;    /* borrowed */
     struct spool_dir spool; /* owned; where there is a server: the job's folder */
     struct upload *upload;  /* owned; likewise */
     char short_id[STORE_SHORT_MAX];
-    char *url;           /* owned; NULL: no server */
-    bool is_home;        /* the server is the daemon of this home */
-    struct store *store; /* owned, as are all below; with a server the spool's, and borrowed */
+    char *url;              /* owned; NULL: no server */
+    char *uri;              /* owned: the project */
+    char tag[HOST_TAG_MAX]; /* of this node in this job: names its folders */
+    bool is_home;           /* the server is the daemon of this home */
+    struct store *store;    /* owned, as are all below; with a server the spool's, and borrowed */
     struct store_job *job;
     struct store_durations *durations;
     struct coordinator *coordinator; /* while this node schedules */
     struct coordinator *past;        /* deposed, to be destroyed when nothing calls it any more */
+    struct takeover *takeover;       /* before it leads: what the store has counted */
+    struct vassal_effect leading;    /* as it was told to lead */
+    struct dz_timer farewell;
+    bool is_uploaded;      /* nothing more will be sent of this node's records */
+    bool is_about_to_lead; /* when the takeover is over */
     struct dz_timer reap;
     struct peers peers;
     struct coord_cfg coord_cfg;     /* but for what LEAD says */
@@ -52,6 +68,7 @@ struct host {
     const struct catalog *manifest; /* borrowed from the agent; NULL: not known yet */
     struct host_logs logs;
     struct chronicle chronicle;
+    struct host_texts texts;
     struct host_memory memory;
     char *home, *note;
     int64_t wall_offset_us; /* add it to the monotonic clock */
@@ -67,9 +84,13 @@ void host_fini(struct host *self);
 struct uplink host_uplink(struct host *self);
 
 /* -- within this folder: place.c -- */
+/* "<long id>", or "<long id>.<node>" where the job has several. */
+void host_tag(const char *ulid, uint64_t node, char out[HOST_TAG_MAX]);
+/* Which server, if any: before there is a job.  For an agent that takes over also the folder. */
+DZ_MUST_USE enum dz_rc host_find_server(struct host *self, const struct dz_msg_start *start,
+                                        struct dz_err *err);
 /* Where this run's records go: opens store and spool. */
-DZ_MUST_USE enum dz_rc host_open_store(struct host *self, const struct dz_msg_start *start,
-                                       struct dz_err *err);
+DZ_MUST_USE enum dz_rc host_open_store(struct host *self, struct dz_err *err);
 /* The same somewhere else, because of `why`. */
 DZ_MUST_USE enum dz_rc host_reopen_store(struct host *self, const char *why, struct dz_err *err);
 void host_close_store(struct host *self);
@@ -81,9 +102,11 @@ void host_upload(struct host *self, const char *uri, const char *profile);
 bool host_settle(void *arg);
 /* Something was written that may be sent. */
 void host_poke(struct host *self);
+void host_on_idle(void *arg); /* whoever keeps the meeting has heard of our end */
+void host_on_farewell(void *arg);
 
 /* lead.c */
-struct mesh_ops host_mesh_ops(struct host *self);
+struct peers_ops host_peers_ops(struct host *self);
 void host_send(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
 void host_want(void *arg, const struct vassal_effect *effect);
 void host_deposed(void *arg, struct dz_epoch epoch);
@@ -98,6 +121,8 @@ void host_tell_ended(struct host *self, int exit_code, const char *reason);
 /* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);
+void host_said(void *arg, const struct cargo_item *item);
+void host_forget_texts(struct host *self);
 void host_flush(void *arg);
 DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
                                  struct dz_err *err);

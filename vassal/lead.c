@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 #include "shared/wire/frame.h"
 #include "vassal/host.h"
 
@@ -15,28 +16,42 @@ host_reap(void *arg)
 
 /* ------------------------------------------------------------------ leading */
 
-/* The tests, and what was counted before, once both the tests and the scheduler are there. */
-enum dz_rc
-host_brief(struct host *self, struct dz_err *err)
+static enum dz_rc
+brief(struct host *self, struct dz_err *err)
 {
-    if (!self->coordinator || !self->manifest)
-        return DZ_OK;
     enum dz_rc rc =
         store_job_put_manifest(self->job, self->manifest->ids, self->manifest->count, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_free) struct coord_row *rows = NULL;
     size_t row_count = 0;
+    struct dz_err why;
+    if (self->takeover && takeover_put(self->takeover, self->job, &why) != DZ_OK)
+        agent_note(self->agent, 1, dz_str(why.text));
+    takeover_destroy(&self->takeover);
     rc = host_rows(self, &rows, &row_count, err);
     if (rc == DZ_OK)
         coordinator_manifest(self->coordinator, self->tests, self->manifest->count,
                              self->manifest->digest, rows, row_count);
+    if (rc == DZ_OK && self->upload)
+        coordinator_stored(self->coordinator, upload_stored(self->upload));
     return rc;
+}
+
+/* The tests, and what was counted before, once all of it and the scheduler are there. */
+enum dz_rc
+host_brief(struct host *self, struct dz_err *err)
+{
+    bool is_reading = self->takeover && !takeover_is_over(self->takeover);
+    if (!self->coordinator || !self->manifest || is_reading)
+        return DZ_OK;
+    return brief(self, err);
 }
 
 static void
 retire(struct host *self)
 {
+    self->is_about_to_lead = false;
     if (!self->coordinator)
         return;
     coordinator_destroy(&self->past); /* an older one, which nothing calls */
@@ -45,20 +60,66 @@ retire(struct host *self)
 }
 
 static void
-lead(struct host *self, const struct vassal_effect *effect)
+begin_to_lead(struct host *self)
 {
-    retire(self);
-    self->has_led = true;
+    const struct vassal_effect *effect = &self->leading;
     struct coord_cfg cfg = self->coord_cfg;
+    self->is_about_to_lead = false;
     cfg.nodes_expected = effect->as.lead.expected;
     cfg.shard_index = effect->as.lead.shard_index;
     cfg.shard_total = effect->as.lead.shard_total;
+    cfg.is_blind = cfg.has_store && (!self->takeover || (takeover_is_over(self->takeover) &&
+                                                         !takeover_is_good(self->takeover)));
     struct coordinator_host host = host_for_coordinator(self);
     self->coordinator = coordinator_new(self->loop, &cfg, &host);
     coordinator_start(self->coordinator, effect->as.lead.n - 1);
     struct dz_err err;
     if (host_brief(self, &err) != DZ_OK)
         agent_note(self->agent, 2, dz_str(err.text));
+}
+
+/* The store's ledger is here, or will not be. */
+static void
+on_taken_over(void *arg)
+{
+    struct host *self = arg;
+    struct dz_err err;
+    if (self->is_about_to_lead)
+        begin_to_lead(self);
+    else if (host_brief(self, &err) != DZ_OK)
+        agent_note(self->agent, 2, dz_str(err.text));
+}
+
+static void
+read_ledger(struct host *self)
+{
+    struct takeover_cfg cfg = { .loop = self->loop,
+                                .url = self->url,
+                                .uri = self->uri,
+                                .ulid = self->peers.job,
+                                .on_end = on_taken_over,
+                                .arg = self };
+    struct dz_err err;
+    takeover_destroy(&self->takeover);
+    if (takeover_new(&cfg, &self->takeover, &err) != DZ_OK)
+        log_warn("takeover.new", "why=%s", err.text);
+}
+
+/* With its tests in hand it reads the ledger first, which takes a moment: who leads blind has all
+ * told again.  Before that others hear of it as soon as may be. */
+static void
+lead(struct host *self, const struct vassal_effect *effect)
+{
+    retire(self);
+    self->has_led = true;
+    self->leading = *effect;
+    takeover_destroy(&self->takeover);
+    if (self->coord_cfg.has_store && !effect->as.lead.is_blind)
+        read_ledger(self);
+    self->is_about_to_lead =
+        self->takeover && !takeover_is_over(self->takeover) && self->manifest != NULL;
+    if (!self->is_about_to_lead)
+        begin_to_lead(self);
 }
 
 void
@@ -72,13 +133,13 @@ host_deposed(void *arg, struct dz_epoch epoch)
 }
 
 static void
-ask(struct host *self, const struct vassal_effect *effect)
+on_answer(void *arg, uint64_t number, const struct dz_lease_reply *reply, struct dz_slice contact)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf contact = { 0 };
-    struct vassal_event event = { .kind = VASSAL_EV_ANSWER,
-                                  .as.answer.number = effect->as.ask.number };
-    peers_ask(&self->peers, &effect->as.ask.ask, &event.as.answer.reply, &contact);
-    event.as.answer.contact = dz_buf_slice(&contact);
+    struct host *self = arg;
+    struct vassal_event event = {
+        .kind = VASSAL_EV_ANSWER,
+        .as.answer = { .number = number, .reply = *reply, .contact = contact },
+    };
     agent_event(self->agent, &event);
 }
 
@@ -91,8 +152,12 @@ host_want(void *arg, const struct vassal_effect *effect)
     case VASSAL_FX_ABDICATE:
         if (self->coordinator)
             coordinator_outrank(self->coordinator, effect->as.abdicate);
+        self->is_about_to_lead = false;
         return;
-    case VASSAL_FX_ASK: ask(self, effect); return;
+    case VASSAL_FX_ASK:
+        peers_ask(&self->peers, effect->as.ask.number, &effect->as.ask.ask,
+                  effect->as.ask.patience_us);
+        return;
     case VASSAL_FX_RANK: host_tell_rank(self, effect); return;
     case VASSAL_FX_MEET:
         peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc,
@@ -145,8 +210,13 @@ host_send(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame)
     peers_send(&self->peers, node, inc, frame);
 }
 
-struct mesh_ops
-host_mesh_ops(struct host *self)
+struct peers_ops
+host_peers_ops(struct host *self)
 {
-    return (struct mesh_ops){ .frame = on_frame, .gone = on_gone, .way = on_way, .arg = self };
+    return (struct peers_ops){
+        .mesh = { .frame = on_frame, .gone = on_gone, .way = on_way, .arg = self },
+        .answer = on_answer,
+        .idle = host_on_idle,
+        .arg = self,
+    };
 }

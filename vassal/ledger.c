@@ -74,11 +74,58 @@ forget_logs(struct host_logs *logs)
     dz_buf_clear(&logs->text);
 }
 
+/* ------------------------------------------------------------------ texts */
+
+void
+host_said(void *arg, const struct cargo_item *item)
+{
+    struct host *self = arg;
+    struct host_texts *texts = &self->texts;
+    struct dz_slice text = cargo_text(item);
+    if (text.len == 0 || texts->count == STORE_BATCH_MAX)
+        return;
+    if (texts->count == texts->cap) {
+        texts->cap = texts->cap ? 2 * texts->cap : 16;
+        texts->items = dz_realloc(texts->items, texts->cap, sizeof(*texts->items));
+    }
+    texts->items[texts->count++] = (struct store_text){
+        .test = item->outcome.what.test,
+        .attempt = item->outcome.what.attempt,
+        .node = self->peers.node,
+        .inc = item->outcome.inc,
+        .exec = item->outcome.exec,
+        .text = { (uint8_t *) dz_slice_dup(text), text.len },
+    };
+}
+
+void
+host_forget_texts(struct host *self)
+{
+    for (uint32_t i = 0; i < self->texts.count; i++)
+        free((void *) (uintptr_t) self->texts.items[i].text.ptr);
+    self->texts.count = 0;
+}
+
+static void
+write_texts(struct host *self)
+{
+    struct dz_err err;
+    struct store_batch batch = { .texts = self->texts.items, .text_count = self->texts.count };
+    if (self->texts.count == 0)
+        return;
+    if (store_job_append(self->job, &batch, &err) != DZ_OK)
+        log_warn("store.refuses_texts", "count=%u why=%s", self->texts.count, err.text);
+    host_forget_texts(self);
+    host_poke(self);
+}
+
 void
 host_flush(void *arg)
 {
     struct host *self = arg;
     struct host_logs *logs = &self->logs;
+    if (self->job)
+        write_texts(self);
     if ((logs->count == 0 && self->chronicle.count == 0) || !self->job)
         return;
     for (uint32_t at = 0; at < logs->count || self->chronicle.count > 0;) {
@@ -167,7 +214,8 @@ fill_result(struct host *self, const struct coord_record *row, struct store_resu
         .teardown_us = row->teardown_us,
         .is_strike = row->is_history,
     };
-    struct cargo_item *item = agent_item(self->agent, row->inc, row->exec);
+    struct cargo_item *item =
+        row->node == self->peers.node ? agent_item(self->agent, row->inc, row->exec) : NULL;
     if (!item)
         return; /* of another node: its text comes from there */
     out->text = cargo_text(item);
@@ -239,22 +287,33 @@ count_rows(void *arg, const struct coord_record *rows, size_t count, struct coor
 }
 
 static enum dz_rc
-seal(void *arg, const struct coord_account *account, uint64_t *count_out, uint64_t *digest_out,
-     struct dz_err *err)
+seal(void *arg, const struct coord_account *account, struct coord_closed *out, struct dz_err *err)
 {
     struct host *self = arg;
+    struct dz_epoch epoch = { self->leading.as.lead.n, self->peers.node, self->peers.inc };
     /* the store is told when the exit code is known */
-    peers_sealed(&self->peers, account->failed == 0 && account->not_run == 0);
+    peers_sealed(&self->peers, &epoch, account->failed == 0 && account->not_run == 0);
     if (self->memory.counted) {
-        *count_out = self->memory.rows;
-        *digest_out = self->memory.digest;
+        *out = (struct coord_closed){ self->memory.rows, self->memory.digest, false };
         return DZ_OK;
     }
     struct store_ledger ledger = { 0 };
     enum dz_rc rc = store_job_ledger(self->job, &ledger, err);
-    *count_out = ledger.counted;
-    *digest_out = ledger.digest;
+    *out = (struct coord_closed){ .count = ledger.counted, .digest = ledger.digest };
+    out->is_stored = self->upload && upload_stored(self->upload) >= ledger.executions;
     return rc;
+}
+
+/* Rows on their way to the server are those of the folder's ledger, history too. */
+static uint64_t
+rows(void *arg)
+{
+    struct host *self = arg;
+    struct store_ledger ledger = { 0 };
+    struct dz_err err;
+    if (self->memory.counted || store_job_ledger(self->job, &ledger, &err) != DZ_OK)
+        return UINT64_MAX; /* they will never be there */
+    return ledger.executions;
 }
 
 /* ------------------------------------------------------------------ rows of earlier agents */
@@ -354,6 +413,7 @@ host_for_coordinator(struct host *self)
                                       .persist = persist,
                                       .count = count_rows,
                                       .seal = seal,
+                                      .rows = self->coord_cfg.has_store ? rows : NULL,
                                       .note = note,
                                       .node = host_tell_node,
                                       .line = line };

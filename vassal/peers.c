@@ -10,8 +10,11 @@
 #include "shared/base/digest.h"
 #include "shared/base/log.h"
 #include "shared/wire/model.h"
+#include "vassal/client.h"
 
 #define PLACE "inproc://dagz-node"
+
+enum { LOOKS = 2, LOOK_MS = 1500 /* so long a run's beginning waits for a store that is silent */ };
 
 static const char *
 from_environment(void *arg, const char *name)
@@ -42,29 +45,40 @@ make_key(const struct peers *self, const struct dz_msg_start *start, const struc
     add_part(out, start->chooses);
 }
 
-/* The CI's own name of this slot's job, or, without one, a name that no other process has. */
-static uint64_t
-ci_job_of(const struct peers *self)
+/* As what the CI started this slot.  Without the CI's own name of its job it has one that no other
+ * process has. */
+static struct dz_meeting_entry
+make_entry(const struct peers *self)
 {
-    return self->ci.job ? dz_hash64(dz_str(self->ci.job)) : self->node;
+    struct dz_meeting_entry entry = {
+        .node = self->node,
+        .arrival = { .index = self->ci.total > 0 ? self->ci.slot : DZ_NO_INDEX,
+                     .ci_job = self->ci.job ? dz_hash64(dz_str(self->ci.job)) : self->node,
+                     .attempt = self->ci.attempt },
+    };
+    memcpy(entry.job, self->job, sizeof(entry.job));
+    return entry;
 }
 
 /* ------------------------------------------------------------------ meeting */
 
+/* A key that the gate has not heard of: is its owner a member? */
 static bool
-is_in_room(void *arg, const struct dz_key *key)
+is_in(void *arg, const struct dz_key *key)
 {
     const struct peers *self = arg;
+    if (self->lobby)
+        lobby_look_again(self->lobby); /* it will knock again */
     return self->room && room_knows(self->room, key);
 }
 
 static enum dz_rc
-listen_at(struct peers *self, const char *ipc, const struct mesh_ops *ops, struct dz_err *err)
+listen_at(struct peers *self, const char *ipc, struct dz_err *err)
 {
     enum dz_rc rc = dz_gate_new(self->loop, &self->gate, err);
     if (rc != DZ_OK)
         return rc;
-    dz_gate_on_stranger(self->gate, is_in_room, self);
+    dz_gate_on_stranger(self->gate, is_in, self);
     struct mesh_cfg cfg = { .loop = self->loop,
                             .node = self->node,
                             .inc = self->inc,
@@ -72,102 +86,210 @@ listen_at(struct peers *self, const char *ipc, const struct mesh_ops *ops, struc
                             .keys = &self->keys,
                             .gate = self->gate,
                             .ipc = ipc,
-                            .ops = *ops };
+                            .ops = self->ops.mesh };
     return mesh_new(&cfg, &self->mesh, err);
 }
 
 static void
-tell_arrival(struct peers *self, const struct dz_meeting_entry *entry)
+tell_arrival(struct peers *self, const struct dz_meeting_entry *entry, const char *where)
 {
+    const char *key = self->ci.key;
     switch (entry->answer.word) {
-    case DZ_ARRIVAL_OPENS:
-        dz_buf_addf(&self->how, "first of %s on this host", self->ci.key);
+    case DZ_ARRIVAL_OPENS: dz_buf_addf(&self->how, "first of %s %s", key, where); return;
+    case DZ_ARRIVAL_JOINS: dz_buf_addf(&self->how, "joined %s %s", key, where); return;
+    case DZ_ARRIVAL_RETURNS: dz_buf_addf(&self->how, "back in %s %s", key, where); return;
+    case DZ_ARRIVAL_LATE:
+        dz_buf_addf(&self->how, "%s has ended: its tests were run, there is nothing left to do",
+                    key);
         return;
-    case DZ_ARRIVAL_JOINS: dz_buf_addf(&self->how, "joined %s on this host", self->ci.key); return;
-    case DZ_ARRIVAL_RETURNS:
-        dz_buf_addf(&self->how, "back in %s on this host", self->ci.key);
-        return;
-    case DZ_ARRIVAL_LATE: dz_buf_addf(&self->how, "%s has ended", self->ci.key); return;
+    case DZ_ARRIVAL_AGAIN: return; /* it is never the last word */
     }
+}
+
+static void
+take_entry(struct peers *self, const struct dz_meeting_entry *entry, const char *where)
+{
+    memcpy(self->job, entry->job, sizeof(self->job));
+    self->is_late = entry->answer.word == DZ_ARRIVAL_LATE;
+    self->is_meeting = !self->is_late;
+    tell_arrival(self, entry, where);
 }
 
 static enum dz_rc
 meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-             const struct mesh_ops *ops, struct dz_err *err)
+             struct dz_err *err)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
     make_key(self, start, job, &key);
+    if (job->url)
+        add_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
     enum dz_rc rc = room_open(dz_buf_slice(&key), &self->room, err);
     if (rc != DZ_OK)
         return rc;
     char endpoint[ROOM_ENDPOINT_MAX];
     room_endpoint(self->room, self->node, endpoint);
-    rc = listen_at(self, endpoint, ops, err);
+    rc = listen_at(self, endpoint, err);
     if (rc != DZ_OK)
         return rc;
-    struct dz_meeting_entry entry = {
-        .node = self->node,
-        .arrival = { .index = self->ci.total > 0 ? self->ci.slot : DZ_NO_INDEX,
-                     .ci_job = ci_job_of(self),
-                     .attempt = self->ci.attempt },
-    };
-    memcpy(entry.job, self->job, sizeof(entry.job));
+    struct dz_meeting_entry entry = make_entry(self);
     rc = room_enter(self->room, mesh_contact(self->mesh), &entry, err);
+    if (rc == DZ_OK)
+        take_entry(self, &entry, "on this host");
+    return rc;
+}
+
+/* ------------------------------------------------------------------ meeting at the store */
+
+static void
+on_member(void *arg, uint64_t node, struct dz_slice contact)
+{
+    struct peers *self = arg;
+    mesh_let_back(self->mesh, node);
+    peers_meet(self, node, 0, contact);
+}
+
+static void
+on_left(void *arg, uint64_t node)
+{
+    struct peers *self = arg;
+    log_debug("peers.left", "node=%016" PRIx64, node);
+    mesh_shut_out(self->mesh, node);
+}
+
+static void
+on_answer(void *arg, uint64_t number, const struct dz_lease_reply *reply, struct dz_slice contact)
+{
+    struct peers *self = arg;
+    self->ops.answer(self->ops.arg, number, reply, contact);
+}
+
+static void
+on_idle(void *arg)
+{
+    struct peers *self = arg;
+    self->ops.idle(self->ops.arg);
+}
+
+/* The first try may have to wake something up. */
+static bool
+is_store_there(const char *url)
+{
+    for (unsigned i = 0; i < LOOKS; i++) {
+        enum client_found found = client_look(url, LOOK_MS);
+        if (found == CLIENT_STORE)
+            return true;
+        if (found == CLIENT_STRANGER)
+            return false;
+    }
+    return false;
+}
+
+/* CLOSED: no store answers.  Nothing is bound then. */
+static enum dz_rc
+meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+              struct dz_err *err)
+{
+    if (!job->url)
+        return dz_fail(err, DZ_CLOSED,
+                       "no store answers: start one with 'zb daemon up --bg', or "
+                       "name it by DAGZ_URL");
+    if (!is_store_there(job->url))
+        return dz_fail(err, DZ_CLOSED, "no store answers at %s", job->url);
+    enum dz_rc rc = listen_at(self, NULL, err);
     if (rc != DZ_OK)
         return rc;
-    memcpy(self->job, entry.job, sizeof(self->job));
-    self->is_late = entry.answer.word == DZ_ARRIVAL_LATE;
-    self->is_meeting = !self->is_late;
-    tell_arrival(self, &entry);
+    DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
+    make_key(self, start, job, &key);
+    struct lobby_ops ops = { .on_answer = on_answer,
+                             .on_member = on_member,
+                             .on_left = on_left,
+                             .on_idle = on_idle,
+                             .arg = self };
+    struct lobby_cfg cfg = { .loop = self->loop,
+                             .url = job->url,
+                             .uri = job->uri,
+                             .key = dz_buf_slice(&key),
+                             .node = self->node,
+                             .contact = mesh_contact(self->mesh),
+                             .ops = &ops };
+    rc = lobby_new(&cfg, &self->lobby, err);
+    struct dz_meeting_entry entry = make_entry(self);
+    if (rc == DZ_OK)
+        rc = lobby_enter(self->lobby, &entry, err);
+    if (rc != DZ_OK)
+        return rc;
+    DZ_AUTO(dz_buf_fini) struct dz_buf where = { 0 };
+    dz_buf_addf(&where, "through %s", job->url);
+    dz_buf_add(&where, "", 1);
+    take_entry(self, &entry, (const char *) where.data);
     return DZ_OK;
 }
 
 /* ------------------------------------------------------------------ alone */
 
 static enum dz_rc
-be_alone(struct peers *self, const struct mesh_ops *ops, struct dz_err *err)
+be_alone(struct peers *self, struct dz_err *err)
 {
     self->node = PEERS_ALONE_NODE;
-    struct mesh_cfg cfg = {
-        .loop = self->loop, .node = self->node, .inc = self->inc, .name = PLACE, .ops = *ops
-    };
+    struct mesh_cfg cfg = { .loop = self->loop,
+                            .node = self->node,
+                            .inc = self->inc,
+                            .name = PLACE,
+                            .ops = self->ops.mesh };
     return mesh_new(&cfg, &self->mesh, err);
 }
 
 /* Several slots, and nobody through whom they could find each other: the core asks, hears that
  * nobody can be reached, and runs this slot's share. */
 static enum dz_rc
-be_a_shard(struct peers *self, const struct mesh_ops *ops, struct dz_err *err)
+be_a_shard(struct peers *self, const char *why, struct dz_err *err)
 {
     self->is_meeting = true;
-    dz_buf_addf(
-        &self->how,
-        "slot %u of %u runs its own share: no store answers, and the others may be on other "
-        "hosts (--dagz-rendezvous=host if they are not)",
-        self->ci.slot + 1, self->ci.total);
-    return be_alone(self, ops, err);
+    dz_buf_addf(&self->how,
+                "slot %u of %u runs its own share: %s, and the others may be on other hosts "
+                "(--dagz-rendezvous=host if they are not)",
+                self->ci.slot + 1, self->ci.total, why);
+    return be_alone(self, err);
 }
 
 /* ------------------------------------------------------------------ life */
 
+/* Nothing stays of a try to meet that failed. */
+static void
+leave(struct peers *self)
+{
+    lobby_destroy(&self->lobby);
+    mesh_destroy(&self->mesh);
+    dz_gate_destroy(&self->gate);
+}
+
 static enum dz_rc
 open_by_rule(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-             const struct mesh_ops *ops, struct dz_err *err)
+             struct dz_err *err)
 {
     if (start->rendezvous == DZ_RENDEZVOUS_NONE || !self->ci.key)
-        return be_alone(self, ops, err);
+        return be_alone(self, err);
+    if (start->rendezvous == DZ_RENDEZVOUS_HOST)
+        return meet_on_host(self, start, job, err);
+    struct dz_err why;
+    enum dz_rc rc = meet_at_store(self, start, job, &why);
+    if (rc == DZ_OK)
+        return rc;
+    leave(self);
     if (start->rendezvous == DZ_RENDEZVOUS_STORE)
-        return dz_fail(err, DZ_REFUSED, "--dagz-rendezvous=store: no store answers");
-    if (start->rendezvous == DZ_RENDEZVOUS_AUTO && self->ci.total > 1)
-        return be_a_shard(self, ops, err);
-    return meet_on_host(self, start, job, ops, err);
+        return dz_fail(err, DZ_REFUSED, "--dagz-rendezvous=store: %s", why.text);
+    if (job->url)
+        log_warn("peers.store", "why=%s", why.text);
+    if (self->ci.total > 1)
+        return be_a_shard(self, job->url ? why.text : "no store answers", err);
+    return meet_on_host(self, start, job, err);
 }
 
 enum dz_rc
 peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *start,
-           const struct peers_job *job, const struct mesh_ops *ops, struct dz_err *err)
+           const struct peers_job *job, const struct peers_ops *ops, struct dz_err *err)
 {
-    *self = (struct peers){ .loop = loop, .inc = start->incarnation + 1 };
+    *self = (struct peers){ .loop = loop, .inc = start->incarnation + 1, .ops = *ops };
     memcpy(self->job, job->ulid, sizeof(self->job));
     DZ_AUTO(dz_free) char *given = dz_slice_dup(start->key);
     if (start->rendezvous != DZ_RENDEZVOUS_NONE)
@@ -179,7 +301,7 @@ peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *
         self->node = dz_key_node(&self->keys.public);
     }
     bool can_meet = start->secret.len == DZ_KEY_LEN;
-    enum dz_rc rc = can_meet ? open_by_rule(self, start, job, ops, err) : be_alone(self, ops, err);
+    enum dz_rc rc = can_meet ? open_by_rule(self, start, job, err) : be_alone(self, err);
     if (rc == DZ_OK)
         log_info("peers.open", "node=%016" PRIx64 " meets=%d how=%.*s", self->node,
                  self->is_meeting, (int) self->how.len, (const char *) self->how.data);
@@ -189,8 +311,7 @@ peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *
 void
 peers_close(struct peers *self)
 {
-    mesh_destroy(&self->mesh);
-    dz_gate_destroy(&self->gate);
+    leave(self);
     room_close(&self->room);
     dz_keys_forget(&self->keys);
     dz_ci_fini(&self->ci);
@@ -199,18 +320,32 @@ peers_close(struct peers *self)
 
 /* ------------------------------------------------------------------ being there */
 
-void
-peers_ask(struct peers *self, const struct dz_lease_ask *ask, struct dz_lease_reply *out,
-          struct dz_buf *contact_out)
+static void
+ask_room(struct peers *self, uint64_t number, const struct dz_lease_ask *ask)
 {
+    DZ_AUTO(dz_buf_fini) struct dz_buf contact = { 0 };
+    struct dz_lease_reply reply = { .word = DZ_LEASE_UNREACHABLE };
     struct dz_err err;
-    *out = (struct dz_lease_reply){ .word = DZ_LEASE_UNREACHABLE };
-    if (!self->room)
-        return;
-    if (room_ask(self->room, ask, dz_clock_us(), out, contact_out, &err) == DZ_OK)
-        return;
-    *out = (struct dz_lease_reply){ .word = DZ_LEASE_UNREACHABLE };
-    log_warn("peers.room", "why=%s", err.text);
+    if (self->room && room_ask(self->room, ask, dz_clock_us(), &reply, &contact, &err) != DZ_OK) {
+        log_warn("peers.room", "why=%s", err.text);
+        reply = (struct dz_lease_reply){ .word = DZ_LEASE_UNREACHABLE };
+    }
+    self->ops.answer(self->ops.arg, number, &reply, dz_buf_slice(&contact));
+}
+
+void
+peers_ask(struct peers *self, uint64_t number, const struct dz_lease_ask *ask, dz_us patience_us)
+{
+    if (self->has_sealed && ask->kind == DZ_LEASE_RENEW) { /* what we closed ourselves is ours */
+        struct dz_lease_reply reply = { .word = DZ_LEASE_GRANTED,
+                                        .epoch = ask->me,
+                                        .ttl_us = DZ_LEASE_TTL_US };
+        self->ops.answer(self->ops.arg, number, &reply, (struct dz_slice){ 0 });
+    } else if (self->lobby) {
+        lobby_ask(self->lobby, number, ask, patience_us);
+    } else {
+        ask_room(self, number, ask);
+    }
 }
 
 void
@@ -227,9 +362,12 @@ peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice fram
 }
 
 void
-peers_sealed(struct peers *self, bool is_good)
+peers_sealed(struct peers *self, const struct dz_epoch *epoch, bool is_good)
 {
     struct dz_err err;
+    self->has_sealed = true;
+    if (self->lobby)
+        lobby_tell_seal(self->lobby, epoch, is_good);
     if (self->room && room_seal(self->room, is_good, &err) != DZ_OK)
         log_warn("peers.room", "why=%s", err.text);
 }
@@ -238,6 +376,16 @@ void
 peers_ended(struct peers *self, enum dz_slot_end end)
 {
     struct dz_err err;
-    if (self->room && self->is_meeting && room_end(self->room, self->node, end, &err) != DZ_OK)
+    if (!self->is_meeting)
+        return;
+    if (self->lobby)
+        lobby_tell_end(self->lobby, end);
+    if (self->room && room_end(self->room, self->node, end, &err) != DZ_OK)
         log_warn("peers.room", "why=%s", err.text);
+}
+
+bool
+peers_is_idle(const struct peers *self)
+{
+    return !self->lobby || lobby_is_idle(self->lobby);
 }

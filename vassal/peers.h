@@ -1,8 +1,8 @@
 /* peers.h - who else takes part in a node's job: how they were found, and the connections to them.
  *
  * By the run's join key (a CI step's, or one that was given) it is decided how nodes meet: nobody
- * else takes part, or a room of this host is entered, or, where the CI has several slots that may
- * be on different hosts and no store answers, each runs its own static share. */
+ * else takes part, or they meet at the store; where none answers a room of this host is entered, or,
+ * when the CI has several slots that may be on different hosts, each runs its own static share. */
 #ifndef DZ_VASSAL_PEERS_H
 #define DZ_VASSAL_PEERS_H
 
@@ -12,21 +12,34 @@
 #include "vassal/core/vassal.h"
 #include "vassal/io/mesh.h"
 #include "vassal/io/room.h"
+#include "vassal/lobby.h"
 
 enum { PEERS_ALONE_NODE = 1 /* the number of a node that is alone */ };
 
+struct peers_ops {
+    struct mesh_ops mesh;
+    /* To a question of peers_ask(): at once, or later from the loop. */
+    void (*answer)(void *arg, uint64_t number, const struct dz_lease_reply *reply,
+                   struct dz_slice contact);
+    void (*idle)(void *arg); /* peers_is_idle() */
+    void *arg;
+};
+
 struct peers {
     struct dz_loop *loop; /* borrowed */
+    struct peers_ops ops;
     uint64_t node, inc;
     bool is_meeting;
     bool is_late;              /* the job had ended: there is nothing to do */
+    bool has_sealed;           /* by us */
     char job[DZ_ULID_LEN + 1]; /* the job's long id */
     struct dz_ci ci;
     struct dz_buf how; /* for people: why it is so */
 
     struct dz_keys keys;
-    struct dz_gate *gate; /* owned, as are room and mesh; NULL: alone */
+    struct dz_gate *gate; /* owned, as are the next; NULL: alone */
     struct room *room;
+    struct lobby *lobby;
     struct mesh *mesh;
 };
 
@@ -34,24 +47,27 @@ struct peers {
 struct peers_job {
     const char *uri, *profile, *commit;
     const char *ulid; /* its name, if a job begins here */
+    const char *url;  /* of the store; NULL: there is none */
 };
 
 /* Find the others.  A key or a slot that makes no sense is an error: a run that was meant to share
  * its tests must not run all of them in silence. */
 DZ_MUST_USE enum dz_rc peers_open(struct peers *self, struct dz_loop *loop,
                                   const struct dz_msg_start *start, const struct peers_job *job,
-                                  const struct mesh_ops *ops, struct dz_err *err);
+                                  const struct peers_ops *ops, struct dz_err *err);
 void peers_close(struct peers *self); /* takes a zeroed one */
 
-/* Ask whoever grants the lease.  contact_out: of who holds it. */
-void peers_ask(struct peers *self, const struct dz_lease_ask *ask, struct dz_lease_reply *out,
-               struct dz_buf *contact_out);
+/* Ask whoever grants the lease; one question at a time, the newest. */
+void peers_ask(struct peers *self, uint64_t number, const struct dz_lease_ask *ask,
+               dz_us patience_us);
 void peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact);
 void peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice frame);
 
 /* This node, which schedules, has closed the ledger. */
-void peers_sealed(struct peers *self, bool is_good);
+void peers_sealed(struct peers *self, const struct dz_epoch *epoch, bool is_good);
 /* How this node's part ended. */
 void peers_ended(struct peers *self, enum dz_slot_end end);
+/* Both have been heard, by whoever keeps them. */
+bool peers_is_idle(const struct peers *self);
 
 #endif

@@ -6,6 +6,7 @@
  * store of the home is used directly. One that listens and says nothing counts as the home's
  * daemon if that has announced itself there, because it may be stopped. */
 #include <ftw.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,28 @@
 #include "shared/base/log.h"
 #include "shared/conf/url.h"
 #include "store/push/drain.h"
+#include "vassal/client.h"
 #include "vassal/host.h"
 
-enum { FLUSH_S = 5, FLUSH_MAX_S = 600, OLD_MAX = 8, TREE_FDS = 8 };
+enum {
+    LOOK_MS = 150, /* to learn who answers: a run's beginning waits for it */
+    FLUSH_S = 5,
+    FLUSH_MAX_S = 600,
+    FAREWELL_US = 1000 * 1000, /* so long the store is waited for that is to hear of our end */
+    OLD_MAX = 8,
+    TREE_FDS = 8,
+};
 
 static const char HOME[] = "home";
+
+void
+host_tag(const char *ulid, uint64_t node, char out[HOST_TAG_MAX])
+{
+    if (node == PEERS_ALONE_NODE)
+        (void) snprintf(out, HOST_TAG_MAX, "%s", ulid);
+    else
+        (void) snprintf(out, HOST_TAG_MAX, "%s.%016" PRIx64, ulid, node);
+}
 
 /* ------------------------------------------------------------------ opening */
 
@@ -40,7 +58,7 @@ open_at(struct host *self, const char *home, char **warning_out, struct dz_err *
     if (!self->url)
         return store_open(home, STORE_WRITE, &self->store, warning_out, err);
     enum dz_rc rc =
-        spool_dir_make(home, self->peers.job, self->is_home ? HOME : self->url, &self->spool, err);
+        spool_dir_make(home, self->tag, self->is_home ? HOME : self->url, &self->spool, err);
     if (rc == DZ_OK)
         self->store = self->spool.store;
     return rc;
@@ -120,10 +138,10 @@ has_server(const struct dz_url *url)
         return false;
     if (url->from == DZ_URL_OPTION || url->from == DZ_URL_ENV)
         return true;
-    enum upload_found found = upload_look(url->text);
+    enum client_found found = client_look(url->text, LOOK_MS);
     if (url->from == DZ_URL_HOME)
-        return found == UPLOAD_STORE || found == UPLOAD_SILENT;
-    return found == UPLOAD_STORE;
+        return found == CLIENT_STORE || found == CLIENT_SILENT;
+    return found == CLIENT_STORE;
 }
 
 static enum dz_rc
@@ -139,15 +157,30 @@ find_server(struct host *self, struct dz_slice option, struct dz_err *err)
     return rc;
 }
 
-/* An agent that takes over goes on where the dead one was: true, and the folder is open. */
 static enum dz_rc
-find_folder(struct host *self, struct dz_slice job, bool *found_out, struct dz_err *err)
+open_folder(struct host *self, const char *name, struct dz_err *err)
 {
-    DZ_AUTO(dz_free) char *ulid = dz_slice_dup(job);
-    DZ_AUTO(dz_free) char *path = spool_dir_path(self->home, ulid);
+    DZ_AUTO(dz_free) char *path = spool_dir_path(self->home, name);
+    return spool_dir_open(path, STORE_WRITE, &self->spool, err);
+}
+
+/* An agent that takes over goes on where the dead one was. */
+static enum dz_rc
+find_folder(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+{
+    struct dz_keys keys;
     struct dz_url url;
-    enum dz_rc rc = spool_dir_open(path, STORE_WRITE, &self->spool, err);
-    *found_out = rc == DZ_OK;
+    char name[HOST_TAG_MAX];
+    DZ_AUTO(dz_free) char *ulid = dz_slice_dup(start->job);
+    enum dz_rc rc = DZ_ABSENT;
+    if (start->secret.len == DZ_KEY_LEN) {
+        dz_keys_of(start->secret.ptr, &keys);
+        host_tag(ulid, dz_key_node(&keys.public), name);
+        dz_keys_forget(&keys);
+        rc = open_folder(self, name, err);
+    }
+    if (rc == DZ_ABSENT)
+        rc = open_folder(self, ulid, err);
     if (rc != DZ_OK)
         return rc == DZ_ABSENT ? DZ_OK : rc;
     self->store = self->spool.store;
@@ -160,18 +193,16 @@ find_folder(struct host *self, struct dz_slice job, bool *found_out, struct dz_e
 }
 
 enum dz_rc
-host_open_store(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
+host_find_server(struct host *self, const struct dz_msg_start *start, struct dz_err *err)
 {
-    bool is_found = false;
-    enum dz_rc rc = DZ_OK;
     self->home = start->home.len > 0 ? dz_slice_dup(start->home) : store_home();
-    if (start->job.len > 0)
-        rc = find_folder(self, start->job, &is_found, err);
-    else if (!self->peers.is_meeting) /* nodes of a host count in one store, the home's */
-        rc = find_server(self, start->url, err);
-    if (rc == DZ_OK && !is_found)
-        rc = open_new(self, err);
-    return rc;
+    return start->job.len > 0 ? find_folder(self, start, err) : find_server(self, start->url, err);
+}
+
+enum dz_rc
+host_open_store(struct host *self, struct dz_err *err)
+{
+    return self->store ? DZ_OK : open_new(self, err); /* one that takes over has it */
 }
 
 enum dz_rc
@@ -243,9 +274,17 @@ store_at_home(struct host *self, struct dz_err *err)
 }
 
 static void
-on_settled(void *arg)
+on_stored(void *arg, uint64_t rows)
 {
     struct host *self = arg;
+    if (self->coordinator)
+        coordinator_stored(self->coordinator, rows);
+}
+
+/* All that this node had to tell anybody is told, or there is no more time. */
+static void
+settle(struct host *self)
+{
     struct dz_err err;
     uint64_t pending = upload_pending(self->upload);
     const char *why = upload_why(self->upload);
@@ -267,12 +306,39 @@ on_settled(void *arg)
     agent_settled(self->agent, pending, path, why);
 }
 
+static void
+on_settled(void *arg)
+{
+    struct host *self = arg;
+    self->is_uploaded = true;
+    if (peers_is_idle(&self->peers))
+        settle(self);
+    else
+        dz_loop_set(self->loop, &self->farewell, dz_clock_us() + FAREWELL_US);
+}
+
+void
+host_on_idle(void *arg)
+{
+    struct host *self = arg;
+    if (self->is_uploaded)
+        dz_loop_set(self->loop, &self->farewell, dz_clock_us());
+}
+
+void
+host_on_farewell(void *arg)
+{
+    settle(arg);
+}
+
 void
 host_upload(struct host *self, const char *uri, const char *profile)
 {
-    struct upload_ops ops = {
-        .on_named = on_named, .on_durations = on_durations, .on_settled = on_settled, .arg = self
-    };
+    struct upload_ops ops = { .on_named = on_named,
+                              .on_durations = on_durations,
+                              .on_stored = on_stored,
+                              .on_settled = on_settled,
+                              .arg = self };
     struct upload_cfg cfg = { .loop = self->loop,
                               .url = self->url,
                               .home = self->home,
@@ -328,6 +394,8 @@ host_settle(void *arg)
         upload_settle(self->upload, patience());
         return false;
     }
+    if (self->url && self->peers.is_late)
+        return true;
     if (self->url) { /* it could not even be tried */
         agent_settled(self->agent, 0, self->spool.path, "");
         return false;

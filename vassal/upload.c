@@ -6,29 +6,23 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "vassal/client.h"
 
 enum {
-    LOOK_MS = 150, /* to learn who answers: a run's beginning waits for it */
     DURATIONS_MS = 10 * 1000,
-    WATCHES = 16,
     LEAST_PATIENCE_US = 500 * 1000, /* even for one that has not answered for long */
-};
-
-struct seen {
-    struct dz_watch watch;
-    struct upload *upload;
 };
 
 struct upload {
     struct dz_loop *loop; /* borrowed */
     char *url, *home;     /* owned */
     struct upload_ops ops;
-    struct dz_http *http; /* owned, as is the next */
-    struct push *push;
-    struct seen seen[WATCHES];
-    struct dz_timer http_timer, push_timer, settle_timer;
+    struct client client;
+    struct push *push; /* owned */
+    struct dz_timer push_timer, settle_timer;
     bool is_home, is_settling, is_named;
     dz_us began;
+    uint64_t stored; /* results, as was told */
     /* folders of earlier runs, one after the other */
     char **old_paths; /* owned */
     size_t old_count, old_at;
@@ -36,103 +30,7 @@ struct upload {
     struct push *old; /* owned; NULL: none under way */
 };
 
-static void arm(struct upload *self);
-
-/* ------------------------------------------------------------------ the loop, for the client */
-
-static void
-on_fd(void *arg, unsigned events)
-{
-    struct seen *seen = arg;
-    unsigned what =
-        (events & DZ_LOOP_READ ? DZ_HTTP_READ : 0U) | (events & DZ_LOOP_WRITE ? DZ_HTTP_WRITE : 0U);
-    if (events & DZ_LOOP_GONE)
-        what |= DZ_HTTP_READ | DZ_HTTP_WRITE;
-    dz_http_on_fd(seen->upload->http, seen->watch.fd, what);
-    arm(seen->upload);
-}
-
-static struct seen *
-find_seen(struct upload *self, int fd)
-{
-    for (size_t i = 0; i < WATCHES; i++)
-        if (self->seen[i].watch.fd == fd)
-            return &self->seen[i];
-    return NULL;
-}
-
-static void
-watch(void *arg, int fd, unsigned events)
-{
-    struct upload *self = arg;
-    struct seen *seen = find_seen(self, fd);
-    unsigned what =
-        (events & DZ_HTTP_READ ? DZ_LOOP_READ : 0U) | (events & DZ_HTTP_WRITE ? DZ_LOOP_WRITE : 0U);
-    struct dz_err err;
-    if (events == 0) {
-        if (seen)
-            dz_loop_unwatch(self->loop, &seen->watch);
-        return;
-    }
-    if (seen) {
-        dz_loop_rewatch(self->loop, &seen->watch, what);
-        return;
-    }
-    seen = find_seen(self, -1);
-    if (!seen)
-        return; /* the request runs into its time limit */
-    seen->watch = (struct dz_watch){ .fd = fd, .events = what, .fn = on_fd, .arg = seen };
-    if (dz_loop_watch(self->loop, &seen->watch, &err) != DZ_OK)
-        seen->watch.fd = -1;
-}
-
-static void
-wake_at(void *arg, dz_us at)
-{
-    struct upload *self = arg;
-    if (at == 0)
-        dz_loop_unset(self->loop, &self->http_timer);
-    else
-        dz_loop_set(self->loop, &self->http_timer, at);
-}
-
-static void
-on_http_time(void *arg)
-{
-    struct upload *self = arg;
-    dz_http_on_time(self->http);
-    arm(self);
-}
-
-/* ------------------------------------------------------------------ who is there */
-
-enum upload_found
-upload_look(const char *url)
-{
-    struct dz_http_opts opts = { 0 };
-    struct dz_http *http = NULL;
-    struct dz_err err;
-    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
-    DZ_AUTO(dz_buf_fini) struct dz_buf body = { 0 };
-    int status = 0;
-    dz_buf_addf(&path, "%s/healthz", url);
-    dz_buf_add(&path, "", 1);
-    struct dz_http_ask ask = {
-        .method = "GET", .url = (const char *) path.data, .answer_max = 4096, .timeout_ms = LOOK_MS
-    };
-    enum dz_rc rc = dz_http_new(&opts, &http, &err);
-    if (rc == DZ_OK)
-        rc = dz_http_call(http, &ask, &status, &body, &err);
-    dz_http_destroy(&http);
-    if (rc == DZ_CLOSED)
-        return UPLOAD_NOBODY;
-    if (rc == DZ_AGAIN)
-        return UPLOAD_SILENT;
-    static const char name[] = "\"service\":\"dagz\"";
-    bool is_ours = rc == DZ_OK && status == 200 && body.len > 0 &&
-                   memmem(body.data, body.len, name, strlen(name));
-    return is_ours ? UPLOAD_STORE : UPLOAD_STRANGER;
-}
+static void arm(void *arg);
 
 /* ------------------------------------------------------------------ folders of earlier runs */
 
@@ -144,7 +42,7 @@ open_old(struct upload *self)
         const char *path = self->old_paths[self->old_at++];
         if (spool_dir_open(path, STORE_READ, &self->old_dir, &err) != DZ_OK)
             continue; /* its run is not over */
-        struct push_cfg cfg = { .http = self->http,
+        struct push_cfg cfg = { .http = self->client.http,
                                 .url = self->url,
                                 .store = self->old_dir.store,
                                 .ulid = self->old_dir.ulid };
@@ -197,12 +95,6 @@ on_settle_time(void *arg)
 }
 
 static void
-on_push_time(void *arg)
-{
-    arm(arg);
-}
-
-static void
 name_job(struct upload *self)
 {
     const struct store_receipt *receipt = push_receipt(self->push);
@@ -214,15 +106,27 @@ name_job(struct upload *self)
     self->ops.on_named(self->ops.arg, receipt->short_id);
 }
 
+static void
+tell_stored(struct upload *self)
+{
+    uint64_t rows = upload_stored(self);
+    if (rows <= self->stored)
+        return;
+    self->stored = rows;
+    self->ops.on_stored(self->ops.arg, rows);
+}
+
 /* Whatever happened: do what is due, and see when to look again. */
 static void
-arm(struct upload *self)
+arm(void *arg)
 {
+    struct upload *self = arg;
     if (!self->push)
         return;
     dz_us now = dz_clock_us();
     push_step(self->push, now);
     name_job(self);
+    tell_stored(self);
     step_old(self, now);
     dz_us at = push_at(self->push), old_at = self->old ? push_at(self->old) : 0;
     if (old_at != 0 && push_state(self->push) == PUSH_IDLE && (at == 0 || old_at < at))
@@ -253,27 +157,14 @@ on_durations(void *arg, const struct dz_http_answer *answer)
 }
 
 static void
-add_escaped(struct dz_buf *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char) *text;
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-            strchr("-._~", c))
-            dz_buf_add(out, &c, 1);
-        else
-            dz_buf_addf(out, "%%%02X", c);
-    }
-}
-
-static void
 ask_durations(struct upload *self, const char *uri, const char *profile)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
     struct dz_err err;
     dz_buf_addf(&url, "%s/api/v1/durations?project=", self->url);
-    add_escaped(&url, uri);
+    client_add_escaped(&url, uri);
     dz_buf_addf(&url, "&profile=");
-    add_escaped(&url, profile);
+    client_add_escaped(&url, profile);
     dz_buf_add(&url, "", 1);
     struct dz_http_ask ask = { .method = "GET",
                                .url = (const char *) url.data,
@@ -281,7 +172,7 @@ ask_durations(struct upload *self, const char *uri, const char *profile)
                                .timeout_ms = DURATIONS_MS,
                                .fn = on_durations,
                                .arg = self };
-    if (dz_http_ask(self->http, &ask, &err) != DZ_OK)
+    if (dz_http_ask(self->client.http, &ask, &err) != DZ_OK)
         log_debug("upload.durations", "why=%s", err.text);
 }
 
@@ -291,23 +182,15 @@ enum dz_rc
 upload_new(const struct upload_cfg *cfg, struct upload **self_out, struct dz_err *err)
 {
     DZ_AUTO(upload_destroy) struct upload *self = dz_alloc0(1, sizeof(*self));
-    DZ_AUTO(dz_free) char *token = NULL;
     self->loop = cfg->loop;
     self->url = dz_strdup(cfg->url);
     self->home = dz_strdup(cfg->home);
     self->ops = *cfg->ops;
     self->is_home = cfg->is_home;
     self->old_dir = SPOOL_DIR_NONE;
-    self->http_timer = (struct dz_timer){ .fn = on_http_time, .arg = self };
-    self->push_timer = (struct dz_timer){ .fn = on_push_time, .arg = self };
+    self->push_timer = (struct dz_timer){ .fn = arm, .arg = self };
     self->settle_timer = (struct dz_timer){ .fn = on_settle_time, .arg = self };
-    for (size_t i = 0; i < WATCHES; i++)
-        self->seen[i] = (struct seen){ .watch.fd = -1, .upload = self };
-    struct dz_http_driver driver = { .arg = self, .watch = watch, .wake_at = wake_at };
-    enum dz_rc rc = dz_http_token(&token, err);
-    struct dz_http_opts opts = { .token = token, .driver = &driver };
-    if (rc == DZ_OK)
-        rc = dz_http_new(&opts, &self->http, err);
+    enum dz_rc rc = client_open(&self->client, cfg->loop, arm, self, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
     return rc;
@@ -321,10 +204,7 @@ upload_destroy(struct upload **self_p)
         return;
     end_old(self);
     push_destroy(&self->push);
-    dz_http_destroy(&self->http);
-    for (size_t i = 0; i < WATCHES; i++)
-        dz_loop_unwatch(self->loop, &self->seen[i].watch);
-    dz_loop_unset(self->loop, &self->http_timer);
+    client_close(&self->client);
     dz_loop_unset(self->loop, &self->push_timer);
     dz_loop_unset(self->loop, &self->settle_timer);
     spool_dirs_free(self->old_paths, self->old_count);
@@ -339,7 +219,7 @@ upload_job(struct upload *self, struct store *store, const char *ulid, const cha
 {
     DZ_AUTO(dz_free) char *parent = spool_dir_path(self->home, "");
     struct push_cfg cfg = {
-        .http = self->http, .url = self->url, .store = store, .ulid = ulid, .is_live = true
+        .http = self->client.http, .url = self->url, .store = store, .ulid = ulid, .is_live = true
     };
     self->began = dz_clock_us();
     enum dz_rc rc = push_new(&cfg, &self->push, err);
@@ -363,6 +243,13 @@ upload_poke(struct upload *self)
         dz_loop_set(self->loop, &self->push_timer, at);
 }
 
+uint64_t
+upload_stored(const struct upload *self)
+{
+    const struct store_receipt *receipt = push_receipt(self->push);
+    return receipt ? receipt->at.count[STREAM_RESULTS] : 0;
+}
+
 void
 upload_settle(struct upload *self, dz_us patience_us)
 {
@@ -375,6 +262,7 @@ upload_settle(struct upload *self, dz_us patience_us)
         until = now + patience_us;
     self->is_settling = true;
     dz_loop_set(self->loop, &self->settle_timer, until);
+    push_leave(self->push);
     push_hurry(self->push);
     arm(self);
 }

@@ -19,6 +19,7 @@ struct upload;
 struct upload_ops {
     void (*on_named)(void *arg, const char *short_id); /* the server has begun the job */
     void (*on_durations)(void *arg, struct store_durations **durations_p); /* may be taken */
+    void (*on_stored)(void *arg, uint64_t rows); /* the server has so many of the job's results */
     void (*on_settled)(void *arg); /* after upload_settle(): all is there, or time is up */
     void *arg;
 };
@@ -31,15 +32,6 @@ struct upload_cfg {
     const struct upload_ops *ops; /* copied */
 };
 
-/* What answers at a URL, within a moment. */
-enum upload_found {
-    UPLOAD_NOBODY,  /* nobody listens */
-    UPLOAD_SILENT,  /* somebody does, and says nothing: a store that is stopped, perhaps */
-    UPLOAD_STORE,   /* a store of dagz */
-    UPLOAD_STRANGER /* something else */
-};
-enum upload_found upload_look(const char *url);
-
 DZ_MUST_USE enum dz_rc upload_new(const struct upload_cfg *cfg, struct upload **self_out,
                                   struct dz_err *err);
 void upload_destroy(struct upload **self_p);
@@ -48,6 +40,9 @@ void upload_destroy(struct upload **self_p);
 DZ_MUST_USE enum dz_rc upload_job(struct upload *self, struct store *store, const char *ulid,
                                   const char *uri, const char *profile, struct dz_err *err);
 void upload_poke(struct upload *self); /* there is more to send */
+
+/* Results of this folder that the server has, as it last said. */
+uint64_t upload_stored(const struct upload *self);
 
 /* Send what is left until `deadline`, then say on_settled(), from the loop. */
 void upload_settle(struct upload *self, dz_us patience_us);

@@ -22,12 +22,20 @@ struct batch {
     struct coord_record rows[];
 };
 
+/* A batch that is in the ledger and not yet in the store. */
+struct unstored {
+    uint64_t number;
+    uint64_t rows; /* that the ledger held with it */
+};
+
 struct coordinator {
     struct dz_loop *loop; /* borrowed */
     struct coordinator_host host;
     struct coord *core; /* owned */
     struct dz_timer timer, retry;
     struct batch *first, *last; /* owned */
+    struct unstored *unstored;  /* owned: a queue that begins at unstored_first */
+    size_t unstored_first, unstored_count, unstored_cap;
     bool is_stepping;
     bool has_to_persist, has_to_seal;
     uint64_t persist_n;
@@ -142,6 +150,21 @@ persist(struct coordinator *self)
     step(self, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
 }
 
+static void
+note_unstored(struct coordinator *self, uint64_t number)
+{
+    if (!self->host.rows)
+        return;
+    if (self->unstored_first > 0 && self->unstored_first == self->unstored_count)
+        self->unstored_first = self->unstored_count = 0;
+    if (self->unstored_count == self->unstored_cap) {
+        self->unstored_cap = self->unstored_cap ? 2 * self->unstored_cap : 64;
+        self->unstored = dz_realloc(self->unstored, self->unstored_cap, sizeof(*self->unstored));
+    }
+    self->unstored[self->unstored_count++] =
+        (struct unstored){ number, self->host.rows(self->host.arg) };
+}
+
 /* False: the ledger does not take it now. */
 static bool
 write_batch(struct coordinator *self)
@@ -158,6 +181,7 @@ write_batch(struct coordinator *self)
     self->first = batch->next;
     if (!self->first)
         self->last = NULL;
+    note_unstored(self, batch->number);
     struct coord_event event = {
         .kind = COORD_EV_COUNTED,
         .as.counted = { .batch = batch->number, .answers = answers },
@@ -171,12 +195,15 @@ static void
 seal(struct coordinator *self)
 {
     self->has_to_seal = false;
-    struct coord_event event = { .kind = COORD_EV_SEALED };
+    struct coord_closed closed = { 0 };
     struct dz_err err;
-    enum dz_rc rc = self->host.seal(self->host.arg, &self->account, &event.as.sealed.count,
-                                    &event.as.sealed.digest, &err);
+    enum dz_rc rc = self->host.seal(self->host.arg, &self->account, &closed, &err);
     if (rc != DZ_OK)
         self->host.note(self->host.arg, 2, dz_str(err.text));
+    struct coord_event event = { .kind = COORD_EV_SEALED,
+                                 .as.sealed = { .count = closed.count,
+                                                .digest = closed.digest,
+                                                .is_stored = closed.is_stored } };
     step(self, &event);
 }
 
@@ -278,6 +305,17 @@ coordinator_outrank(struct coordinator *self, struct dz_epoch epoch)
     give(self, &(struct coord_event){ .kind = COORD_EV_OUTRANKED, .as.outranked = epoch });
 }
 
+void
+coordinator_stored(struct coordinator *self, uint64_t rows)
+{
+    uint64_t number = 0;
+    while (self->unstored_first < self->unstored_count &&
+           self->unstored[self->unstored_first].rows <= rows)
+        number = self->unstored[self->unstored_first++].number;
+    if (number > 0)
+        give(self, &(struct coord_event){ .kind = COORD_EV_STORED, .as.stored.batch = number });
+}
+
 static void
 on_time(void *arg)
 {
@@ -349,5 +387,6 @@ coordinator_destroy(struct coordinator **self_p)
         free(batch);
     }
     coord_destroy(&self->core);
+    free(self->unstored);
     free(self);
 }

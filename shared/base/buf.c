@@ -68,3 +68,38 @@ dz_buf_drop(struct dz_buf *self, size_t len)
     self->len -= len;
     memmove(self->data, self->data + len, self->len);
 }
+
+void
+dz_hex_add(struct dz_buf *self, struct dz_slice bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t *to = dz_buf_reserve(self, 2 * bytes.len);
+    for (size_t i = 0; i < bytes.len; i++) {
+        to[2 * i] = (uint8_t) digits[bytes.ptr[i] >> 4];
+        to[2 * i + 1] = (uint8_t) digits[bytes.ptr[i] & 15];
+    }
+    self->len += 2 * bytes.len;
+}
+
+static int
+digit_of(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+dz_hex_read(struct dz_slice text, uint8_t *out, size_t cap, size_t *len_out)
+{
+    if (text.len % 2 || text.len / 2 > cap)
+        return false;
+    for (size_t i = 0; i < text.len / 2; i++) {
+        int high = digit_of(text.ptr[2 * i]), low = digit_of(text.ptr[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t) (high << 4 | low);
+    }
+    *len_out = text.len / 2;
+    return true;
+}

@@ -16,6 +16,10 @@ void dz_buf_add(struct dz_buf *self, const void *data, size_t len);
 void dz_buf_addf(struct dz_buf *self, const char *fmt, ...) DZ_PRINTF(2, 3);
 void dz_buf_drop(struct dz_buf *self, size_t len); /* removes the first `len` bytes */
 
+/* Hexadecimal digits, and back: false: not that, or more than `cap` bytes. */
+void dz_hex_add(struct dz_buf *self, struct dz_slice bytes);
+bool dz_hex_read(struct dz_slice text, uint8_t *out, size_t cap, size_t *len_out);
+
 /* Room for `len` more bytes; the caller writes there and adds to self->len itself. */
 uint8_t *dz_buf_reserve(struct dz_buf *self, size_t len);
 

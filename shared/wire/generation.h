@@ -49,6 +49,8 @@ enum dz_arrival_word {
     DZ_ARRIVAL_RETURNS, /* the same, as a new incarnation of the slot: the older one is fenced */
     DZ_ARRIVAL_LATE, /* the generation is sealed: say so, exit 0 (unless it has tests of its own) */
     DZ_ARRIVAL_OPENS, /* the next generation, number `number` */
+    DZ_ARRIVAL_AGAIN, /* this same CI job has ended its part already, so this is another command of
+                       * it: come again under the key with the next ordinal (meeting.h) */
 };
 
 struct dz_arrival_reply {

@@ -150,6 +150,29 @@ ask(const struct dz_meeting *self, const struct dz_arrival *who)
     return dz_generation_of(&newest, who);
 }
 
+static struct dz_meeting_member *
+find_node(const struct dz_meeting *self, uint64_t node)
+{
+    for (size_t i = 0; i < self->member_count; i++)
+        if (self->members[i].node == node)
+            return &self->members[i];
+    return NULL;
+}
+
+/* A CI that counts attempts gives a job that is run again the same id. */
+static bool
+has_ended_here(const struct dz_meeting *self, const struct dz_arrival *who)
+{
+    bool is_of_this = who->attempt == 0 || who->attempt - 1 == self->generation.number;
+    for (size_t i = 0; is_of_this && i < self->member_count; i++) {
+        const struct dz_slot_past *past = &self->members[i].slot;
+        if (past->ci_job == who->ci_job &&
+            (past->end == DZ_SLOT_END_VERDICT || past->end == DZ_SLOT_END_TERMINATED))
+            return true;
+    }
+    return false;
+}
+
 /* Epoch numbers go on over generations: a scheduler of an older one is fenced in the next. */
 static void
 open_generation(struct dz_meeting *self, const struct dz_meeting_entry *entry)
@@ -163,12 +186,22 @@ open_generation(struct dz_meeting *self, const struct dz_meeting_entry *entry)
 enum dz_rc
 dz_meeting_enter(struct dz_meeting *self, struct dz_meeting_entry *entry)
 {
+    struct dz_meeting_member *known = find_node(self, entry->node);
+    if (!known && has_ended_here(self, &entry->arrival)) {
+        entry->answer = (struct dz_arrival_reply){ DZ_ARRIVAL_AGAIN, self->generation.number };
+        return DZ_OK;
+    }
     entry->answer = ask(self, &entry->arrival);
     if (entry->answer.word == DZ_ARRIVAL_OPENS)
         open_generation(self, entry);
     memcpy(entry->job, self->job, sizeof(entry->job));
     if (entry->answer.word == DZ_ARRIVAL_LATE)
         return DZ_OK;
+    known = find_node(self, entry->node); /* of this generation */
+    if (known) {
+        known->slot.end = DZ_SLOT_END_NONE;
+        return DZ_OK;
+    }
     struct dz_meeting_member member = {
         .node = entry->node,
         .slot = { .index = entry->arrival.index, .ci_job = entry->arrival.ci_job },
@@ -186,7 +219,16 @@ dz_meeting_seal(struct dz_meeting *self, bool is_good)
 void
 dz_meeting_end(struct dz_meeting *self, uint64_t node, enum dz_slot_end end)
 {
+    struct dz_meeting_member *member = find_node(self, node);
+    if (member)
+        member->slot.end = end;
+}
+
+size_t
+dz_meeting_ended(const struct dz_meeting *self)
+{
+    size_t count = 0;
     for (size_t i = 0; i < self->member_count; i++)
-        if (self->members[i].node == node)
-            self->members[i].slot.end = end;
+        count += self->members[i].slot.end != DZ_SLOT_END_NONE;
+    return count;
 }

@@ -40,11 +40,14 @@ struct dz_meeting_entry {
     char job[DZ_ULID_LEN + 1];      /* in: the name if a job begins here; out: the job's name */
     struct dz_arrival_reply answer; /* out */
 };
-/* Somebody comes in.  LATE: the meeting is unchanged.  LIMIT: too many members. */
+/* Somebody comes in; a node that is in (its agent died and was replaced) stays the one member that
+ * it is.  LATE, AGAIN: the meeting is unchanged.  LIMIT: too many members. */
 DZ_MUST_USE enum dz_rc dz_meeting_enter(struct dz_meeting *self, struct dz_meeting_entry *entry);
 
 /* The generation is over; is_good: nothing failed, nothing is missing. */
 void dz_meeting_seal(struct dz_meeting *self, bool is_good);
+/* Members whose part has not ended are who may connect. */
+size_t dz_meeting_ended(const struct dz_meeting *self);
 /* How a node's part ended. */
 void dz_meeting_end(struct dz_meeting *self, uint64_t node, enum dz_slot_end end);
 

@@ -10,6 +10,9 @@
 #include "shared/base/fd.h"
 #include "shared/base/log.h"
 #include "store/care.h"
+#include "store/meet.h"
+
+#define SWEEP_US (INT64_C(60) * 60 * 1000 * 1000) /* of meetings that are over */
 
 enum {
     FIRST_MS = 1000,
@@ -54,6 +57,7 @@ look(void *arg)
     struct keeper *self = arg;
     struct pollfd stop = { .fd = self->stop, .events = POLLIN };
     int wait_ms = FIRST_MS;
+    int64_t sweep_us = 0;
     while (poll(&stop, 1, wait_ms) == 0) {
         struct store_tidy work = { .now_us = dz_clock_wall_ms() * 1000,
                                    .settle_us = SETTLE_US,
@@ -62,6 +66,11 @@ look(void *arg)
         struct dz_err err = { "" };
         enum dz_rc rc = store_tidy(self->store, &work, &err);
         tell(self, &work, rc, err.text);
+        if (rc == DZ_OK && work.is_done && work.now_us >= sweep_us) {
+            sweep_us = work.now_us + SWEEP_US;
+            if (store_meet_sweep(self->store, work.now_us, &err) != DZ_OK)
+                log_warn("store.meetings", "why=%s", err.text);
+        }
         wait_ms = rc == DZ_OK && !work.is_done ? PIECE_PAUSE_MS : LOOK_MS;
     }
     return NULL;

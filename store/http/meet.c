@@ -13,8 +13,9 @@
 
 #include "store/http/read.h"
 #include "store/jot.h"
+#include "store/push/meeting.h"
 
-enum { HEX_LEN = 16, TTL_TEXT = 32 };
+enum { HEX_LEN = 16 };
 
 /* A request while it is read and answered. */
 struct meet_call {
@@ -107,16 +108,10 @@ static bool
 contact_field(struct meet_call *self)
 {
     const char *text = json_string_value(json_object_get(self->body, "contact"));
-    size_t len = text ? strlen(text) : 0;
-    if (len == 0 || len % 2 || len / 2 > sizeof(self->contact))
+    size_t len = 0;
+    if (!text || !dz_hex_read(dz_str(text), self->contact, sizeof(self->contact), &len) || len == 0)
         return refuse(self, "contact", "is not 1 to 512 bytes in hexadecimal digits");
-    for (size_t i = 0; i < len / 2; i++) {
-        unsigned byte;
-        if (strspn(text + 2 * i, "0123456789abcdef") < 2 || sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return refuse(self, "contact", "has something that is no hexadecimal digit");
-        self->contact[i] = (uint8_t) byte;
-    }
-    self->ask.contact = (struct dz_slice){ self->contact, len / 2 };
+    self->ask.contact = (struct dz_slice){ self->contact, len };
     return true;
 }
 
@@ -175,10 +170,10 @@ read_enter(struct meet_call *self)
 static bool
 read_lease(struct meet_call *self)
 {
-    static const char *const kinds[] = { "claim", "renew", "who", "release", NULL };
     struct dz_lease_ask *ask = &self->ask.ask;
     int kind;
-    if (!word_field(self, "kind", kinds, &kind) || !epoch_field(self, "epoch", true, &ask->me) ||
+    if (!word_field(self, "kind", meeting_kinds, &kind) ||
+        !epoch_field(self, "epoch", true, &ask->me) ||
         !epoch_field(self, "gone", false, &ask->gone) ||
         !number_field(self, "members", UINT32_MAX, 0, &ask->members))
         return false;
@@ -189,9 +184,8 @@ read_lease(struct meet_call *self)
 static bool
 read_end(struct meet_call *self)
 {
-    static const char *const ends[] = { "none", "verdict", "terminated", "lost", NULL };
     int end;
-    if (!hex_field(self, "node", &self->ask.node) || !word_field(self, "end", ends, &end))
+    if (!hex_field(self, "node", &self->ask.node) || !word_field(self, "end", meeting_ends, &end))
         return false;
     self->ask.end = (enum dz_slot_end) end;
     return true;
@@ -210,30 +204,9 @@ read_seal(struct meet_call *self)
 /* ------------------------------------------------------------------ answering */
 
 static void
-jot_hex(struct dz_buf *out, const char *key, uint64_t number)
-{
-    char text[HEX_LEN + 1];
-    (void) snprintf(text, sizeof(text), "%016" PRIx64, number);
-    jot_text(out, key, text);
-}
-
-static void
-jot_bytes(struct dz_buf *out, const char *key, struct dz_slice bytes)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
-    for (size_t i = 0; i < bytes.len; i++)
-        dz_buf_addf(&text, "%02x", bytes.ptr[i]);
-    jot_slice(out, key, dz_buf_slice(&text));
-}
-
-static void
 write_entry(struct dz_buf *out, const struct dz_meeting_entry *entry)
 {
-    static const char *const words[] = { [DZ_ARRIVAL_JOINS] = "joins",
-                                         [DZ_ARRIVAL_RETURNS] = "returns",
-                                         [DZ_ARRIVAL_LATE] = "late",
-                                         [DZ_ARRIVAL_OPENS] = "opens" };
-    jot_text(out, "word", words[entry->answer.word]);
+    jot_text(out, "word", meeting_arrivals[entry->answer.word]);
     jot_int(out, "generation", entry->answer.number);
     jot_text(out, "job", entry->job);
 }
@@ -241,21 +214,12 @@ write_entry(struct dz_buf *out, const struct dz_meeting_entry *entry)
 static void
 write_lease(struct dz_buf *out, const struct dz_lease_reply *reply, struct dz_slice contact)
 {
-    static const char *const words[] = { [DZ_LEASE_GRANTED] = "granted",
-                                         [DZ_LEASE_HELD] = "held",
-                                         [DZ_LEASE_FREE] = "free",
-                                         [DZ_LEASE_SEALED] = "sealed",
-                                         [DZ_LEASE_UNREACHABLE] = "unreachable" };
-    jot_text(out, "word", words[reply->word]);
-    jot_key(out, "epoch");
-    jot_open(out, '[');
-    jot_hex(out, NULL, reply->epoch.n);
-    jot_hex(out, NULL, reply->epoch.node);
-    jot_hex(out, NULL, reply->epoch.inc);
-    jot_close(out, ']');
+    jot_text(out, "word", meeting_leases[reply->word]);
+    meeting_jot_epoch(out, "epoch", &reply->epoch);
     jot_int(out, "ttl_us", reply->ttl_us);
+    jot_int(out, "members", (int64_t) reply->members);
     if (contact.len > 0)
-        jot_bytes(out, "contact", contact);
+        meeting_jot_bytes(out, "contact", contact);
     else
         jot_null(out, "contact");
 }
@@ -276,6 +240,8 @@ write_answer(struct meet_call *self)
         write_entry(&call->out, &self->ask.entry);
     if (self->ask.kind == STORE_MEET_LEASE)
         write_lease(&call->out, &self->ask.reply, dz_buf_slice(&self->ask.found));
+    jot_int(&call->out, "came", self->ask.came);
+    jot_int(&call->out, "ended", self->ask.ended);
     jot_close(&call->out, '}');
     jot_end(&call->out);
 }
@@ -346,8 +312,8 @@ write_member(void *arg, uint64_t node, struct dz_slice contact)
 {
     struct http_call *call = arg;
     jot_open(&call->out, '{');
-    jot_hex(&call->out, "node", node);
-    jot_bytes(&call->out, "contact", contact);
+    meeting_jot_hex(&call->out, "node", node);
+    meeting_jot_bytes(&call->out, "contact", contact);
     jot_close(&call->out, '}');
 }
 

@@ -22,6 +22,7 @@ void http_get_page(struct http_call *call);
 /* take.c */
 void http_post_records(struct http_call *call);
 void http_get_durations(struct http_call *call);
+void http_get_ledger(struct http_call *call);
 
 /* read_jobs.c */
 void http_get_projects(struct http_call *call);

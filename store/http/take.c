@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/http/read.h"
 #include "store/http/routes.h"
 #include "store/sync.h"
 
@@ -35,6 +36,28 @@ http_post_records(struct http_call *call)
         DZ_AUTO(dz_free) char *text = store_receipt_write(&receipt);
         dz_buf_addf(&call->out, "%s\n", text);
     }
+}
+
+void
+http_get_ledger(struct http_call *call)
+{
+    static const struct store_at none;
+    struct store_at from = none, after;
+    struct store_outbox *box = NULL;
+    char ulid[STORE_ULID_LEN + 1];
+    struct dz_err err;
+    if (!http_arg_number(call, "from", 0, INT64_MAX, 0, &from.count[STREAM_RESULTS]) ||
+        !read_job(call, ulid))
+        return;
+    enum dz_rc rc = store_outbox_open(call->store, ulid, &box, &err);
+    if (rc == DZ_OK)
+        rc = store_outbox_next(box, &from, STORE_ROWS_ONLY, STORE_PARCEL_SOFT, &call->out, &after,
+                               &err);
+    store_outbox_close(&box);
+    if (rc == DZ_OK)
+        call->type = STORE_PARCEL_TYPE;
+    else
+        http_problem_rc(call, rc, &err);
 }
 
 void

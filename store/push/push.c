@@ -178,6 +178,12 @@ push_poke(struct push *self)
 }
 
 void
+push_leave(struct push *self)
+{
+    self->cfg.is_live = false;
+}
+
+void
 push_hurry(struct push *self)
 {
     if (self->state >= PUSH_DONE || self->is_asking)

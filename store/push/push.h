@@ -38,6 +38,8 @@ void push_destroy(struct push **self_p);
 
 /* There are new records, or the seal. */
 void push_poke(struct push *self);
+/* Nothing more will come from here: the seal is another node's. */
+void push_leave(struct push *self);
 /* Try at once what waits for a retry or for company. */
 void push_hurry(struct push *self);
 /* When push_step() wants to be called; 0: not before an answer or news. */

@@ -25,10 +25,10 @@ join(const char *a, const char *b)
 }
 
 char *
-spool_dir_path(const char *home, const char *ulid)
+spool_dir_path(const char *home, const char *name)
 {
     DZ_AUTO(dz_free) char *parent = join(home, "spool");
-    return *ulid ? join(parent, ulid) : dz_move(parent);
+    return *name ? join(parent, name) : dz_move(parent);
 }
 
 /* ---- one folder ---- */
@@ -84,13 +84,13 @@ read_to(struct spool_dir *self)
 }
 
 enum dz_rc
-spool_dir_make(const char *home, const char *ulid, const char *to, struct spool_dir *out,
+spool_dir_make(const char *home, const char *name, const char *to, struct spool_dir *out,
                struct dz_err *err)
 {
     DZ_AUTO(spool_dir_close) struct spool_dir self = SPOOL_DIR_NONE;
     DZ_AUTO(dz_free) char *parent = join(home, "spool");
-    self.path = spool_dir_path(home, ulid);
-    (void) snprintf(self.ulid, sizeof(self.ulid), "%s", ulid);
+    self.path = spool_dir_path(home, name);
+    (void) snprintf(self.ulid, sizeof(self.ulid), "%.*s", STORE_ULID_LEN, name);
     (void) snprintf(self.to, sizeof(self.to), "%s", to);
     enum dz_rc rc = make_folder(home, err);
     if (rc == DZ_OK)
@@ -174,6 +174,17 @@ by_name(const void *a, const void *b)
     return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
+/* <long id> or <long id>.<node>; an agent's journal beside it is called otherwise. */
+static bool
+is_name(const char *name)
+{
+    struct dz_slice id = dz_str(name);
+    if (id.len > DZ_ULID_LEN && (name[DZ_ULID_LEN] != '.' || strchr(name, '-')))
+        return false;
+    id.len = id.len < DZ_ULID_LEN ? id.len : DZ_ULID_LEN;
+    return dz_ulid_read(id, NULL);
+}
+
 size_t
 spool_dirs(const char *parent, char ***paths_out)
 {
@@ -184,7 +195,7 @@ spool_dirs(const char *parent, char ***paths_out)
     if (!dir)
         return 0;
     for (struct dirent *item = readdir(dir); item && count < SPOOLS_MAX; item = readdir(dir)) {
-        if (!dz_ulid_read(dz_str(item->d_name), NULL))
+        if (!is_name(item->d_name))
             continue;
         paths = dz_realloc(paths, count + 1, sizeof(*paths));
         paths[count++] = join(parent, item->d_name);

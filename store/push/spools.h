@@ -1,6 +1,6 @@
 /* spools.h - folders that hold the store of one job, until a server has it.
  *
- *     <home>/spool/<long id>/
+ *     <home>/spool/<long id>[.<node>]/    of the run, or of one of the nodes of a job
  *         data.mdb, lock.mdb   a store
  *         to                   one line: the URL that it is for, or "home": the store of this home
  *         owner                locked by who writes it or sends it
@@ -23,8 +23,8 @@ struct spool_dir {
     int owner;             /* -1: the folder cannot be written, and nobody else could */
 };
 
-/* A new one.  The folders above are made. */
-DZ_MUST_USE enum dz_rc spool_dir_make(const char *home, const char *ulid, const char *to,
+/* A new one; `name` is or begins with the long id.  The folders above are made. */
+DZ_MUST_USE enum dz_rc spool_dir_make(const char *home, const char *name, const char *to,
                                       struct spool_dir *out, struct dz_err *err);
 /* One that is there.  STORE_WRITE: to go on writing it.  AGAIN: somebody is at it.  ABSENT: it is
  * no such folder, or there is no job in it. */
@@ -35,8 +35,8 @@ void spool_dir_close(struct spool_dir *self); /* DZ_AUTO-able; fine when zeroed 
 void spool_dir_remove(struct spool_dir *self);
 #define SPOOL_DIR_NONE ((struct spool_dir){ .owner = -1 })
 
-/* <home>/spool/<ulid>, or <home>/spool for ""; caller owns. */
-char *spool_dir_path(const char *home, const char *ulid);
+/* <home>/spool/<name>, or <home>/spool for ""; caller owns. */
+char *spool_dir_path(const char *home, const char *name);
 
 /* Paths of the folders below `parent` that look like one, oldest first.  Caller frees each and the
  * list. */

@@ -75,7 +75,7 @@ finish(struct agent *self, int exit_code)
         self->up.end(self->up.arg, &self->done, self->deselected, exit_code,
                      self->stop_reason ? self->stop_reason : "");
         spool_close(&self->spool);
-        spool_remove(self->home, self->job); /* the job is sealed: nobody will read it */
+        spool_remove(self->home, self->tag); /* the job is sealed: nobody will read it */
     }
     kin_kill_all(self);
     self->state = AGENT_SETTLING;
@@ -110,7 +110,7 @@ abort_run(struct agent *self)
     if (self->job) {
         self->up.flush(self->up.arg);
         spool_close(&self->spool);
-        spool_remove(self->home, self->job); /* nobody takes this job up again */
+        spool_remove(self->home, self->tag); /* nobody takes this job up again */
     }
     stop_loop(self, EXIT_ABORTED);
 }
@@ -158,7 +158,7 @@ open_spool(struct agent *self)
     DZ_AUTO(dz_free) char *note = NULL;
     struct dz_err err;
     spool_sweep(self->home);
-    enum dz_rc rc = spool_open(self->home, self->job, self->inc, &self->spool, &note, &err);
+    enum dz_rc rc = spool_open(self->home, self->tag, self->inc, &self->spool, &note, &err);
     if (rc != DZ_OK)
         tell_note(self, 1, "results are not journaled: %s", err.text);
     if (note)
@@ -230,6 +230,7 @@ start(struct agent *self, const struct dz_msg_start *msg)
         return;
     }
     self->job = dz_strdup(job.ulid);
+    self->tag = dz_strdup(job.tag);
     self->home = dz_strdup(job.home);
     self->place = job;
     if (job.note)
@@ -352,6 +353,7 @@ agent_destroy(struct agent **self_p)
     dz_oom_fini(&self->oom);
     dz_buf_fini(&self->inputs);
     free(self->job);
+    free(self->tag);
     free(self->home);
     free(self->pending);
     free(self->stop_reason);

@@ -65,7 +65,8 @@ cargo_get(struct cargo *self, uint64_t record)
 static bool
 is_it(const struct cargo_item *item, uint64_t inc, uint64_t exec)
 {
-    return item && item->outcome.exec == exec && item->outcome.inc == inc;
+    return item && item->outcome.exec == exec && item->outcome.inc == inc &&
+           item->outcome.origin == 0;
 }
 
 struct cargo_item *
@@ -96,12 +97,12 @@ cargo_drop(struct cargo *self, uint64_t record)
 
 /* ------------------------------------------------------------------ in the spool */
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2 };
 
 /* Fixed fields as they are on disk, all of this machine: a spool is not carried about. */
 struct stored {
     uint32_t format, test, attempt, result, slot, cause, signal, blob_len, text_len, unused;
-    uint64_t exec, inc, digest;
+    uint64_t exec, inc, digest, origin;
     int64_t start_us, setup_us, call_us, teardown_us, elapsed_us;
 };
 
@@ -121,6 +122,7 @@ cargo_encode(const struct cargo_item *item, struct dz_buf *out)
                              .exec = outcome->exec,
                              .inc = outcome->inc,
                              .digest = outcome->digest,
+                             .origin = outcome->origin,
                              .start_us = outcome->start_us,
                              .setup_us = outcome->setup_us,
                              .call_us = outcome->call_us,
@@ -155,6 +157,7 @@ cargo_decode(struct dz_slice value, struct cargo_item *item_out, struct dz_slice
                      .exec = stored.exec,
                      .inc = stored.inc,
                      .digest = stored.digest,
+                     .origin = stored.origin,
                      .start_us = stored.start_us,
                      .setup_us = stored.setup_us,
                      .call_us = stored.call_us,

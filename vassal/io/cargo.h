@@ -33,7 +33,7 @@ void cargo_fini(struct cargo *self);
 struct cargo_item *cargo_add(struct cargo *self, uint64_t record, struct dz_slice blob,
                              struct dz_slice text);
 struct cargo_item *cargo_get(struct cargo *self, uint64_t record); /* NULL: not there */
-/* The execution's item, NULL: not there.  Quick when asked for in the order of records. */
+/* The item of this node's own execution, NULL: not there.  Quick when asked for in the order of records. */
 struct cargo_item *cargo_find(struct cargo *self, uint64_t inc, uint64_t exec);
 void cargo_drop(struct cargo *self, uint64_t record);
 

@@ -195,7 +195,7 @@ struct agent {
     dz_us timeout_us;
     unsigned strikes;
     bool is_in_order;
-    char *job, *home;        /* owned */
+    char *job, *tag, *home;  /* owned */
     struct uplink_job place; /* this node among others; strings are not kept */
     bool is_leading;         /* its scheduler runs here */
 

@@ -24,6 +24,7 @@ struct far {
     struct dz_contact contact;
     struct dz_link *link; /* owned; NULL: not dialled */
     bool is_up;
+    bool is_out;   /* it takes part no more */
     bool was_near; /* it has spoken to us, or a link was up: its absence means something */
     dz_us used_at;
 };
@@ -70,6 +71,8 @@ on_hub(void *arg, uint64_t from, struct dz_slice body)
             return;
         }
         struct far *far = far_of(self, from); /* the gate let it in: it can be answered */
+        if (far && far->is_out)
+            return;
         if (far) {
             far->was_near = true;
             far->inc = envelope.inc > far->inc ? envelope.inc : far->inc;
@@ -199,7 +202,7 @@ mesh_send(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice frame)
         return;
     }
     struct far *far = dz_map_get(&self->far, node);
-    if (far)
+    if (far && !far->is_out)
         send_far(self, far, inc, frame);
 }
 
@@ -214,8 +217,11 @@ mesh_meet(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice contac
     enum dz_rc rc = dz_contact_read(contact, &read);
     if (rc != DZ_OK || dz_key_node(&read.key) != node)
         return DZ_CORRUPT;
+    struct far *far = far_of(self, node);
+    if (far && far->is_out)
+        return DZ_OK;
     rc = dz_gate_admit(self->gate, &read.key);
-    struct far *far = rc == DZ_OK ? far_of(self, node) : NULL;
+    far = rc == DZ_OK ? far : NULL;
     if (!far)
         return rc == DZ_OK ? DZ_LIMIT : rc;
     far->inc = inc > far->inc ? inc : far->inc;
@@ -223,6 +229,25 @@ mesh_meet(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice contac
     far->contact = read;
     read.endpoints = (struct dz_strs){ 0 };
     return DZ_OK;
+}
+
+void
+mesh_shut_out(struct mesh *self, uint64_t node)
+{
+    struct far *far = dz_map_get(&self->far, node);
+    if (!far || !self->gate)
+        return;
+    far->is_out = true;
+    dz_gate_expel(self->gate, &far->contact.key);
+    hang_up(far);
+}
+
+void
+mesh_let_back(struct mesh *self, uint64_t node)
+{
+    struct far *far = dz_map_get(&self->far, node);
+    if (far)
+        far->is_out = false;
 }
 
 /* ------------------------------------------------------------------ being known */

@@ -53,10 +53,16 @@ void mesh_destroy(struct mesh **self_p);
 /* How others reach this node: bytes for contact.h.  Empty without keys. */
 struct dz_slice mesh_contact(const struct mesh *self);
 
-/* Here is how to reach a node: let it in, and dial it when there is something to say.  Contacts are
+/* Here is how to reach a node: let it in (unless it was shut out), and dial it when there is
+ * something to say.  Contacts are
  * anybody's bytes: CORRUPT, or not of that node. LIMIT: too many nodes. */
 DZ_MUST_USE enum dz_rc mesh_meet(struct mesh *self, uint64_t node, uint64_t inc,
                                  struct dz_slice contact);
+
+/* It takes part no more: its key is refused from now on, and what it still says is dropped. */
+void mesh_shut_out(struct mesh *self, uint64_t node);
+/* It does again, as whoever keeps the list of members says. */
+void mesh_let_back(struct mesh *self, uint64_t node);
 
 /* Best effort, without a word when there is no way. inc 0: in whatever life it is. */
 void mesh_send(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice frame);

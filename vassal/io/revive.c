@@ -39,7 +39,8 @@ on_record(void *arg, const struct cargo_item *item, struct dz_slice blob, struct
 {
     struct agent *agent = arg;
     uint64_t exec = item->outcome.exec & UINT32_MAX;
-    struct legacy *legacy = legacy_of(agent, item->outcome.exec >> LIFE_SHIFT);
+    bool is_own = item->outcome.origin == 0;
+    struct legacy *legacy = is_own ? legacy_of(agent, item->outcome.exec >> LIFE_SHIFT) : NULL;
     if (legacy && exec > legacy->last_exec && item->cause == DZ_CAUSE_FINISHED)
         legacy->last_exec = exec;
     struct cargo_item *mine = cargo_add(&agent->cargo, ++agent->restored, blob, text);
@@ -108,7 +109,7 @@ revive_inherit(struct agent *agent)
                                .on_roll = on_roll,
                                .on_ready = on_ready,
                                .on_epoch = on_epoch };
-    unsigned damaged = spool_inherit(agent->home, agent->job, agent->inc, &heir);
+    unsigned damaged = spool_inherit(agent->home, agent->tag, agent->inc, &heir);
     if (damaged > 0)
         tell_note(agent, 1,
                   "the spool of an agent that died is damaged and was put aside; "

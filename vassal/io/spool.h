@@ -1,6 +1,6 @@
 /* spool.h - what an agent must not lose when it dies: one LMDB environment of its own.
  *
- * $DAGZ_HOME/spool/<job>-<incarnation>/ belongs to one agent in one life.  Nothing is deleted
+ * $DAGZ_HOME/spool/<job>[.<node>]-<incarnation>/ belongs to one agent in one life.  Nothing is deleted
  * while the job runs: an agent that takes over reads the environments of those before it, and the
  * last one removes them all when the job is sealed.
  *

@@ -86,9 +86,17 @@ fork_seat(struct agent *self, unsigned num)
 static void
 journal(struct agent *self, const struct vassal_effect *effect)
 {
+    struct dz_slice none = { 0 };
+    if (effect->as.journal.outcome.origin != 0) { /* a copy of another node's facts */
+        struct cargo_item *copy = cargo_add(&self->cargo, effect->as.journal.record, none, none);
+        copy->outcome = effect->as.journal.outcome;
+        copy->cause = effect->as.journal.cause;
+        spool_put_record(self->spool, copy);
+        self->to_journal = effect->as.journal.record;
+        return;
+    }
     struct seat *seat = &self->seats[effect->as.journal.outcome.slot];
     bool is_own = effect->as.journal.cause == DZ_CAUSE_FINISHED;
-    struct dz_slice none = { 0 };
     struct cargo_item *item =
         cargo_add(&self->cargo, effect->as.journal.record, is_own ? self->blob : none,
                   is_own ? self->text : dz_buf_slice(&seat->detail));
@@ -124,6 +132,8 @@ counted(struct agent *self, const struct vassal_effect *effect)
         tell_verdict(self, item, word == DZ_WORD_COUNTED);
     else if (item->cause == DZ_CAUSE_FINISHED && word == DZ_WORD_COUNTED)
         tell_report(self, item);
+    if (!self->is_leading)
+        self->up.said(self->up.arg, item);
     cargo_drop(&self->cargo, effect->as.counted.record);
 }
 
@@ -186,7 +196,7 @@ apply(struct agent *self, const struct vassal_effect *effect)
         tell_rank(self, effect);
         self->up.want(self->up.arg, effect);
         return;
-    case VASSAL_FX_STORED: return; /* COUNTED said so already: the ledger here is the last one */
+    case VASSAL_FX_STORED: cargo_drop(&self->cargo, effect->as.stored); return;
     case VASSAL_FX_LEAD:
         self->is_leading = true;
         self->up.want(self->up.arg, effect);

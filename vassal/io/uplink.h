@@ -10,6 +10,7 @@
 #include "shared/wire/model.h"
 #include "shared/wire/wire.h"
 #include "vassal/core/vassal.h"
+#include "vassal/io/cargo.h"
 #include "vassal/io/catalog.h"
 
 enum { UPLINK_NO_TEST = 0xffffff, UPLINK_NO_WORKER = 0xffff };
@@ -20,6 +21,7 @@ struct uplink_job {
     const char *store; /* the store's directory, for people */
     const char *home;  /* DAGZ_HOME as it is used: another one when that cannot be written */
     const char *note;  /* a line for people, or NULL */
+    const char *tag;   /* what folders of this node in this job are called */
 
     /* this node among others */
     const char *how; /* it came to take part in the job, for people; NULL: nothing to say */
@@ -57,6 +59,8 @@ struct uplink {
      * answers come back by agent_event(); and what this node is now: RANK. */
     void (*want)(void *arg, const struct vassal_effect *effect);
     void (*log)(void *arg, const struct uplink_log *log);
+    /* The scheduler of another node has counted it: what it said for people is ours to keep. */
+    void (*said)(void *arg, const struct cargo_item *item);
     void (*flush)(void *arg); /* write what was logged */
     void (*progress)(void *arg, struct uplink_progress *out);
     /* The end: the job is sealed. */

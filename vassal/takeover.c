@@ -1,0 +1,139 @@
+#include "vassal/takeover.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "store/sync.h"
+#include "vassal/client.h"
+
+enum {
+    PAGE_MS = 500, /* for one page: a scheduler is waited for */
+    ABSENT = 404,
+};
+
+struct takeover {
+    char *url; /* owned: without `from` */
+    struct client client;
+    struct dz_buf *pages; /* owned */
+    size_t page_count;
+    uint64_t rows;
+    bool is_over, is_good;
+    void (*on_end)(void *arg);
+    void *arg;
+};
+
+static void ask(struct takeover *self);
+
+static void
+end(struct takeover *self, bool is_good)
+{
+    self->is_over = true;
+    self->is_good = is_good;
+    log_info("takeover.end", "good=%d rows=%" PRIu64, is_good, self->rows);
+    self->on_end(self->arg);
+}
+
+static void
+on_page(void *arg, const struct dz_http_answer *answer)
+{
+    struct takeover *self = arg;
+    struct dz_err err;
+    uint64_t rows = self->rows;
+    if (answer->status == ABSENT) { /* nobody has told the store anything yet */
+        end(self, true);
+        return;
+    }
+    if (answer->status != 200 || store_rows_end(answer->body, &rows, &err) != DZ_OK ||
+        rows < self->rows) {
+        log_warn("takeover.page", "status=%d why=%s", answer->status, answer->why);
+        end(self, false);
+        return;
+    }
+    if (rows == self->rows) {
+        end(self, true);
+        return;
+    }
+    self->rows = rows;
+    self->pages = dz_realloc(self->pages, self->page_count + 1, sizeof(*self->pages));
+    self->pages[self->page_count] = (struct dz_buf){ 0 };
+    dz_buf_add(&self->pages[self->page_count++], answer->body.ptr, answer->body.len);
+    ask(self);
+    if (self->is_over)
+        self->on_end(self->arg);
+}
+
+static void
+ask(struct takeover *self)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
+    struct dz_err err;
+    dz_buf_addf(&url, "%s&from=%" PRIu64, self->url, self->rows);
+    dz_buf_add(&url, "", 1);
+    struct dz_http_ask asked = { .method = "GET",
+                                 .url = (const char *) url.data,
+                                 .answer_max = STORE_PARCEL_MAX,
+                                 .timeout_ms = PAGE_MS,
+                                 .fn = on_page,
+                                 .arg = self };
+    if (dz_http_ask(self->client.http, &asked, &err) == DZ_OK)
+        return;
+    log_warn("takeover.page", "why=%s", err.text);
+    self->is_over = true; /* its user sees it at once, or at the end of this answer */
+}
+
+enum dz_rc
+takeover_put(struct takeover *self, struct store_job *job, struct dz_err *err)
+{
+    enum dz_rc rc = DZ_OK;
+    for (size_t i = 0; rc == DZ_OK && i < self->page_count; i++)
+        rc = store_rows_take(job, dz_buf_slice(&self->pages[i]), err);
+    return rc;
+}
+
+bool
+takeover_is_over(const struct takeover *self)
+{
+    return self->is_over;
+}
+
+bool
+takeover_is_good(const struct takeover *self)
+{
+    return self->is_good;
+}
+
+enum dz_rc
+takeover_new(const struct takeover_cfg *cfg, struct takeover **self_out, struct dz_err *err)
+{
+    DZ_AUTO(takeover_destroy) struct takeover *self = dz_alloc0(1, sizeof(*self));
+    struct dz_buf url = { 0 };
+    self->on_end = cfg->on_end;
+    self->arg = cfg->arg;
+    dz_buf_addf(&url, "%s/api/v1/jobs/%s/ledger?project=", cfg->url, cfg->ulid);
+    client_add_escaped(&url, cfg->uri);
+    dz_buf_add(&url, "", 1);
+    self->url = (char *) url.data;
+    enum dz_rc rc = client_open(&self->client, cfg->loop, NULL, NULL, err);
+    if (rc != DZ_OK)
+        return rc;
+    ask(self);
+    *self_out = dz_move(self);
+    return DZ_OK;
+}
+
+void
+takeover_destroy(struct takeover **self_p)
+{
+    struct takeover *self = dz_move(*self_p);
+    if (!self)
+        return;
+    client_close(&self->client);
+    for (size_t i = 0; i < self->page_count; i++)
+        dz_buf_fini(&self->pages[i]);
+    free(self->pages);
+    free(self->url);
+    free(self);
+}

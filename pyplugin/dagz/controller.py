@@ -427,7 +427,10 @@ class Controller:
 
     def relayed_threads(self, num: int, role: int, data: dict[str, Any]) -> None:
         names = ", ".join(data["names"])
-        self.ui.note(1, f"threads run at the fork and are missing in workers: {names}")
+        if data["fallback"]:
+            self.fell_back(f"threads run after collection ({names})", True)
+        else:
+            self.ui.note(1, f"threads run at the fork and are missing in workers: {names}")
 
     def relayed_exit(self, num: int, role: int, data: dict[str, Any]) -> None:
         self.end = self.end or {"kind": "exit", **data}
@@ -448,8 +451,6 @@ class Controller:
             self.lender.take_back(num)
 
     def relayed_output(self, num: int, role: int, data: dict[str, Any]) -> None:
-        node = self.nodes[num]
-        node.workeroutput = data["output"]
         assert self.session is not None
         reason = data["output"].get("shouldstop")
         if reason and not (self.session.shouldstop or self.session.shouldfail):
@@ -458,7 +459,7 @@ class Controller:
             self.replay_warning(warning)
         if data.get("passed"):
             self.ui.passed_through(data["passed"])
-        self.config.hook.pytest_testnodedown(node=node, error=None)
+        xdist.tell_down(self.nodes[num], data["output"], role == _dagz.ROLE_WORKER)
 
     # ------------------------------------------------------------ the end
 

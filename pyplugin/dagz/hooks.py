@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+import sysconfig
 from typing import Any
+
+LIBRARIES = tuple({sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")})
 
 
 def drop(hook: Any, plugin: object) -> None:
@@ -20,6 +25,14 @@ def module_of(plugin: object) -> str:
 
 def is_pytests(plugin: object) -> bool:
     return module_of(plugin).partition(".")[0] == "_pytest"
+
+
+def is_projects(config: Any, plugin: object) -> bool:
+    """A conftest, or a plugin from a file of the project: what it does in a session is for each worker."""
+    if plugin in config.pluginmanager._conftest_plugins:
+        return True
+    file = str(getattr(sys.modules.get(module_of(plugin)), "__file__", None) or "")
+    return file.startswith(str(config.rootpath) + os.sep) and not file.startswith(LIBRARIES)
 
 
 def without(config: Any, name: str, plugins: list[Any]) -> Any:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dagz import xdist
+from dagz.hooks import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class Watch:
         frame = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith(self.root) and not name.startswith(xdist.LIBRARIES):
+            if name.startswith(self.root) and not name.startswith(LIBRARIES):
                 self.found = f"{os.path.relpath(name, self.root)}:{frame.f_lineno}"
                 return
             if not is_lookup(name):

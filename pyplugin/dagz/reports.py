@@ -31,6 +31,9 @@ HAS_TIMES = "start" in PLAIN_FIELDS
 HAS_ID = "_id" in PLAIN_FIELDS
 BASIC = (str, int, float, bool, bytes, type(None))
 
+REPORT_MAX = 60 << 20  # bytes; a frame takes a little more
+TEXT_MAX = 1 << 20  # of each text in a report above that
+
 
 def plain(value: Any) -> Any:
     """The value in types that marshal knows; others become their text."""
@@ -116,7 +119,20 @@ class Told(TerminalRepr):
 
 
 def pack(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: pytest.Config) -> bytes:
-    """The reports of one execution; `extra` is what else the controller shows with them."""
+    """The reports of one execution; `extra` is what else the controller shows with them.
+
+    What no frame can hold loses the middle of its long texts.
+    """
+    packed = pack_all(item, reports, extra, config)
+    if len(packed) <= REPORT_MAX:
+        return packed
+    for report in reports:
+        shorten(report)
+    texts = {name: cut(text) for name, text in extra.items() if isinstance(text, (str, bytes))}
+    return pack_all(item, reports, {**extra, **texts}, config)
+
+
+def pack_all(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: pytest.Config) -> bytes:
     keywords = reports[0].keywords if reports else {}
     return dumps(
         (
@@ -127,6 +143,26 @@ def pack(item: pytest.Item, reports: list[Any], extra: dict[str, Any], config: p
             extra or None,
         )
     )
+
+
+def shorten(report: Any) -> None:
+    report.sections = [(name, cut(text)) for name, text in report.sections]
+    report.user_properties = [
+        (name, cut(value) if isinstance(value, (str, bytes)) else value)
+        for name, value in report.user_properties
+    ]
+    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+        text = str(report.longrepr)
+        report.longrepr = cut(text) if len(text) > TEXT_MAX else report.longrepr
+
+
+def cut(text: Any) -> Any:
+    """A text or bytes, or its two ends and how much is missing between them."""
+    if len(text) <= TEXT_MAX:
+        return text
+    half = TEXT_MAX // 2
+    note = f"\n... dagz leaves out {len(text) - 2 * half} of {len(text)} here ...\n"
+    return text[:half] + (note if isinstance(text, str) else note.encode()) + text[-half:]
 
 
 class Neighbour:

@@ -10,13 +10,12 @@ import copy
 import marshal
 import os
 import sys
-import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dagz import fixtures, settings
-from dagz.hooks import drop
+from dagz.hooks import LIBRARIES, drop, is_projects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,6 @@ WORKER = "PYTEST_XDIST_WORKER"
 WORKER_COUNT = "PYTEST_XDIST_WORKER_COUNT"
 AUTO_WORKERS = "PYTEST_XDIST_AUTO_NUM_WORKERS"  # what `-n auto` means
 TESTRUN = "PYTEST_XDIST_TESTRUNUID"
-LIBRARIES = tuple({sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib")})
 DISTS = ("each", "load", "loadscope", "loadfile", "loadgroup", "worksteal", "no")
 
 
@@ -295,3 +293,16 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<WorkerController {self.gateway.id}>"
+
+
+def tell_down(node: Node, output: dict[str, Any], is_worker: bool) -> None:
+    """The zygote's output is for plugins alone: the project's pytest_sessionfinish did not run there."""
+    hook, before = node.config.hook.pytest_testnodedown, getattr(node, "workeroutput", None)
+    node.workeroutput = output
+    if is_worker:
+        hook(node=node, error=None)
+        return
+    manager = node.config.pluginmanager
+    project = [plugin for plugin in manager.get_plugins() if is_projects(node.config, plugin)]
+    manager.subset_hook_caller("pytest_testnodedown", project)(node=node, error=None)
+    node.workeroutput = output if before is None else before

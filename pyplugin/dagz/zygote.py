@@ -10,7 +10,7 @@ for the header) travels to the controller as relayed dictionaries with a ``kind`
     collected {...}             collection is over, see Zygote.tell_collected
     reads_id {place, fallback}  the project reads the worker's id before the fork
     needs_sessionstart          collection failed, and a conftest's pytest_sessionstart had not run
-    threads {names}             threads that the project's import started
+    threads {names, fallback}   threads that the project's import started
     exit, interrupt, internal   as in worker.py, during collection
     output {output}             workeroutput at the end
 """
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, capture, identity, marks, nursery, reports, xdist
-from dagz.hooks import drop, module_of, put_back, without
+from dagz import _dagz, capture, identity, manifest, marks, nursery, reports, xdist
+from dagz.hooks import drop, is_projects, module_of, put_back, without
 from dagz.worker import Worker, describe_end
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from dagz.settings import Settings
 
-MANIFEST_PART = 4096
 COLLECT_THRESHOLD = 100_000  # allocations between collections of the youngest generation
 
 
@@ -80,7 +79,7 @@ class Zygote:
         self.session: pytest.Session | None = None
         self.started_plugins: list[Any] = []
         self.full_sessionstart: Any = None
-        self.holds_back = False  # a conftest's pytest_sessionstart waits for the workers
+        self.holds_back = False  # the project's pytest_sessionstart waits for the workers
         self.ties: list[str] = []  # of all tests, see marks.py
         self.session_plugins: list[Any] = []  # registered by other plugins' pytest_sessionstart
         self.writer = Writer()
@@ -187,14 +186,11 @@ class Zygote:
     def pytest_configure(self, config: pytest.Config) -> None:
         self.mute_terminal()
         self.started_plugins = list(config.pluginmanager.get_plugins())
-        conftests = [p for p in self.started_plugins if self.is_conftest(p)]
         if self.is_solo:
             return  # a process of its own, as under xdist: everything is started before it collects
-        self.holds_back = any(hasattr(plugin, "pytest_sessionstart") for plugin in conftests)
-        self.full_sessionstart = without(config, "pytest_sessionstart", conftests)
-
-    def is_conftest(self, plugin: Any) -> bool:
-        return plugin in self.config.pluginmanager._conftest_plugins
+        later = [plugin for plugin in self.started_plugins if is_projects(config, plugin)]
+        self.holds_back = any(hasattr(plugin, "pytest_sessionstart") for plugin in later)
+        self.full_sessionstart = without(config, "pytest_sessionstart", later)
 
     def mute_terminal(self) -> None:
         """Keep a reporter that plugins can ask for, silence its hooks, and catch what is written."""
@@ -335,20 +331,8 @@ class Zygote:
         return getattr(getattr(stepwise, "cached_info", None), "last_test_count", None)
 
     def send_manifest(self, items: list[pytest.Item]) -> None:
-        """Every test by name, in collection order; the k-th equal name gets `` #k``."""
-        seen: dict[str, int] = {}
-        part: list[tuple[str, str, int]] = []
-        for number, item in enumerate(items):
-            nodeid = item.nodeid
-            count = seen[nodeid] = seen.get(nodeid, 0) + 1
-            if count > 1:
-                nodeid = f"{nodeid} #{count}"
-            part.append((nodeid, self.ties[number], 0))
-            if len(part) == MANIFEST_PART:
-                self.say("manifest", number + 1 - len(part), part)
-                part = []
-        if part:
-            self.say("manifest", len(items) - len(part), part)
+        for first, part in manifest.parts((item.nodeid for item in items), self.ties):
+            self.say("manifest", first, part)
 
     # ------------------------------------------------------------ running
 
@@ -359,6 +343,8 @@ class Zygote:
             self.fall_back("reads_id", place=self.watch.found)
         if session.testsfailed and self.can_start_sessions():
             self.fall_back("needs_sessionstart")
+        if self.settings.fork == "auto" and not self.is_solo and (names := thread_names()):
+            self.fall_back("threads", names=names)
         try:
             self.ties = marks.ties(session.items)
         except pytest.UsageError as error:
@@ -388,8 +374,8 @@ class Zygote:
         if birth is not None:
             assert birth.link is not None
             return self.become_worker(session, birth.link)
-        conftests = [p for p in self.config.pluginmanager.get_plugins() if self.is_conftest(p)]
-        without(self.config, "pytest_sessionfinish", conftests)
+        plugins = self.config.pluginmanager.get_plugins()
+        without(self.config, "pytest_sessionfinish", [p for p in plugins if is_projects(self.config, p)])
         return True
 
     def serve_forks(self) -> nursery.Birth | None:
@@ -429,13 +415,19 @@ class Zygote:
     def tell_threads(self) -> None:
         """Threads do not survive a fork: name those that the project's import started."""
         count = len(os.listdir("/proc/self/task")) - 1
-        names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        names = thread_names()
         native = max(count - len(names), self.lost_threads)
         if not names and not native:
             return
         if native > 0:
             names.append(f"{native} of native code")
-        self.relay("threads", names=names)
+        self.relay("threads", names=names, fallback=False)
+
+
+def thread_names() -> list[str]:
+    """Threads of Python beside the main one; not those of native code that only call into it."""
+    main, foreign = threading.main_thread(), threading._DummyThread  # type: ignore[attr-defined]
+    return [t.name for t in threading.enumerate() if t is not main and not isinstance(t, foreign)]
 
 
 def silence(config: pytest.Config) -> None:

@@ -233,7 +233,7 @@ def test_session_should_fail_of_a_reporting_hook_stops(suite, way):
     assert result.code == 2 and "seen enough" in result.out and len(result.outcomes) < 60
 
 
-@PLAIN
+@pytest.mark.ways("plain", "xdist", "dagz")
 def test_differing_and_unordered_parameters_are_no_error(suite, way):
     s = suite(
         {
@@ -247,6 +247,9 @@ def test_differing_and_unordered_parameters_are_no_error(suite, way):
         }
     )
     result = s.run(env={"PYTHONHASHSEED": "random"})
+    if way == "xdist":  # each of its workers collects, and they must agree
+        assert result.code == 1 and "Different tests were collected" in result.out
+        return
     assert result.code == 0 and result.counts == {"passed": 7}
 
 

@@ -257,7 +257,10 @@ def test_the_point_of_the_fork_can_be_forced(suite, way, point):
     [
         ("", 1),
         ("import os; os.environ.get('PYTEST_XDIST_WORKER_COUNT')", 2),
-        ("import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", 2),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+            4,
+        ),  # each worker too
     ],
     ids=["nothing else", "asks what a worker is told", "starts a thread"],
 )

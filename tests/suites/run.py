@@ -171,7 +171,7 @@ def unpack(suite: Suite, python: Path) -> Path:
         if not (place / "ready").exists():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            argv = [python, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", place]
+            argv = [python, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", name, "-d", place]
             subprocess.run([*map(str, argv), suite.package], check=True, env=venvs._clean_env())
             (archive,) = place.glob("*.tar.gz")
             with tarfile.open(archive) as tar:

@@ -1,0 +1,162 @@
+"""What modules make at import and workers find after the fork; and what the project's plugins do in a session."""
+
+from __future__ import annotations
+
+import pytest
+from snippets import BUSY, NOTE, notes
+
+ALL = ("plain", "xdist", "dagz")
+
+AT_IMPORT = {
+    "thread": """
+        import queue, threading
+        ASKED = queue.Queue()
+        def serve():
+            while True: ASKED.get().set()
+        threading.Thread(target=serve, name="serves-tests", daemon=True).start()
+        def use(n):
+            answered = threading.Event()
+            ASKED.put(answered)
+            assert answered.wait(10)
+    """,
+    "loop": """
+        import asyncio
+        LOOP = asyncio.new_event_loop()
+        def use(n): assert LOOP.run_until_complete(asyncio.sleep(0.001, result=n)) == n
+    """,
+    "database": """
+        import sqlite3
+        DATABASE = sqlite3.connect(":memory:")
+        DATABASE.execute("create table t (n)")
+        def use(n):
+            DATABASE.execute("insert into t values (?)", (n,))
+            assert DATABASE.execute("select count(*) from t where n = ?", (n,)).fetchone() == (1,)
+    """,
+    "socket": """
+        import socket
+        SERVER = socket.create_server(("127.0.0.1", 0))
+        def use(n): socket.create_connection(SERVER.getsockname()).close()
+    """,
+    "shared memory": """
+        from multiprocessing import shared_memory
+        KEPT = shared_memory.SharedMemory(create=True, size=64)
+        def use(n):
+            KEPT.buf[n] = n
+            own = shared_memory.SharedMemory(create=True, size=8)
+            own.close(); own.unlink()
+    """,
+    "folder": """
+        import os, pathlib
+        os.makedirs("elsewhere", exist_ok=True)
+        os.chdir("elsewhere")
+        def use(n): assert pathlib.Path.cwd().name == "elsewhere"
+    """,
+}
+
+
+@pytest.mark.ways(*ALL)
+@pytest.mark.parametrize("kind", AT_IMPORT)
+def test_what_a_module_makes_at_import_serves_tests(suite, way, kind):
+    s = suite(
+        {
+            "helper.py": AT_IMPORT[kind],
+            "test_a.py": """
+                import pytest
+                from helper import use
+                @pytest.mark.parametrize("n", range(6))
+                def test_use(n): use(n)
+            """,
+        }
+    )
+    result = s.run()
+    assert result.code == 0 and result.counts["passed"] == 6
+    if s.is_dagz and kind == "thread":
+        assert result.out.count("serves-tests") == 1
+
+
+@pytest.mark.ways(*ALL)
+def test_a_plugin_of_the_project_is_started_once_for_each_worker(suite, way):
+    s = suite(
+        {
+            "noting.py": NOTE,
+            "tools/__init__.py": "",
+            "tools/databases.py": """
+                import os
+                from noting import note
+                def who(session): return getattr(session.config, "workerinput", {"workerid": "main"})["workerid"]
+                def pytest_sessionstart(session): note("hook", what="start", id=who(session))
+                def pytest_sessionfinish(session): note("hook", what="finish", id=who(session))
+            """,
+            "conftest.py": """
+                from tools.databases import who
+                from noting import note
+                pytest_plugins = ["tools.databases"]
+                class Plugin:
+                    def pytest_sessionstart(self, session): note("hook", what="start object", id=who(session))
+                def pytest_configure(config): config.pluginmanager.register(Plugin())
+            """,
+            "test_a.py": BUSY,
+        }
+    )
+    result = s.run()
+    assert result.code == 0
+    who = ["main"] if way == "plain" else ["gw0", "gw1", "main"]
+    for what in ("start", "start object", "finish"):
+        assert sorted(n["id"] for n in notes(s.state, "hook") if n["what"] == what) == who
+
+
+@pytest.mark.ways(*ALL)
+def test_what_a_conftest_puts_out_in_each_worker_is_there_when_it_is_down(suite, way):
+    s = suite(
+        {
+            "noting.py": NOTE,
+            "conftest.py": """
+                import pytest
+                from noting import note
+                RAN = []
+                def pytest_runtest_logreport(report): RAN.append(report.nodeid)
+                def pytest_sessionfinish(session):
+                    if hasattr(session.config, "workeroutput"):
+                        session.config.workeroutput["ran"] = RAN
+                        session.config.workeroutput["long"] = "x" * 5_000_000
+                @pytest.hookimpl(optionalhook=True)
+                def pytest_testnodedown(node, error):
+                    note("down", id=node.gateway.id, ran=node.workeroutput["ran"], long=len(node.workeroutput["long"]))
+            """,
+            "test_a.py": BUSY,
+        }
+    )
+    assert s.run().code == 0
+    down = notes(s.state, "down")
+    assert sorted(n["id"] for n in down) == ([] if way == "plain" else ["gw0", "gw1"])
+    assert all(n["long"] == 5_000_000 for n in down)
+    assert len({nodeid for n in down for nodeid in n["ran"]}) == (0 if way == "plain" else 8)
+
+
+@pytest.mark.ways("plain", "dagz")
+def test_a_report_that_no_frame_holds_loses_the_middle_of_its_texts(suite, way):
+    s = suite(
+        {
+            "test_a.py": """
+                def test_long():
+                    print("begins" + "x" * 70_000_000 + "ends")
+                def test_short(): pass
+            """
+        }
+    )
+    result = s.run("-qq")
+    assert result.code == 0
+    text = result.report("::test_long").section("Captured stdout call")
+    assert text.startswith("begins") and text.endswith("ends\n")
+    assert ("dagz leaves out" in text) is s.is_dagz
+
+
+@pytest.mark.ways("plain", "dagz")
+def test_a_node_id_of_a_megabyte(suite, way):
+    code = "import pytest\n@pytest.mark.parametrize('n', range(2), ids=lambda n: 'y' * 1_000_000 + str(n))\n"
+    result = suite({"test_a.py": code + "def test_a(n): assert n\n"}).run("-qq", "--tb=no")
+    assert result.code == 1
+    assert sorted((nodeid[-2:], what) for nodeid, what in result.outcomes.items()) == [
+        ("0]", "failed"),
+        ("1]", "passed"),
+    ]

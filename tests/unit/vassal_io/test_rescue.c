@@ -356,7 +356,8 @@ a_damaged_spool_is_put_aside(void **state)
     gate = eventfd(0, EFD_CLOEXEC);
     assert_true(gate >= 0);
     struct fake fake;
-    fake_start(&fake, &(struct fake_plan){ .tests = 200, .workers = 2, .behave = wait_after_a_few });
+    fake_start(&fake,
+               &(struct fake_plan){ .tests = 200, .workers = 2, .behave = wait_after_a_few });
     fake_run(&fake, all_wait); /* so nothing is only in the spool */
     (void) kill(fake.agent, SIGSTOP);
     damage(fake.home, fake.job, 1);

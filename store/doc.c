@@ -83,6 +83,7 @@ doc_test_of(const struct store_view *view, uint32_t test, struct doc_test *out)
         .call_us = it.call_us,
         .teardown_us = it.teardown_us,
         .signal = it.signal,
+        .span = it.span,
     };
     if (it.executions > 0)
         (void) doc_worker(out->worker, store_view_nodes(view), it.node, it.worker);
@@ -118,6 +119,7 @@ text_of(const struct doc_test *self)
 void
 doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_text)
 {
+    char key[DOC_KEY];
     jot_slice(out, "id", self->id);
     jot_text(out, "outcome", doc_outcome(self->outcome));
     jot_int(out, "attempts", self->attempts);
@@ -129,6 +131,8 @@ doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_t
         jot_int(out, "call_us", self->call_us);
         jot_int(out, "teardown_us", self->teardown_us);
     }
+    if (self->span)
+        jot_text(out, "span", doc_key(key, self->span));
     if (self->signal > 0)
         jot_int(out, "signal", self->signal);
     if (self->text && is_whole_text)
@@ -149,6 +153,22 @@ doc_test_json(struct dz_buf *out, const struct doc_test *self, bool is_whole_tex
 
 /* ---- logs ---- */
 
+struct writer {
+    const struct store_log *log;
+    uint64_t span;
+};
+
+/* The last execution that began there before that. */
+static void
+note_writer(void *arg, const struct store_result *run)
+{
+    struct writer *self = arg;
+    const struct store_log *log = self->log;
+    if (run->node == log->node && run->worker == log->worker && run->attempt == log->attempt &&
+        run->start_us <= log->last_us)
+        self->span = store_run_key(run, STORE_WHOLE);
+}
+
 void
 doc_log_of(const struct store_view *view, const struct store_log *log, struct doc_log *out)
 {
@@ -164,16 +184,18 @@ doc_log_of(const struct store_view *view, const struct store_log *log, struct do
                       log->worker);
     if (log->test < store_view_count(view)) {
         struct store_test test;
+        struct writer writer = { .log = log };
         store_view_test(view, log->test, &test);
+        store_view_executions(view, log->test, note_writer, &writer);
         out->test = test.id;
+        out->span = writer.span;
     }
 }
 
 void
-doc_log_json(struct dz_buf *out, const struct doc_log *self)
+doc_log_fields(struct dz_buf *out, const struct doc_log *self)
 {
-    jot_open(out, '{');
-    jot_text(out, "schema", "zb.logs/1");
+    char key[DOC_KEY];
     jot_time(out, "time", self->first_us);
     jot_time(out, "end", self->last_us);
     jot_text(out, "kind", self->kind == STORE_LOG_NOTE ? "note" : "output");
@@ -184,7 +206,17 @@ doc_log_json(struct dz_buf *out, const struct doc_log *self)
         jot_slice(out, "test", self->test);
         jot_int(out, "attempt", self->attempt);
     }
+    if (self->span)
+        jot_text(out, "span", doc_key(key, self->span));
     jot_slice(out, "text", self->text);
+}
+
+void
+doc_log_json(struct dz_buf *out, const struct doc_log *self)
+{
+    jot_open(out, '{');
+    jot_text(out, "schema", "zb.logs/1");
+    doc_log_fields(out, self);
     jot_close(out, '}');
     jot_end(out);
 }

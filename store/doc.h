@@ -38,7 +38,8 @@ struct doc_test {
     char worker[DOC_WORKER]; /* "" when it did not run */
     int64_t start_us, setup_us, call_us, teardown_us;
     uint32_t signal;
-    char *text; /* owned; what it said, NUL-terminated; NULL: nothing, or not read */
+    uint64_t span; /* the key of the execution, 0: did not run */
+    char *text;    /* owned; what it said, NUL-terminated; NULL: nothing, or not read */
     size_t text_len;
 };
 
@@ -123,10 +124,12 @@ struct doc_log {
     uint32_t thread;
     struct dz_slice test; /* its id, borrowed from the view; ptr NULL: between tests */
     uint32_t attempt;
+    uint64_t span;        /* the key of the execution that wrote it, 0: none, or it has not ended */
     struct dz_slice text; /* borrowed from the record */
 };
 
 void doc_log_of(const struct store_view *view, const struct store_log *log, struct doc_log *out);
+void doc_log_fields(struct dz_buf *out, const struct doc_log *self);
 void doc_log_json(struct dz_buf *out, const struct doc_log *self); /* one line */
 
 /* Which records.  Strings are borrowed while the reader lives; NULL: any. */
@@ -151,5 +154,32 @@ void doc_logs_close(struct doc_logs **self_p);
 DZ_MUST_USE enum dz_rc doc_logs_next(struct doc_logs *self, struct doc_log *out,
                                      struct dz_err *err);
 DZ_MUST_USE enum dz_rc doc_logs_refresh(struct doc_logs *self, struct dz_err *err);
+
+/* ---- timed pieces: zb.spans/1 ---- */
+
+enum { DOC_KEY = 17, DOC_SPANS_MAX = 1 << 18 };
+
+struct doc_span {
+    uint64_t key, parent;             /* of store.h; parent 0: the test, or the job */
+    int depth;                        /* below the one that was asked for; -1: none was */
+    struct dz_slice type, name, test; /* borrowed; test.ptr NULL: of no test */
+    int64_t start_us, end_us;
+    char worker[DOC_WORKER];
+    uint32_t attempt;
+    enum dz_result outcome; /* NONE: it has none */
+};
+
+const char *doc_key(char out[DOC_KEY], uint64_t key); /* "3f2a91bc0d1e2f30" */
+void doc_span_of(const struct store_view *view, const struct store_span *span,
+                 struct doc_span *out);
+void doc_span_fields(struct dz_buf *out, const struct doc_span *self);
+void doc_span_json(struct dz_buf *out, const struct doc_span *self); /* one line */
+
+typedef void doc_span_fn(void *arg, const struct doc_span *span);
+/* A span and all that is below it: each before those below it, and these in the order in which they
+ * began.  `name`: its key, a unique beginning of it, or a test's id: its deciding execution.  Of more
+ * than DOC_SPANS_MAX some are left out.  ABSENT: none is named so.  LIMIT: several are. */
+DZ_MUST_USE enum dz_rc doc_spans(struct store *store, const char *ulid, const char *name,
+                                 doc_span_fn *fn, void *arg, struct dz_err *err);
 
 #endif

@@ -224,12 +224,15 @@ void
 doc_brief_json(struct dz_buf *out, const struct doc_test *test)
 {
     struct dz_slice text = { (const uint8_t *) test->text, test->text_len };
+    char key[DOC_KEY];
     jot_open(out, '{');
     jot_slice(out, "id", test->id);
     jot_text(out, "outcome", doc_outcome(test->outcome));
     jot_int(out, "duration_us", doc_test_us(test));
     jot_text(out, "worker", test->worker);
     jot_int(out, "runs", test->runs);
+    if (test->span)
+        jot_text(out, "span", doc_key(key, test->span));
     if (test->text)
         jot_slice(out, "message", doc_first_line(text));
     jot_close(out, '}');

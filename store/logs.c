@@ -102,6 +102,14 @@ store_span_key(uint64_t scope, uint64_t id)
     return key ? key : 1;
 }
 
+uint64_t
+store_run_key(const struct store_result *run, enum store_part part)
+{
+    uint64_t name[3] = { run->node, run->inc, run->exec };
+    uint64_t key = dz_hash64((struct dz_slice){ (const uint8_t *) name, sizeof(name) });
+    return part == STORE_WHOLE ? (key ? key : 1) : store_span_key(key, part);
+}
+
 enum dz_rc
 store_spans_open(struct store *self, const char *ulid, const struct store_span_filter *filter,
                  struct store_spans **out, struct dz_err *err)

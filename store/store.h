@@ -299,6 +299,7 @@ struct store_test {
     int64_t start_us, setup_us, call_us, teardown_us; /* likewise */
     enum dz_cause cause;
     uint32_t signal;
+    uint64_t span; /* store_run_key() of it, 0: did not run */
 };
 
 DZ_MUST_USE enum dz_rc store_view_load(struct store *self, const char *ulid,
@@ -357,6 +358,9 @@ struct store_span_filter {
 };
 /* What people and links name a span by, within its job: never 0. */
 uint64_t store_span_key(uint64_t scope, uint64_t id);
+/* An execution is a span, too, and so are its parts. */
+enum store_part { STORE_WHOLE, STORE_SETUP, STORE_CALL, STORE_TEARDOWN };
+uint64_t store_run_key(const struct store_result *run, enum store_part part);
 
 DZ_MUST_USE enum dz_rc store_spans_open(struct store *self, const char *ulid,
                                         const struct store_span_filter *filter,

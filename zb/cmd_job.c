@@ -128,7 +128,7 @@ print_account(struct zb *zb, const struct store_job_info *job)
 static void
 print_failure(struct zb *zb, const struct doc_test *test)
 {
-    char span[ZB_WORD];
+    char span[ZB_WORD], key[DOC_KEY];
     const char *word = doc_outcome(test->outcome);
     zb_pad(zb, 2);
     zb_tint(zb, zb_result_tint(test->outcome));
@@ -148,6 +148,8 @@ print_failure(struct zb *zb, const struct doc_test *test)
     zb_say(zb, "%s on %s", zb_span(span, doc_test_us(test)), test->worker);
     if (test->runs > 1)
         zb_say(zb, ", %u runs", test->runs);
+    if (test->span)
+        zb_say(zb, ", span %.8s", doc_key(key, test->span));
     zb_tint(zb, ZB_PLAIN);
     zb_put(zb, dz_str("\n"));
 }
@@ -311,10 +313,15 @@ static void
 print_next(struct zb *zb, const struct doc_job *doc)
 {
     const char *id = doc->info.short_id;
+    char key[DOC_KEY], rest[ZB_WORD];
     zb_put(zb, dz_str("\n"));
     if (doc->failure_count > 0) {
         suggest(zb, id, "tests", " outcome:failed --text", "tracebacks");
         suggest(zb, id, "logs", " --failed", "what those tests printed");
+        if (doc->failures_len > 0 && doc->failures[0].span) {
+            (void) snprintf(rest, sizeof(rest), " %.8s", doc_key(key, doc->failures[0].span));
+            suggest(zb, id, "span-logs", rest, "what the first was made of");
+        }
     } else if (doc->info.state == STORE_RUNNING) {
         suggest(zb, id, "watch", "", "see it go on");
         suggest(zb, id, "logs", " -f", "follow what it prints");

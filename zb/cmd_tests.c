@@ -6,11 +6,19 @@
 
 #include "zb/zb.h"
 
-enum { WORDS_MAX = 64, SPAN_COLUMNS = 10, WORD_COLUMNS = 9, REASONS = 200, NARROW = 60 };
+enum {
+    WORDS_MAX = 64,
+    SPAN_COLUMNS = 10,
+    WORD_COLUMNS = 9,
+    KEY_COLUMNS = 8,
+    REASONS = 200,
+    NARROW = 60
+};
 
 const struct argp_option cmd_tests_options[] = {
     { "sort", 's', "ORDER", 0, "id (default), duration (slowest first) or start", 0 },
     { "text", 'x', NULL, 0, "with what failures said: traceback, stacks", 0 },
+    { "spans", 'S', NULL, 0, "with the ids of their spans, for zb span-logs", 0 },
     { "number", 'n', "N", 0, "at most N tests", 0 },
     { 0 },
 };
@@ -19,6 +27,7 @@ struct tests {
     const char *spec; /* NULL: the latest */
     char *words[WORDS_MAX];
     size_t word_count;
+    bool has_spans;
     struct doc_tests_ask ask;
     struct doc_tests_sum sum;
     struct zb *zb;
@@ -62,6 +71,7 @@ parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 's': return parse_order(self, arg, state->name);
     case 'x': self->ask.wants_text = true; return 0;
+    case 'S': self->has_spans = true; return 0;
     case ARGP_KEY_ARG: return parse_word(self, arg, state->name);
     case 'n':
         self->ask.limit = (uint32_t) strtoul(arg, &end, 10);
@@ -95,9 +105,9 @@ print_text(struct zb *zb, const struct doc_test *test, bool is_whole)
 }
 
 static void
-print_test(struct zb *zb, const struct doc_test *test)
+print_test(struct zb *zb, const struct doc_test *test, bool has_span)
 {
-    char span[ZB_WORD] = "";
+    char span[ZB_WORD] = "", key[DOC_KEY] = "";
     const char *word = doc_outcome(test->outcome);
     if (test->runs > 0)
         (void) zb_span(span, doc_test_us(test));
@@ -105,12 +115,17 @@ print_test(struct zb *zb, const struct doc_test *test)
     int worker_columns = is_narrow ? 0 : (int) strlen(test->worker);
     worker_columns = worker_columns < 4 && !is_narrow ? 4 : worker_columns;
     int used = WORD_COLUMNS + (is_narrow ? 0 : SPAN_COLUMNS + 2 + worker_columns + 2);
+    used += has_span ? KEY_COLUMNS + 2 : 0;
     zb_tint(zb, zb_result_tint(test->outcome));
     zb_say(zb, "%s", word);
     zb_tint(zb, ZB_PLAIN);
     zb_pad(zb, WORD_COLUMNS - (int) strlen(word));
     if (!is_narrow)
         zb_say(zb, "%*s  %-*s  ", SPAN_COLUMNS, span, worker_columns, test->worker);
+    if (has_span && test->span)
+        (void) doc_key(key, test->span);
+    if (has_span)
+        zb_say(zb, "%-*.*s  ", KEY_COLUMNS, KEY_COLUMNS, key);
     (void) zb_id(zb, test->id, zb->width ? zb->width - used : 0);
     zb_put(zb, dz_str("\n"));
 }
@@ -124,7 +139,7 @@ print(void *arg, const struct doc_test *test)
         zb_spill(self->zb);
         return;
     }
-    print_test(self->zb, test);
+    print_test(self->zb, test, self->has_spans);
     if (test->text)
         print_text(self->zb, test, self->ask.wants_text);
 }

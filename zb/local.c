@@ -112,6 +112,13 @@ local_near(struct source *self, const char *ulid, const char *name, struct dz_bu
     return DZ_OK;
 }
 
+static enum dz_rc
+local_spans(struct source *self, const char *ulid, const char *name, doc_span_fn *fn, void *arg,
+            struct dz_err *err)
+{
+    return doc_spans(store_of(self), ulid, name, fn, arg, err);
+}
+
 /* ---- waiting ---- */
 
 static int
@@ -232,6 +239,7 @@ source_local(const char *home, struct source **out, struct dz_err *err)
         .job = local_job,
         .tests = local_tests,
         .near = local_near,
+        .spans = local_spans,
         .logs_open = local_logs_open,
         .pause = local_pause,
     };

@@ -46,6 +46,15 @@ static const struct zb_command COMMANDS[] = {
       "  zb logs -f --worker=jw0\n"
       "  zb logs j10 --test=tests/test_api.py::test_get --raw\n",
       "zb.logs/1", ZB_STREAM | ZB_PAGED, cmd_logs_options, cmd_logs },
+    { "span-logs", "[JOB] SPAN", "one span: what it was made of, what was printed in it",
+      "A span is a timed piece of a job: a test's execution, its setup, call or teardown, a fixture, a\n"
+      "child process.  SPAN is its id, a unique beginning of it, or a test's id.  Printed are the span\n"
+      "and all below it, with how long each took, then what its worker wrote meanwhile.\n"
+      "'zb job', 'zb tests --spans', and with --json also 'zb logs' show ids of spans.",
+      "  zb span-logs 3f2a91bc\n"
+      "  zb span-logs j10 tests/test_api.py::test_get\n"
+      "  zb span-logs j10 3f2a --depth=1  only the parts of it\n",
+      "zb.span-logs/1", ZB_STREAM | ZB_PAGED, cmd_span_logs_options, cmd_span_logs },
     { "watch", "[JOB]", "see a running job go on",
       "What runs now on which worker, how far the job is, what failed, and about how long it will\n"
       "take.  Drawn anew on a terminal; elsewhere a line every ten seconds and one for each failure.\n"

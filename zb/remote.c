@@ -12,6 +12,7 @@ enum {
     JOBS_PAGE = 1000,
     TESTS_PAGE = 10000,
     TEXTS_PAGE = 1000,
+    SPANS_PAGE = 10000,
     LOOK_MS = 250, /* between two questions about the same */
 };
 
@@ -349,6 +350,44 @@ remote_near(struct source *source, const char *ulid, const char *name, struct dz
     return rc;
 }
 
+/* ---- spans ---- */
+
+struct spans_page {
+    doc_span_fn *fn;
+    void *arg;
+    uint32_t count;
+};
+
+static void
+give_span(void *arg, json_t *line)
+{
+    struct spans_page *page = arg;
+    struct doc_span span;
+    remote_read_span(line, &span);
+    page->count++;
+    page->fn(page->arg, &span);
+}
+
+static enum dz_rc
+remote_spans(struct source *source, const char *ulid, const char *name, doc_span_fn *fn, void *arg,
+             struct dz_err *err)
+{
+    struct spans_page page = { .fn = fn, .arg = arg };
+    enum dz_rc rc = DZ_OK;
+    for (uint32_t before = UINT32_MAX; rc == DZ_OK && page.count != before;) {
+        DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 }, body = { 0 };
+        before = page.count;
+        dz_buf_addf(&path, "/jobs/%s/spans/", ulid);
+        remote_encoded(&path, name);
+        remote_number(&path, "limit", SPANS_PAGE);
+        remote_number(&path, "offset", page.count);
+        rc = remote_get(self_of(source), &path, &body, err);
+        if (rc == DZ_OK)
+            rc = remote_lines(self_of(source), &body, "zb.spans/1", give_span, &page, err);
+    }
+    return rc;
+}
+
 /* ---- the source ---- */
 
 static void
@@ -380,6 +419,7 @@ source_remote(const char *url, struct source **out, struct dz_err *err)
         .job = remote_job,
         .tests = remote_tests,
         .near = remote_near,
+        .spans = remote_spans,
         .logs_open = remote_logs_open,
         .pause = remote_pause,
     };

@@ -37,8 +37,9 @@ void remote_read_info(const json_t *doc, struct store_job_info *out); /* owned b
 void remote_read_test(const json_t *doc,
                       struct doc_test *out);            /* its id is borrowed from the document */
 void remote_read_job(json_t *doc, struct doc_job *out); /* takes a reference to the document */
-void remote_read_log(const json_t *doc, struct doc_log *out); /* borrowed */
-int64_t remote_read_time(const json_t *doc, const char *key); /* 0: null */
+void remote_read_log(const json_t *doc, struct doc_log *out);   /* borrowed */
+void remote_read_span(const json_t *doc, struct doc_span *out); /* likewise */
+int64_t remote_read_time(const json_t *doc, const char *key);   /* 0: null */
 
 DZ_MUST_USE enum dz_rc remote_logs_open(struct source *source, const char *ulid,
                                         const struct doc_logs_ask *ask, bool is_followed,

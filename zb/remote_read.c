@@ -32,6 +32,12 @@ count_at(const json_t *doc, const char *key)
     return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t) number;
 }
 
+static uint64_t
+key_at(const json_t *doc, const char *key)
+{
+    return strtoull(text_at(doc, key), NULL, 16);
+}
+
 static void
 copy_word(char *out, size_t size, const char *text)
 {
@@ -130,6 +136,7 @@ remote_read_test(const json_t *doc, struct doc_test *out)
         .call_us = number_at(doc, "call_us") + number_at(doc, "duration_us"), /* one of them */
         .teardown_us = number_at(doc, "teardown_us"),
         .signal = count_at(doc, "signal"),
+        .span = key_at(doc, "span"),
     };
     copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
     if (text) {
@@ -247,7 +254,28 @@ remote_read_log(const json_t *doc, struct doc_log *out)
         .last_us = remote_read_time(doc, "end"),
         .thread = count_at(doc, "thread"),
         .attempt = count_at(doc, "attempt"),
+        .span = key_at(doc, "span"),
         .text = { (const uint8_t *) json_string_value(text), json_string_length(text) },
+    };
+    copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
+    if (test)
+        out->test = dz_str(text_at(doc, "test"));
+}
+
+void
+remote_read_span(const json_t *doc, struct doc_span *out)
+{
+    const json_t *test = json_object_get(doc, "test");
+    *out = (struct doc_span){
+        .key = key_at(doc, "key"),
+        .parent = key_at(doc, "parent"),
+        .depth = (int) count_at(doc, "depth"),
+        .type = dz_str(text_at(doc, "type")),
+        .name = dz_str(text_at(doc, "name")),
+        .start_us = remote_read_time(doc, "start"),
+        .end_us = remote_read_time(doc, "end"),
+        .attempt = count_at(doc, "attempt"),
+        .outcome = result_at(doc, "outcome"),
     };
     copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
     if (test)

@@ -32,6 +32,9 @@ struct source_ops {
                         void *arg, struct doc_tests_sum *sum_out, struct dz_err *err);
     enum dz_rc (*near)(struct source *self, const char *ulid, const char *name,
                        struct dz_buf *list_out, struct dz_err *err);
+    /* A span and all that is below it, see doc_spans(). */
+    enum dz_rc (*spans)(struct source *self, const char *ulid, const char *name, doc_span_fn *fn,
+                        void *arg, struct dz_err *err);
     enum dz_rc (*logs_open)(struct source *self, const char *ulid, const struct doc_logs_ask *ask,
                             bool is_followed, struct source_logs **out, struct dz_err *err);
     /* Wait until something was written, or for as long. */

@@ -135,6 +135,7 @@ int cmd_jobs(struct zb *zb, int argc, char **argv);
 int cmd_job(struct zb *zb, int argc, char **argv);
 int cmd_tests(struct zb *zb, int argc, char **argv);
 int cmd_logs(struct zb *zb, int argc, char **argv);
+int cmd_span_logs(struct zb *zb, int argc, char **argv);
 int cmd_ci(struct zb *zb, int argc, char **argv);
 int cmd_daemon(struct zb *zb, int argc, char **argv);
 int cmd_push(struct zb *zb, int argc, char **argv);
@@ -173,7 +174,7 @@ extern const struct argp_option cmd_push_options[];
 extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_options[],
     cmd_tests_options[], cmd_daemon_options[], cmd_logs_options[], cmd_ci_options[],
     cmd_help_options[], cmd_watch_options[], cmd_wait_options[], cmd_export_options[],
-    cmd_doctor_options[];
+    cmd_doctor_options[], cmd_span_logs_options[];
 
 /* A job's verdict in one word. */
 const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);

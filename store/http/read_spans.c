@@ -1,11 +1,10 @@
-/* read_spans.c - a job's timed pieces in the order in which they began. */
+/* read_spans.c - a job's timed pieces: in the order in which they began, or one with what is below it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/http/read.h"
-#include "store/jot.h"
 
 enum { SPANS = 1000, SPANS_MAX = 10000, NUMBER = 24 };
 
@@ -66,39 +65,11 @@ choose_test(struct http_call *call, const struct store_view *view, struct ask *a
 }
 
 static void
-put_key(struct dz_buf *out, const char *name, uint64_t scope, uint64_t id)
+put_span(struct dz_buf *out, const struct store_view *view, const struct store_span *recorded)
 {
-    char hex[NUMBER];
-    (void) snprintf(hex, sizeof(hex), "%016" PRIx64, store_span_key(scope, id));
-    jot_text(out, name, hex);
-}
-
-static void
-put_span(struct dz_buf *out, const struct store_view *view, const struct store_span *span)
-{
-    char worker[DOC_WORKER];
-    jot_open(out, '{');
-    jot_text(out, "schema", "zb.spans/1");
-    put_key(out, "key", span->scope, span->id);
-    if (span->parent)
-        put_key(out, "parent", span->scope, span->parent);
-    jot_slice(out, "type", span->type);
-    jot_slice(out, "name", span->name);
-    jot_time(out, "start", span->start_us);
-    jot_time(out, "end", span->end_us);
-    jot_text(out, "worker",
-             doc_worker(worker, store_view_nodes(view), store_view_node(view, span->node),
-                        span->worker));
-    if (span->test < store_view_count(view)) {
-        struct store_test test;
-        store_view_test(view, span->test, &test);
-        jot_slice(out, "test", test.id);
-        jot_int(out, "attempt", span->attempt);
-    }
-    if (span->result != DZ_RESULT_NONE)
-        jot_text(out, "outcome", doc_outcome(span->result));
-    jot_close(out, '}');
-    jot_end(out);
+    struct doc_span span;
+    doc_span_of(view, recorded, &span);
+    doc_span_json(out, &span);
 }
 
 static enum dz_rc
@@ -143,4 +114,50 @@ http_get_spans(struct http_call *call)
         http_problem_rc(call, rc, &err);
     store_view_destroy(&view);
     free(ask.tests);
+}
+
+/* ---- one, and all below it ---- */
+
+struct subtree {
+    struct http_call *call;
+    uint64_t at, from, until;
+    bool has_more;
+};
+
+static void
+put_below(void *arg, const struct doc_span *span)
+{
+    struct subtree *self = arg;
+    bool is_wanted = self->at >= self->from && self->at < self->until;
+    if (is_wanted && self->call->out.len < HTTP_ANSWER_MAX) {
+        doc_span_json(&self->call->out, span);
+        self->at++;
+    } else if (self->at < self->from) {
+        self->at++;
+    } else {
+        self->until = self->at; /* the answer is full */
+        self->has_more = true;
+    }
+}
+
+void
+http_get_span(struct http_call *call)
+{
+    char ulid[STORE_ULID_LEN + 1], next[NUMBER];
+    struct dz_err err;
+    uint64_t limit = 0;
+    struct subtree self = { .call = call };
+    if (!http_arg_number(call, "limit", 1, SPANS_MAX, SPANS, &limit) ||
+        !http_arg_number(call, "offset", 0, UINT32_MAX, 0, &self.from) || !read_job(call, ulid))
+        return;
+    self.until = self.from + limit;
+    call->type = "application/x-ndjson";
+    enum dz_rc rc = doc_spans(call->store, ulid, call->params[1], put_below, &self, &err);
+    (void) snprintf(next, sizeof(next), "%" PRIu64, self.at);
+    if (rc == DZ_LIMIT)
+        http_problem(call, 400, "%s", err.text);
+    else if (rc != DZ_OK)
+        http_problem_rc(call, rc, &err);
+    else if (self.has_more)
+        read_next(call, "offset", next);
 }

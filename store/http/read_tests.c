@@ -128,7 +128,7 @@ add_execution(void *arg, const struct store_result *row)
     };
     struct executions *self = arg;
     struct dz_buf *out = self->out;
-    char worker[DOC_WORKER];
+    char worker[DOC_WORKER], key[DOC_KEY];
     jot_open(out, '{');
     jot_int(out, "attempt", row->attempt);
     jot_text(out, "outcome", doc_outcome(row->result));
@@ -140,6 +140,7 @@ add_execution(void *arg, const struct store_result *row)
     jot_int(out, "setup_us", row->setup_us);
     jot_int(out, "call_us", row->call_us);
     jot_int(out, "teardown_us", row->teardown_us);
+    jot_text(out, "span", doc_key(key, store_run_key(row, STORE_WHOLE)));
     if (row->signal > 0)
         jot_int(out, "signal", row->signal);
     if (row->cause != DZ_CAUSE_FINISHED)

@@ -20,6 +20,8 @@ const struct http_route http_routes[] = {
       "project worker thread test failed since until limit offset", 0, false, http_get_logs, NULL },
     { "GET", "/api/v1/jobs/{job}/spans", HTTP_READ, "project worker test since until limit offset", 0,
       false, http_get_spans, NULL },
+    { "GET", "/api/v1/jobs/{job}/spans/{span}", HTTP_READ, "project limit offset", 0, false,
+      http_get_span, NULL },
     { "POST", "/api/v1/meetings/{key}/enter", HTTP_WRITE, NULL, 8192, false, NULL, http_post_enter },
     { "POST", "/api/v1/meetings/{key}/lease", HTTP_WRITE, NULL, 8192, false, NULL, http_post_lease },
     { "POST", "/api/v1/meetings/{key}/end", HTTP_WRITE, NULL, 8192, false, NULL, http_post_end },

@@ -39,6 +39,7 @@ void http_get_events(struct http_call *call);
 
 /* read_spans.c */
 void http_get_spans(struct http_call *call);
+void http_get_span(struct http_call *call);
 
 /* read_logs.c */
 void http_get_logs(struct http_call *call);

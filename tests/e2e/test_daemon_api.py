@@ -127,6 +127,9 @@ REFUSED_OF_JOB = {
     "/near": 400,
     "/spans?worker=x": 400,
     "/spans?test=x": 404,
+    "/spans/x": 404,
+    "/spans/ffffffffffffffff": 404,
+    "/spans/aa?limit=0": 400,
     "/tests/nothing": 404,
 }
 
@@ -143,6 +146,11 @@ def test_every_answer_fits_the_document(place: DaemonPlace) -> None:
     targets += [f"/api/v1/jobs/{jobs[0]}{rest}" for rest in OF_JOB if "@0" not in rest]
     tests = contract.get(f"/api/v1/jobs/{jobs[-1]}/tests").lines()
     targets += [f"/api/v1/jobs/{jobs[-1]}/tests/{quote(test['id'], safe='')}" for test in tests]
+    for job in jobs:
+        ran = [test["span"] for test in contract.get(f"/api/v1/jobs/{job}/tests").lines() if "span" in test]
+        targets += [
+            f"/api/v1/jobs/{job}/spans/{key}{rest}" for key in ran for rest in ("", "?limit=1&offset=1")
+        ]
     for target in targets:
         assert contract.get(quote(target, safe="/?&=:%@+")).status == 200, target
     answered = {route for route, status in contract.seen if status == 200}
@@ -197,7 +205,7 @@ def test_pages_put_together_are_the_whole(place: DaemonPlace) -> None:
     place.fill("mixed", "passed", "empty")
     place.up()
     job = place.ask("/api/v1/jobs").json()["jobs"][-1]["id"]
-    for name in ("tests", "tests?sort=duration", "tests?q=test_&text=1", "logs"):
+    for name in ("tests", "tests?sort=duration", "tests?q=test_&text=1", "logs", "spans"):
         target = f"/api/v1/jobs/{job}/{name}"
         whole = place.ask(target).body
         for limit in (1, 2, 3):

@@ -99,13 +99,13 @@ def test_jobs_are_lines_with_what_to_type_next(place):
         "job  when         verdict     tests                                     "
         "                                          time  commit    next",
         "j4   today HH:MM  broken off  2 not run                                 "
-        "                                        0.0 ms  COMMIT  zb job j4",
+        "                                        0.0 ms  HEX  zb job j4",
         "j3   today HH:MM  no tests    nothing collected                         "
-        "                                        300 ms  COMMIT  zb job j3",
+        "                                        300 ms  HEX  zb job j3",
         "j2   today HH:MM  failed      1 failed, 1 crashed, 1 timed out, 3 ok, 1 flaky, "
-        "1 skipped, 1 xfailed, 1 not run  6.20 s  COMMIT  zb tests j2 outcome:failed",
+        "1 skipped, 1 xfailed, 1 not run  6.20 s  HEX  zb tests j2 outcome:failed",
         "j1   today HH:MM  passed      3 ok                                      "
-        "                                        1.50 s  COMMIT  zb job j1",
+        "                                        1.50 s  HEX  zb job j1",
     ]
     assert len(place.out("jobs", "-n", "2").splitlines()) == 3
 
@@ -115,7 +115,7 @@ j1  failed  in 6.20 s
   tests     1 failed, 1 crashed, 1 timed out, 3 ok, 1 flaky, 1 skipped, 1 xfailed, 1 not run
   started   today HH:MM (UTC)
   command   pytest --dagz --dagz-workers=2 tests
-  commit    COMMIT
+  commit    HEX
   versions  CPython 3.11.2, pytest 9.0.0, dagz 0.1.0
   where     DIR on HOST
   project   git@example.org:acme/shop.git
@@ -125,13 +125,13 @@ j1  failed  in 6.20 s
 Failures
   FAILED  tests/test_api.py::TestGet::test_missing
           tests/test_api.py:12: AssertionError: assert 404 == 200
-          5.5 ms on jw0
+          5.5 ms on jw0, span HEX
   CRASHED tests/test_core.py::test_crash
           killed by a signal: SIGSEGV
-          12 ms on jw1
+          12 ms on jw1, span HEX
   TIMEOUT tests/test_core.py::test_hang
           above its time limit of 5 s
-          5.00 s on jw0
+          5.00 s on jw0, span HEX
 
 Slowest
   5.00 s  jw0  tests/test_core.py::test_hang
@@ -146,6 +146,7 @@ Workers
 
 zb tests j1 outcome:failed --text   tracebacks
 zb logs j1 --failed                 what those tests printed
+zb span-logs j1 HEX            what the first was made of
 """
 
 

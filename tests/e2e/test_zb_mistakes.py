@@ -53,7 +53,7 @@ def test_a_wrong_job_is_one_clear_line(place, name, complaint):
 def test_a_commit_without_a_job_is_said(place):
     place.fill("passed")
     place.git("commit", "-q", "--allow-empty", "-m", "two")
-    assert place.refused(5, "job", "HEAD") == "zb job: no job ran at commit COMMIT"
+    assert place.refused(5, "job", "HEAD") == "zb job: no job ran at commit HEX"
 
 
 def test_a_folder_below_the_project_finds_its_jobs(place):

@@ -33,7 +33,8 @@ def test_a_server_says_what_the_store_says(server, form):
         ["jobs"], ["jobs", "--all"], ["jobs", "-n", "1"], ["job", "j1"], ["job", "HEAD"], ["job", "@{-1}", "-e"],
         ["tests", "j1", "outcome:failed"], ["tests", "j1", "--text"], ["tests", "j1", "--sort=duration"],
         ["tests", "j1", "-n", "2", "not:api"], ["logs", "j1"], ["logs", "j1", "--failed"], ["logs", "j1", "-f"],
-        ["logs", "j1", "--worker=agent"], ["logs", "j1", "--tail=2"], ["export", "j1"], ["watch", "j1"],
+        ["logs", "j1", "--worker=agent"], ["logs", "j1", "--tail=2"],
+        ["span-logs", "j1", "tests/test_api.py::TestGet::test_found"], ["export", "j1"], ["watch", "j1"],
     ):  # fmt: skip
         here, there = server.zb(*args, *form), elsewhere(server, *args, *form)
         if args[0] == "watch" and form:  # tells the time
@@ -46,6 +47,7 @@ def test_mistakes_are_answered_as_by_the_store(server):
     for code, *args in (
         (5, "job", "j9"), (5, "job", "feature"), (2, "logs", "j1", "-w", "gw0"),
         (5, "logs", "j1", "--test=tests/test_api.py::TestGte::test_found"), (2, "tests", "j1", "outcome:odd"),
+        (5, "span-logs", "j1", "test_foun"), (5, "span-logs", "j1", "ffffffffff"),
     ):  # fmt: skip
         here, there = server.zb(*args), elsewhere(server, *args)
         assert (there.returncode, there.stderr) == (code, here.stderr)

@@ -24,6 +24,7 @@ ASKED = {
     "job": ["j1"],
     "tests": ["j1", "--text"],
     "logs": ["j1"],
+    "span-logs": ["j1", "tests/test_api.py::TestGet::test_missing"],
     "watch": ["j1"],
     "wait": ["j2"],
     "export": ["j1"],
@@ -67,7 +68,13 @@ def test_what_json_writes_is_what_its_schema_says(place, name):
 def test_all_commands_but_completion_have_json_and_some_stream_it():
     assert set(NAMES) - set(WITH_SCHEMA) == {"completion"}
     assert all(f"zb.{c['name']}/1" == c["json_schema"] for c in COMMANDS if "json_schema" in c)
-    assert {c["name"] for c in COMMANDS if c["json_stream"]} == {"tests", "logs", "watch", "push"}
+    assert {c["name"] for c in COMMANDS if c["json_stream"]} == {
+        "tests",
+        "logs",
+        "span-logs",
+        "watch",
+        "push",
+    }
 
 
 def test_a_schema_is_refused_where_there_is_none(place):

@@ -88,7 +88,7 @@ class Place:
         text = re.sub(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "ULID", text)
         text = re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "HH:MM:SS.mmm", text)
         text = re.sub(r"(today|yesterday) \d\d:\d\d", r"today HH:MM", text)
-        return re.sub(r"\b[0-9a-f]{12}\b", "COMMIT", re.sub(r"\b[0-9a-f]{8}\b", "COMMIT", text))
+        return re.sub(r"\b[0-9a-f]{12}\b", "HEX", re.sub(r"\b[0-9a-f]{8}\b", "HEX", text))
 
     def on_terminal(self, columns: int, *args: str, **env: str) -> str:
         """What the command writes to a terminal of that width."""

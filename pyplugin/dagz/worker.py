@@ -96,7 +96,7 @@ class Worker:
         config.pluginmanager.register(self, "dagz_worker")
         self.is_registered = True
         self.take_over_protocol()
-        xdist.adapt_plugins(config.pluginmanager)
+        xdist.adapt_plugins(config)
         quicken(config.pluginmanager)
         others = [plugin for plugin in config.pluginmanager.get_plugins() if plugin not in hooks_of]
         config.pluginmanager.subset_hook_caller("pytest_sessionstart", others)(session=self.session)

@@ -261,13 +261,19 @@ def is_asked_by_a_test() -> bool:
     return frame is not None and frame.f_code.co_name == "runtest"
 
 
-def adapt_plugins(manager: pytest.PytestPluginManager) -> None:
-    """Plugins that look for the distribution of xdist, where the mesh gives what they need of it."""
+def adapt_plugins(config: pytest.Config) -> None:
+    """In a worker: plugins that look for xdist, and one that connects to the controller before the fork."""
+    manager = config.pluginmanager
     if manager.get_plugin("xdist") is fixtures:
         manager._name2plugin = PluginNames(manager._name2plugin)  # type: ignore[misc]
     reruns = manager.getplugin("rerunfailures") or sys.modules.get("pytest_rerunfailures")
     if reruns is not None and hasattr(reruns, "works_with_current_xdist"):
         reruns.works_with_current_xdist = lambda: True  # each rerun is reported as it happens
+    database = getattr(config, "failures_db", None)
+    if hasattr(database, "sock") and type(database).__name__ == "ClientStatusDB":
+        # siblings would read each other's answers from the one connection of their parent
+        given = config.workerinput  # type: ignore[attr-defined]
+        config.failures_db = type(database)(given["sock_port"], given["statusdb_token"])  # type: ignore[attr-defined]
 
 
 class Node:

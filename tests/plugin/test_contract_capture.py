@@ -394,7 +394,7 @@ def test_a_test_that_replaces_or_closes_streams(suite, way):
     assert result.report("::test_after").section("Captured stdout call") == "fine\n"
 
 
-@PLAIN
+@pytest.mark.ways("plain", "xdist", "dagz")
 def test_faulthandler_and_logging_of_threads(suite, way):
     s = suite(
         {

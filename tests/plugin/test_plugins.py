@@ -106,6 +106,27 @@ def test_reruns_are_counted_as_in_plain_pytest(suite, way):
     assert result.phases["test_f.py::test_flaky", "call"] == "passed,rerun"
 
 
+@pytest.mark.ways("xdist", "dagz+xdist")
+def test_each_worker_has_its_own_connection_for_counting_reruns(suite, way):
+    s = suite(
+        {
+            "noting.py": NOTE,
+            "test_c.py": """
+                import time, pytest
+                from noting import note
+                @pytest.mark.parametrize("n", range(8))
+                def test_port(n, request, worker_id):
+                    time.sleep(0.05)
+                    note("port", id=worker_id, port=request.config.failures_db.sock.getsockname()[1])
+            """,
+        },
+        family="plugins",
+    )
+    assert s.run("--reruns=2").code == 0
+    seen = {(n["id"], n["port"]) for n in notes(s.state, "port")}
+    assert len({port for _, port in seen}) == 2 == len(seen)
+
+
 @pytest.mark.ways("xdist", "dagz")
 def test_reruns_of_a_test_that_ends_its_worker(suite, way):
     s = suite(
@@ -411,7 +432,7 @@ def test_hypothesis(suite, way):
     assert "test_h.py::test_holds:" in result.out and "Typical runtimes" in result.out
 
 
-@PLAIN
+@ALL
 def test_hypothesis_database_is_shared_and_used_again(suite, way):
     s = suite(
         {

@@ -48,6 +48,17 @@ PLUGINS = [
     "anyio==4.*",
     "trio==0.*",
 ]
+# Plugins that only have to do what they do without workers: each has a smoke test.
+MORE = [
+    "pytest-random-order==1.*",
+    "pytest-instafail",
+    "pytest-json-report",
+    "pytest-xprocess",
+    "pytest-httpserver",
+    "pytest-flask",
+    "pytest-aiohttp",
+    "allure-pytest",
+]
 # These change every run they are installed in (order, terminal): each is only in its own place.
 RANDOMLY = ["pytest-randomly==4.*"]
 SUGAR = ["pytest-sugar==1.*"]
@@ -62,6 +73,8 @@ VENVS: dict[str, list[str]] = {
     "xdist": [PYTEST, XDIST, "psycopg[binary]==3.*"],
     "plugins": [PYTEST, XDIST, *PLUGINS],
     "plugins-bare": [PYTEST, *PLUGINS],
+    "more": [PYTEST, XDIST, *MORE],
+    "more-bare": [PYTEST, *MORE],
     "randomly": [PYTEST, XDIST, *RANDOMLY],
     "randomly-bare": [PYTEST, *RANDOMLY],
     "sugar": [PYTEST, XDIST, *SUGAR],

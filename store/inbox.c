@@ -293,14 +293,16 @@ note_heard(struct taking *self, struct dz_kv_txn *txn, struct dz_err *err)
     return head_write(txn, self->job->ulid, head, err);
 }
 
-/* A sealed job takes no results any more, but hears those that it has as often as they are told. */
+/* A sealed job takes no results any more, but hears those that it has as often as they are told, and
+ * those that could only be history: a scheduler that others had succeeded counted them. */
 static void
 leave_known(const struct store_job *job, struct store_batch *batch)
 {
     if (!job->is_sealed)
         return;
     for (uint32_t i = 0; i < batch->result_count; i++)
-        if (!ledger_knows(&job->ledger, &batch->results[i]))
+        if (!ledger_knows(&job->ledger, &batch->results[i]) &&
+            !ledger_has(&job->ledger, &batch->results[i]))
             return;
     batch->result_count = 0;
 }

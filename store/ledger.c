@@ -117,6 +117,13 @@ ledger_knows(const struct ledger *self, const struct store_result *r)
            recall(self, r, who_of(r), &unused);
 }
 
+bool
+ledger_has(const struct ledger *self, const struct store_result *r)
+{
+    return r->test < self->tests && r->attempt < STORE_ATTEMPTS &&
+           self->results[r->test * (size_t) STORE_ATTEMPTS + r->attempt] != DZ_RESULT_NONE;
+}
+
 static void
 enter(struct ledger *self, const struct store_result *r, uint64_t who)
 {

@@ -28,6 +28,9 @@ void ledger_judge(struct ledger *self, struct store_result *result);
 /* Has this very execution been judged? */
 bool ledger_knows(const struct ledger *self, const struct store_result *result);
 
+/* Does some execution of this test and attempt count? */
+bool ledger_has(const struct ledger *self, const struct store_result *result);
+
 /* Remember what was decided before. */
 void ledger_replay(struct ledger *self, const struct store_result *result);
 

@@ -15,6 +15,8 @@ enum {
 };
 
 struct takeover {
+    struct dz_loop *loop; /* borrowed */
+    struct dz_timer over;
     char *url; /* owned: without `from` */
     struct client client;
     struct dz_buf *pages; /* owned */
@@ -27,13 +29,21 @@ struct takeover {
 
 static void ask(struct takeover *self);
 
+/* Its user may destroy it, which an answer of the client's must not see. */
+static void
+on_over(void *arg)
+{
+    struct takeover *self = arg;
+    self->on_end(self->arg);
+}
+
 static void
 end(struct takeover *self, bool is_good)
 {
     self->is_over = true;
     self->is_good = is_good;
     log_info("takeover.end", "good=%d rows=%" PRIu64, is_good, self->rows);
-    self->on_end(self->arg);
+    dz_loop_set(self->loop, &self->over, dz_clock_us());
 }
 
 static void
@@ -61,8 +71,6 @@ on_page(void *arg, const struct dz_http_answer *answer)
     self->pages[self->page_count] = (struct dz_buf){ 0 };
     dz_buf_add(&self->pages[self->page_count++], answer->body.ptr, answer->body.len);
     ask(self);
-    if (self->is_over)
-        self->on_end(self->arg);
 }
 
 static void
@@ -81,7 +89,7 @@ ask(struct takeover *self)
     if (dz_http_ask(self->client.http, &asked, &err) == DZ_OK)
         return;
     log_warn("takeover.page", "why=%s", err.text);
-    self->is_over = true; /* its user sees it at once, or at the end of this answer */
+    end(self, false);
 }
 
 enum dz_rc
@@ -110,6 +118,8 @@ takeover_new(const struct takeover_cfg *cfg, struct takeover **self_out, struct 
 {
     DZ_AUTO(takeover_destroy) struct takeover *self = dz_alloc0(1, sizeof(*self));
     struct dz_buf url = { 0 };
+    self->loop = cfg->loop;
+    self->over = (struct dz_timer){ .fn = on_over, .arg = self };
     self->on_end = cfg->on_end;
     self->arg = cfg->arg;
     dz_buf_addf(&url, "%s/api/v1/jobs/%s/ledger?project=", cfg->url, cfg->ulid);
@@ -131,6 +141,7 @@ takeover_destroy(struct takeover **self_p)
     if (!self)
         return;
     client_close(&self->client);
+    dz_loop_unset(self->loop, &self->over);
     for (size_t i = 0; i < self->page_count; i++)
         dz_buf_fini(&self->pages[i]);
     free(self->pages);

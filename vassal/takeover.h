@@ -14,7 +14,7 @@ struct takeover;
 struct takeover_cfg {
     struct dz_loop *loop;         /* borrowed */
     const char *url, *uri, *ulid; /* of the store, the project, the job; copied */
-    void (*on_end)(void *arg);    /* takeover_is_good() tells how; may not destroy it */
+    void (*on_end)(void *arg);    /* from the loop; takeover_is_good() tells how */
     void *arg;
 };
 

@@ -270,6 +270,11 @@ class Controller:
         if self.signals.interrupts:
             raise_there("Ctrl-C", 1, "")  # no line of ours: it would tell the user nothing
 
+    @property
+    def is_late(self) -> bool:
+        """The job had ended before this node came, and nothing was collected."""
+        return self.done is not None and self.done["exit_code"] == 0 and self.collected is None
+
     def raise_error(self) -> None:
         """The run could not begin: 4 where the user has something to mend, else 3."""
         text = "; ".join(self.errors)
@@ -472,6 +477,8 @@ class Controller:
             session.exitstatus = EXIT_ACCOUNTING  # type: ignore[assignment]
         elif self.done and self.done["exit_code"] == 1 and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED  # on another node; this one scheduled
+        elif self.is_late and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
         yield
         told = account.summary(
             self.done or account.seen(self.collected, len(self.seen) + len(self.verdicts)),

@@ -6,6 +6,7 @@ enum {
     BODY_FAR_MAX = 260 << 10, /* bytes from another: a body of the schema in its envelope */
     HANDSHAKE_MS = 3000,      /* a connection that says nothing is cut after so long */
     BACKLOG = 1024,
+    UNACKED_MS = 2000, /* the other side's kernel answers nothing: a connection through a cut */
     HEARTBEAT_MS = 1000,
     HEARTBEAT_TIMEOUT_MS = 5000, /* only sweeps half-open connections */
 };
@@ -123,6 +124,7 @@ dz_end_face_network(struct dz_end *self, const struct dz_keys *keys)
     zsock_set_maxmsgsize(self->sock, BODY_FAR_MAX);
     zsock_set_handshake_ivl(self->sock, HANDSHAKE_MS);
     zsock_set_backlog(self->sock, BACKLOG);
+    zsock_set_tcp_maxrt(self->sock, UNACKED_MS);
     zsock_set_heartbeat_ivl(self->sock, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(self->sock, HEARTBEAT_TIMEOUT_MS);
 }

@@ -192,7 +192,7 @@ def ended(process: subprocess.Popen[str], by: signal.Signals) -> tuple[int, str,
     return process.returncode, out, err
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
+def make_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
     cert, key = folder / "cert.pem", folder / "key.pem"
     argv = [
         "openssl",
@@ -207,7 +207,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         "2",
     ]
     argv += ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost"]
-    argv += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    argv += ["-addext", f"subjectAltName=DNS:localhost,IP:{address}"]
     subprocess.run(argv, check=True, capture_output=True, timeout=TIMEOUT_S)
     return cert, key
 

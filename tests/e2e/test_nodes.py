@@ -9,7 +9,9 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import faults
 import leftovers
@@ -58,6 +60,7 @@ class Party:
         self.home = tmp_path / "home"
         self.key = uuid.uuid4().hex
         self.runs: list[Run] = []
+        self.done: list[Result] = []
         os.mkfifo(tmp_path / "gate")
         self.gate = os.open(tmp_path / "gate", os.O_RDWR)
         self.gate_path = tmp_path / "gate"
@@ -68,7 +71,8 @@ class Party:
         self.is_open = True
         os.write(self.gate, b"go")
 
-    def join(self, *args: str, **env: str) -> Run:
+    def join(self, *args: str, where: Mapping[str, Any] = {}, **env: str) -> Run:
+        """Start a run; `where` goes to Popen."""
         env = {
             "DAGZ_HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.home.parent),
@@ -78,14 +82,19 @@ class Party:
         job = () if "DAGZ_JOB_KEY" in env or "GITLAB_CI" in env else (f"--dagz-job={self.key}",)
         state = self.project.path.parent / f"state-{self.project.runs + 1}"
         summary = f"--dagz-summary={state}/summary.json"
-        run = self.project.start("dagz", *job, summary, *args, env=env)
+        run = self.project.start("dagz", *job, summary, *args, env=env, **where)
         self.runs.append(run)
         return run
 
-    def finish(self) -> list[Result]:
+    def finish_some(self) -> list[Result]:
+        """Those that were started so far; others may come."""
         if not self.is_open:
             self.go()
-        results = [run.finish() for run in self.runs]
+        self.done += [run.finish() for run in self.runs[len(self.done) :]]
+        return self.done
+
+    def finish(self) -> list[Result]:
+        results = self.finish_some()
         os.close(self.gate)
         for result in results:
             print(result)

@@ -1,0 +1,127 @@
+"""Runs that share a job as if each were on a host of its own: homes of their own, and a store that all reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faults
+import leftovers
+import netns
+from daemon_place import DaemonPlace, make_certificate
+from lab import Result, Run
+from test_nodes import POLL_S, TESTS, WAIT_S, Party
+from zb_place import ZB
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+class Hosts(Party):
+    """Each run has a home and a runtime folder of its own; they meet through the store at `url`."""
+
+    def __init__(self, tmp_path: Path, url: str, files: dict[str, str] | None = None) -> None:
+        super().__init__(tmp_path, files)
+        self.url = url
+        self.env: dict[str, str] = {}
+        self.spaces: list[netns.Host] = []  # where the runs are, one after the other; none: here
+        self.prefix: list[str] = []  # where zb asks from
+
+    def folder(self, number: int) -> Path:
+        return self.project.path.parent / f"host-{number}"
+
+    def join(self, *args: str, **env: str) -> Run:
+        own = self.folder(len(self.runs) + 1)
+        (own / "run").mkdir(parents=True, mode=0o700)
+        mine = {
+            "DAGZ_HOME": str(own / "home"),
+            "XDG_RUNTIME_DIR": str(own / "run"),
+            "DAGZ_URL": self.url,
+            "DAGZ_AGENT_LOG": str(own / "agent.log"),
+            **self.env,
+        }
+        where = {"preexec_fn": self.spaces[len(self.runs)].enter} if self.spaces else {}
+        return super().join(*args, where=where, **{**mine, **env})
+
+    def start(self, count: int, *args: str, **env: str) -> list[Run]:
+        """So many runs, each of which has begun a test; the first of them schedules."""
+        runs = []
+        for _ in range(count):
+            runs.append(self.join(*args, **env))
+            self.wait_for(runs[-1], 1)
+        return runs
+
+    def zb(self, *args: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": os.defpath, "HOME": str(self.home), "DAGZ_URL": self.url, **self.env}
+        env["DAGZ_HOME"] = str(home or self.home)
+        env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "")
+        argv = [*self.prefix, str(ZB), *args]
+        return subprocess.run(
+            argv, cwd=self.project.path, env=env, capture_output=True, text=True, timeout=WAIT_S
+        )
+
+    def jobs(self) -> list[dict[str, Any]]:
+        done = self.zb("jobs", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["jobs"]
+
+    def check_store(self, told: dict[str, Any], tests: int = TESTS) -> None:
+        """The store has the job once, whole."""
+        (job,) = self.jobs()
+        assert job["id"] == told["job"]
+        assert (job["state"], job["counted"], job["lost"]) == ("sealed", tests, 0), job
+
+    def events(self, number: int) -> list[dict[str, Any]]:
+        """What the agent of a run logged."""
+        path = self.folder(number) / "agent.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def wait_until(self, what: str, is_so: Callable[[], object]) -> None:
+        limit = time.monotonic() + WAIT_S
+        while not is_so():
+            assert time.monotonic() < limit, f"{what}: not within {WAIT_S} s"
+            leftovers.ended(self.runs[0].process.pid, POLL_S)
+
+    def agent(self, run: Run) -> int:
+        (pid, *_) = faults.roles(run.env[leftovers.TOKEN], run.process.pid)["agent"]
+        return pid
+
+    def freeze(self, run: Run, seconds: float) -> None:
+        """Its agent, as when a machine sleeps; then it goes on."""
+        pid = self.agent(run)
+        os.kill(pid, signal.SIGSTOP)
+        self.pause(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    def pause(self, seconds: float) -> None:
+        """The length of a fault."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            leftovers.ended(self.runs[0].process.pid, POLL_S)
+
+
+def tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host, dict[str, str]]:
+    """A store on a host of its own, behind TLS and a token, and what the others need to be let in."""
+    host = net.host()
+    folder = tmp_path / "store"
+    folder.mkdir()
+    place = DaemonPlace(folder)
+    cert, key = make_certificate(folder, host.address)
+    place.settings(
+        f"port: 29111\nlisten: [{host.address}]\ntls: {{cert: {cert}, key: {key}}}\n"
+        f"public_url: https://{host.address}:29111\n"
+    )
+    tokens = place.home / "local.env/tokens"
+    tokens.write_text(f"{TOKEN} *\n")
+    tokens.chmod(0o600)
+    return place, host, {"SSL_CERT_FILE": str(cert), "DAGZ_TOKEN": TOKEN}
+
+
+def ended_by_itself(results: list[Result]) -> list[Result]:
+    return [result for result in results if result.code >= 0]

@@ -253,7 +253,7 @@ take_manifest(void *arg, struct catalog *manifest, struct dz_err *err)
                                               .est_us = manifest->est_us[i] };
     enum dz_rc rc = DZ_OK;
     if (self->url && self->peers.is_meeting) /* its texts and lines name tests by their numbers */
-        rc = store_job_put_manifest(self->job, manifest->ids, manifest->count, err);
+        rc = host_put_tests(self, err);
     return rc == DZ_OK ? host_brief(self, err) : rc;
 }
 

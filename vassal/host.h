@@ -118,11 +118,14 @@ void host_tell_rank(struct host *self, const struct vassal_effect *effect);
 void host_tell_node(void *arg, const struct coord_effect *effect);
 void host_tell_way(struct host *self, uint64_t node, const char *endpoint);
 void host_tell_ended(struct host *self, int exit_code, const char *reason);
+/* lead.c: the tests, by their numbers, into the store */
+DZ_MUST_USE enum dz_rc host_put_tests(struct host *self, struct dz_err *err);
 /* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);
 void host_said(void *arg, const struct cargo_item *item);
 void host_forget_texts(struct host *self);
+void host_forgo_store(struct host *self, const char *why);
 void host_flush(void *arg);
 DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
                                  struct dz_err *err);

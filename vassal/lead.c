@@ -16,11 +16,24 @@ host_reap(void *arg)
 
 /* ------------------------------------------------------------------ leading */
 
+/* A store whose disk is full takes no list of tests, and so no results either. */
+enum dz_rc
+host_put_tests(struct host *self, struct dz_err *err)
+{
+    if (self->memory.counted)
+        return DZ_OK;
+    enum dz_rc rc =
+        store_job_put_manifest(self->job, self->manifest->ids, self->manifest->count, err);
+    if (rc != DZ_FULL)
+        return rc;
+    host_forgo_store(self, err->text);
+    return DZ_OK;
+}
+
 static enum dz_rc
 brief(struct host *self, struct dz_err *err)
 {
-    enum dz_rc rc =
-        store_job_put_manifest(self->job, self->manifest->ids, self->manifest->count, err);
+    enum dz_rc rc = host_put_tests(self, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_free) struct coord_row *rows = NULL;

@@ -161,8 +161,9 @@ remember(void *arg, const struct store_result *row)
     self->memory.digest += dz_ledger_mix(row->test, row->attempt, (uint32_t) row->result);
 }
 
-static void
-go_to_memory(struct host *self, const char *why)
+/* From here on the job is counted in memory. */
+void
+host_forgo_store(struct host *self, const char *why)
 {
     static const char text[] = "the store takes no results any more; this run is counted in memory "
                                "and not kept: ";
@@ -280,7 +281,7 @@ count_rows(void *arg, const struct coord_record *rows, size_t count, struct coor
             self->failing_since = now;
         if (rc == DZ_OK || now - self->failing_since < PATIENCE_US)
             return rc;
-        go_to_memory(self, err->text);
+        host_forgo_store(self, err->text);
     }
     count_in_memory(self, rows, count, answers);
     return DZ_OK;
@@ -395,7 +396,7 @@ more_tests(void *arg, uint32_t first, const struct dz_slice *ids, size_t count, 
                     (int) (ids[0].len < 200 ? ids[0].len : 200), (const char *) ids[0].ptr);
     self->test_count += (uint32_t) count;
     if (!self->memory.counted) {
-        go_to_memory(self, why);
+        host_forgo_store(self, why);
         return DZ_OK;
     }
     self->memory.counted = dz_realloc(self->memory.counted, self->test_count + 1, 1);

@@ -83,7 +83,7 @@ def test_an_agent_that_replaces_one_finds_the_job_elsewhere(tmp_path):
 
 
 @NEEDS_MOUNT
-@pytest.mark.parametrize("size", ["300k", "1m"])
+@pytest.mark.parametrize("size", ["64k", "100k", "150k", "300k", "1m"])
 def test_a_disk_that_fills_costs_no_result(tmp_path, size):
     project = Lab(tmp_path).project(WORK)
     result = project.run("dagz", env=on_small_disk(tmp_path, size))

@@ -6,8 +6,9 @@ One line per suite: tests, differences, how many of them are explained.  What is
 (node id, phase) the outcome, the last line of its traceback and the text of its sections; collection
 reports; warnings; deselected counts; the exit code.
 
-A difference is explained when the test also differs between two plain runs; or when plain pytest,
-asked for that test alone, gives what dagz gave (then the suite itself depends on order); or when the
+A difference is explained when the test also differs between two plain runs, of the whole suite or of that
+test alone with another allocator (the latter for texts, never for outcomes); or when plain pytest, asked for
+that test alone, gives what dagz gave (then the suite itself depends on order); or when the
 only difference is that bytes written to descriptor 2, under no Python stream, are in the stdout
 section (both descriptors of a worker are one terminal, so that their order is true).  Plain runs are kept in ``build/suites`` and taken from there the next time, until table or environment change.
 """
@@ -50,6 +51,13 @@ VOLATILE = [
     (re.compile(r"\b[Pp]id[= ]\d+"), "PID"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d+"), "NOW"),
     (re.compile(r"\b1\d{14}\b"), "ID"),  # id() of an object on the heap
+    # frames of whoever calls the test, in a stack that the test prints: with its source line
+    (
+        re.compile(
+            r'(\n|\\n) *File "[^"]*(/_?pytest/|/pluggy/|/dagz/|runpy)[^"]*", line \d+, in [\w<>.]+((\n|\\n)    [^\\\n]*)?'
+        ),
+        "",
+    ),
 ]
 
 PHASES = ("setup", "call", "teardown")
@@ -224,11 +232,13 @@ class Bench:
         env[leftovers.TOKEN] = uuid.uuid4().hex
         return {**env, **self.suite.env}
 
-    def run(self, label: str, extra: Sequence[str], chosen: Sequence[str] | None = None) -> Outcome:
+    def run(
+        self, label: str, extra: Sequence[str], chosen: Sequence[str] | None = None, **variables: str
+    ) -> Outcome:
         # outside of this tree, whose pyproject.toml a suite's own pytests would find; and a short path
         state = Path(tempfile.mkdtemp(prefix="dzt-"))
         (state / "tmp").mkdir()
-        env = self.environment(state)
+        env = {**self.environment(state), **variables}
         argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
         argv += chosen if chosen is not None else self.suite.args
         began = time.monotonic()
@@ -270,13 +280,26 @@ class Bench:
         return outcome
 
 
-def alone(bench: Bench, nodeids: Sequence[str], dagz: Seen) -> set[str]:
-    """Node ids for which plain pytest, running just them, sees what dagz saw."""
+def same_outcome(key: tuple[str, str], one: Seen, two: Seen) -> bool:
+    """Do both differ at most in texts?"""
+    heads = [
+        sorted(str(json.loads(text)[:3]) for text in seen.get(key, Counter()).elements())
+        for seen in (one, two)
+    ]
+    return key[1] in PHASES and heads[0] == heads[1]
+
+
+def alone(bench: Bench, nodeids: Sequence[str], plain: Seen, dagz: Seen) -> set[str]:
+    """Node ids for which plain pytest, running just them, sees what dagz saw; or, where only texts differ,
+    not what it saw among the others: then they depend on order, counters or addresses."""
     agreed = set()
     for nodeid in nodeids[:ALONE_LIMIT]:
-        found = seen_of(bench.run("alone", ["-p", "no:dagz"], [nodeid]).lines)
+        found = seen_of(bench.run("alone", ["-p", "no:dagz"], [nodeid], PYTHONMALLOC="malloc").lines)
         keys = [key for key in dagz if key[0] == nodeid and key[1] != "warning"]
-        if keys and all(found.get(key) == dagz[key] for key in keys):
+        only_texts = all(same_outcome(key, plain, dagz) for key in keys)
+        if not keys or not all(key in found for key in keys):
+            continue
+        if all(found[key] == dagz[key] for key in keys) or only_texts and any(found[key] != plain[key] for key in keys if plain[key] != dagz[key]):
             agreed.add(nodeid)
     return agreed
 
@@ -291,14 +314,25 @@ def unexplained(bench: Bench, one: Seen, ours: Seen, fresh: bool) -> tuple[int, 
         left = [key for key in left if key[0] not in unsteady]
     if left:
         asked = sorted({nodeid for nodeid, kind in left if kind in PHASES})
-        dependent = alone(bench, asked, ours)
+        dependent = alone(bench, asked, one, ours)
         left = [key for key in left if key[0] not in dependent]
     return len(keys), left
 
 
-def compare(bench: Bench, workers: int, fresh: bool, only_plain: bool) -> Row:
+def dagz_run(bench: Bench, workers: int, again: bool) -> Outcome:
+    """A run under dagz, or what the last one left."""
+    path = WORK / f"last-{bench.name}-dagz.json"
+    if again and path.exists():
+        return Outcome(**json.loads(path.read_text("utf-8", "surrogatepass")))
+    outcome = bench.run("dagz", ["--dagz", f"--dagz-workers={workers}"])
+    path.write_text(json.dumps(asdict(outcome)), "utf-8", "surrogatepass")
+    return outcome
+
+
+def compare(bench: Bench, args: argparse.Namespace) -> Row:
+    fresh = args.fresh
     first = bench.plain(1, fresh)
-    dagz = bench.plain(2, fresh) if only_plain else bench.run("dagz", ["--dagz", f"--dagz-workers={workers}"])
+    dagz = bench.plain(2, fresh) if args.plain else dagz_run(bench, args.workers, args.again)
     one, ours = seen_of(first.lines), seen_of(dagz.lines)
     differences, left = unexplained(bench, one, ours, fresh) if dagz.tests else (first.tests, list(one))
     return Row(
@@ -337,6 +371,7 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="PATH", help="these parts of the suite")
     parser.add_argument("--fresh", action="store_true", help="run plain pytest again")
     parser.add_argument("--plain", action="store_true", help="only the plain runs (a check of this script)")
+    parser.add_argument("--again", action="store_true", help="compare with the dagz run of the last time")
     parser.add_argument("--json", type=Path, help="write the table there")
     args = parser.parse_args(argv)
     if args.all:
@@ -355,7 +390,7 @@ def main(argv: Sequence[str]) -> int:
     args = options(argv)
     rows = []
     for name in args.names:
-        row = compare(Bench.ready(name, args.only), args.workers, args.fresh, args.plain)
+        row = compare(Bench.ready(name, args.only), args)
         rows.append(row)
         print(row, flush=True)
         for text in row.unexplained[:SHOWN]:

@@ -299,7 +299,11 @@ def alone(bench: Bench, nodeids: Sequence[str], plain: Seen, dagz: Seen) -> set[
         only_texts = all(same_outcome(key, plain, dagz) for key in keys)
         if not keys or not all(key in found for key in keys):
             continue
-        if all(found[key] == dagz[key] for key in keys) or only_texts and any(found[key] != plain[key] for key in keys if plain[key] != dagz[key]):
+        if (
+            all(found[key] == dagz[key] for key in keys)
+            or only_texts
+            and any(found[key] != plain[key] for key in keys if plain[key] != dagz[key])
+        ):
             agreed.add(nodeid)
     return agreed
 

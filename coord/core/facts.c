@@ -75,7 +75,9 @@ finish_in_slot(struct coord *self, struct node *node, const struct dz_item_outco
     if (!slot_drop(self, slot, (uint32_t) item->test, now))
         return;
     uint64_t took = item->setup_us / 2 + item->call_us / 2 + item->teardown_us / 2;
-    plan_observe(self->plan, slot->number, (dz_us) (took < INT32_MAX ? took * 2 : INT32_MAX));
+    plan_observe(self->plan, slot->number, (uint32_t) item->test,
+                 (dz_us) (took < INT32_MAX ? took * 2 : INT32_MAX),
+                 (dz_us) (item->setup_us < INT32_MAX ? item->setup_us : INT32_MAX));
     slot_mark(self, slot);
 }
 
@@ -99,10 +101,10 @@ is_strike(struct coord *self, struct node *node, const struct dz_item_outcome *i
     if (is_last && it->state == TEST_OPEN)
         return false;
     if (it->state == TEST_OPEN && it->holders == 0 && !DZ_BROKEN(STRIKE_AGAIN)) {
-        plan_return_avoiding(self->plan, test,
-                             item->origin == 0 && item->slot < node->slot_count
-                                 ? node->slots[item->slot]->number
-                                 : PLAN_NO_SLOT);
+        plan_return_struck(self->plan, test,
+                           item->origin == 0 && item->slot < node->slot_count
+                               ? node->slots[item->slot]->number
+                               : PLAN_NO_SLOT);
         slots_unpark(self);
     }
     return true;

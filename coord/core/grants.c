@@ -59,7 +59,7 @@ slot_hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
             return;
     if (slot->held_count == HELD_MAX)
         return; /* more than it can hold: it will report them all the same */
-    plan_skip(self->plan, test);
+    plan_held(self->plan, slot->number, test);
     hold(self, slot, test, now);
 }
 
@@ -69,6 +69,7 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
     uint32_t test = slot->held[at];
     slot->is_bare = false;
     slot->held_count--;
+    slot->is_bereft = slot->is_bereft && slot->held_count > 0;
     slot->stale -= slot->stale > 0;
     memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
     self->tests[test].holders--;
@@ -138,7 +139,7 @@ slot_up(struct coord *self, struct slot *slot)
 {
     if (!slot->is_up) {
         self->up_count++;
-        plan_open(self->plan, slot->number);
+        plan_open(self->plan, slot->number, slot->node->number);
     }
     slot->is_up = true;
     slot->wants = false;
@@ -174,7 +175,7 @@ give_up_or_avoid(struct coord *self, struct slot *slot, uint32_t test)
     struct test *it = &self->tests[test];
     it->absents++;
     if (it->absents < ABSENT_MAX && it->absents <= 2 * self->up_count) {
-        plan_return_avoiding(self->plan, test, slot->number);
+        plan_return_absent(self->plan, test, slot->number);
         return;
     }
     it->state = TEST_ABSENT;
@@ -202,6 +203,7 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
         slot->is_revoking = false;
         slot->is_bare = back->grants.count == 0; /* all is begun: results are on their way */
     }
+    slot->is_bereft = back->why == DZ_BACK_GIVEN && slot->held_count > 0;
     plan_return(self->plan, slot->number, tests, count, back->why == DZ_BACK_GIVEN);
     slots_unpark(self);
     slot_mark(self, slot);
@@ -315,6 +317,8 @@ give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
 static void
 give(struct coord *self, struct slot *slot, dz_us now)
 {
+    if (slot->is_bereft && slot->held_count > 0 && !slot->wants)
+        return; /* it may be the first that it is given */
     dz_us target = target_us(self, slot);
     dz_us queued = queued_us(self, slot);
     bool is_dry = slot->wants || slot->held_count == 0;
@@ -394,12 +398,18 @@ slots_flush(struct coord *self, dz_us now)
 
 /* ------------------------------------------------------------------ taking back */
 
+/* Until the test that this slot runs should end. */
+static dz_us
+left_us(const struct coord *self, const struct slot *slot, dz_us now)
+{
+    return cost(self, slot, slot->held[slot->stale]) - (now - slot->moved_at);
+}
+
 /* How long what waits in this slot's queue will still wait. */
 static dz_us
 wait_us(const struct coord *self, const struct slot *slot, dz_us now)
 {
-    dz_us age = now - slot->moved_at;
-    dz_us left = cost(self, slot, slot->held[slot->stale]) - age;
+    dz_us left = left_us(self, slot, now);
     if (left >= STUCK_US)
         return left;
     return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
@@ -410,11 +420,10 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
 {
     if (slot->is_revoking || !slot->is_up || live_in(slot) == 0 || wait_us(self, slot, now) == 0)
         return false;
-    bool has_freed = plan_let_go(self->plan, slot->number);
-    for (uint32_t i = slot->stale + 1; i < slot->held_count; i++)
-        if (plan_is_tied(self->plan, slot->held[i]))
-            return has_freed;
-    slot->revoke_due = slot->is_bare ? 0 : live_in(slot) - 1;
+    size_t stay = live_in(slot);
+    bool has_freed =
+        plan_let_go(self->plan, slot->number, slot->held + slot->stale, live_in(slot), &stay);
+    slot->revoke_due = slot->is_bare ? 0 : live_in(slot) - (uint32_t) stay;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);
     return has_freed || slot->revoke_due > 0;
@@ -426,8 +435,13 @@ slots_rescue(struct coord *self, dz_us now)
     if (self->phase != PHASE_SCHEDULING || self->parked_count == 0)
         return;
     size_t idle = self->parked_count;
-    for (size_t i = 0; i < self->slot_count && idle > 0; i++)
-        idle -= free_what_waits(self, self->slots[i], now);
+    for (size_t i = 0; i < self->slot_count; i++) {
+        struct slot *slot = self->slots[i];
+        if (slot->is_up && (live_in(slot) == 0 || left_us(self, slot, now) < -STUCK_US))
+            plan_late(self->plan, slot->number);
+        if (idle > 0)
+            idle -= free_what_waits(self, slot, now);
+    }
     slots_unpark(self);
     coord_wake(self, now + RESCUE_US);
 }

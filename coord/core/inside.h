@@ -8,6 +8,7 @@
 #define DZ_COORD_CORE_INSIDE_H
 
 #include "coord/core/coord.h"
+#include "coord/core/grow.h"
 #include "coord/core/plan.h"
 #include "shared/base/arena.h"
 #include "shared/base/map.h"
@@ -82,8 +83,9 @@ struct slot {
     bool wants;     /* its worker sleeps until it is answered */
     bool is_parked; /* it was told that there is nothing */
     bool is_revoking;
-    bool is_bare;  /* nothing waits in its queue: it said so, and was given nothing since */
-    bool is_dirty; /* in coord.dirty_slots */
+    bool is_bare;   /* nothing waits in its queue: it said so, and was given nothing since */
+    bool is_dirty;  /* in coord.dirty_slots */
+    bool is_bereft; /* its worker died: what became of the test that it ran must be heard first */
     uint32_t revoke_due;
     uint32_t *held; /* owned: granted and not reported, in queue order; HELD_MAX at most */
     uint32_t held_count, held_cap;
@@ -99,6 +101,7 @@ struct rack {
 
 struct node {
     uint64_t id, inc;
+    uint32_t number;       /* its place in coord.nodes */
     uint64_t sessions;     /* counts them, over all incarnations */
     enum node_state state; /* written by node_turn() and nobody else */
     struct dz_flow flow;
@@ -230,15 +233,6 @@ struct coord {
 };
 
 /* ------------------------------------------------------------------ coord.c */
-
-/* Make room for one more element; `array_p` points at the owner's pointer. */
-#define GROW(array, count, cap) \
-    do { \
-        if ((count) == (cap)) { \
-            (cap) = (cap) ? (cap) *2 : 16; \
-            (array) = dz_realloc((array), (cap), sizeof(*(array))); \
-        } \
-    } while (0)
 
 struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kind);
 void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);

@@ -159,9 +159,13 @@ replan(struct coord *self)
     for (uint32_t t = 0; t < self->total; t++)
         if (self->tests[t].state != TEST_OPEN || self->tests[t].holders > 0)
             plan_skip(self->plan, t);
-    for (size_t i = 0; i < self->slot_count; i++)
-        if (self->slots[i]->is_up)
-            plan_open(self->plan, self->slots[i]->number);
+    for (size_t i = 0; i < self->slot_count; i++) {
+        const struct slot *slot = self->slots[i];
+        if (slot->is_up)
+            plan_open(self->plan, slot->number, slot->node->number);
+        for (uint32_t h = 0; h < slot->held_count; h++)
+            plan_held(self->plan, slot->number, slot->held[h]);
+    }
     self->brought_count = 0;
 }
 

@@ -55,6 +55,7 @@ node_add(struct coord *self, uint64_t id)
     GROW(self->nodes, self->node_count, self->node_cap);
     struct node *node = dz_alloc0(1, sizeof(*node));
     node->id = id;
+    node->number = (uint32_t) self->node_count;
     node->state = NODE_GREETED;
     self->in_state[NODE_GREETED]++;
     self->nodes[self->node_count] = node;

@@ -8,10 +8,13 @@
  * This one works on units: runs of tests of one module in collection order (so pytest's own
  * reordering by parametrised fixtures survives), or everything that a placement or an xdist_group
  * ties together.  Units go out longest first.  A slot works through its unit, takes the next, and
- * when none is left takes half of the largest rest of another slot, cut at a class where one is
- * near.  Tied units are never cut.
+ * when none is left cuts the rest of the slot that would end last, where both then end together:
+ * between two classes where there is a place near, within a class only if both ends of it are worth
+ * setting it up.  Tied units are never cut.  A slot that is slower than others leaves alone what
+ * would make it the last.
  *
- * Cost    plan_take() is O(1) amortised per test, O(log slots) per unit.  About 18 bytes a test.
+ * Cost    plan_take() is O(1) amortised per test, O(log slots) per unit.  About 22 bytes a test and
+ *         28 a class or module.
  * Slots   are small numbers chosen by the caller; unknown ones are made on first use. */
 #ifndef DZ_COORD_CORE_PLAN_H
 #define DZ_COORD_CORE_PLAN_H
@@ -41,6 +44,8 @@ bool plan_has_left(struct plan *self);
 
 /* Somebody has it already: it is not free any more.  Safe to repeat. */
 void plan_skip(struct plan *self, uint32_t test);
+/* ... and it is this slot: what is tied to it is the slot's as well. */
+void plan_held(struct plan *self, uint32_t slot, uint32_t test);
 
 /* Tests that `slot` was given and did not run are free again, in queue order.  is_kept: they go on
  * with the rest of that slot's unit if they adjoin it; else whoever is next may have them. */
@@ -50,21 +55,29 @@ void plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t
 /* A test that was given up is free after all. */
 void plan_give(struct plan *self, uint32_t test);
 
-/* A test is free again that should rather run in another slot than `avoid`. */
-void plan_return_avoiding(struct plan *self, uint32_t test, uint32_t avoid);
+/* A test is free again whose worker died, or which this slot cannot run: it goes to another slot if
+ * there is one, and what was struck before everything else and by itself.  Tied tests stay together. */
+void plan_return_struck(struct plan *self, uint32_t test, uint32_t avoid);
+void plan_return_absent(struct plan *self, uint32_t test, uint32_t avoid);
 
-/* The slot can be given tests / cannot any more; the rest of its unit is anybody's. */
-void plan_open(struct plan *self, uint32_t slot);
+/* The slot, of this node (a small number), can be given tests / cannot any more; the rest of its
+ * unit is anybody's. */
+void plan_open(struct plan *self, uint32_t slot, uint32_t node);
 void plan_close(struct plan *self, uint32_t slot);
 
-/* Let others have the rest of this slot's unit: what it runs takes too long.  False: there is no
- * rest, or it is tied to the slot. */
-bool plan_let_go(struct plan *self, uint32_t slot);
+/* The first test of this slot's queue takes too long: let others have the rest of its unit, and say
+ * how many of those that wait should stay with it (a class is not torn apart for a short rest).
+ * False: no part of a unit was let go. */
+bool plan_let_go(struct plan *self, uint32_t slot, const uint32_t *queue, size_t count,
+                 size_t *stay_out);
 bool plan_is_tied(const struct plan *self, uint32_t test);
 bool plan_is_free(const struct plan *self, uint32_t test);
 
-/* A test took so long in this slot. */
-void plan_observe(struct plan *self, uint32_t slot, dz_us took_us);
+/* Nobody knows when this slot will ask again (until it does): do not wait for it with anything. */
+void plan_late(struct plan *self, uint32_t slot);
+
+/* A test took so long in this slot, of which so long before its own code ran. */
+void plan_observe(struct plan *self, uint32_t slot, uint32_t test, dz_us took_us, dz_us setup_us);
 
 size_t plan_free(const struct plan *self);   /* tests */
 dz_us plan_free_us(const struct plan *self); /* what they should take */

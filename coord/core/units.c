@@ -5,8 +5,6 @@
 
 #include "shared/base/digest.h"
 
-enum { NONE = UINT32_MAX };
-
 /* ------------------------------------------------------------------ names */
 
 static struct dz_slice
@@ -118,7 +116,8 @@ tie_of(const struct cutter *self, const struct coord_test *test, struct dz_slice
 static uint32_t
 add_unit(struct cutter *self, bool is_tied)
 {
-    self->units[self->unit_count] = (struct unit){ .is_tied = is_tied };
+    self->units[self->unit_count] =
+        (struct unit){ .is_tied = is_tied, .owner = UNIT_NONE, .avoid = UNIT_NONE };
     return (uint32_t) self->unit_count++;
 }
 
@@ -129,7 +128,7 @@ assign_units(struct cutter *self)
     names_init(&ties, self->count);
     uint32_t *unit_of_tie = dz_alloc0(self->count + 1, sizeof(*unit_of_tie));
     struct dz_slice module = { 0 };
-    uint32_t run = NONE;
+    uint32_t run = UNIT_NONE;
     for (size_t i = 0; i < self->count; i++) {
         uint32_t test = self->by_order[i];
         struct dz_slice tie;
@@ -141,7 +140,7 @@ assign_units(struct cutter *self)
             self->unit_of[test] = unit_of_tie[number];
         } else {
             struct dz_slice here = module_of(self->tests[test].id);
-            if (run == NONE || !dz_slice_eq(here, module))
+            if (run == UNIT_NONE || !dz_slice_eq(here, module))
                 run = add_unit(self, false);
             module = here;
             self->unit_of[test] = run;
@@ -158,18 +157,17 @@ place_units(struct cutter *self, struct units *out)
 {
     uint32_t at = 0;
     for (size_t u = 0; u < self->unit_count; u++) {
-        uint32_t len = self->units[u].hi;
-        self->units[u].lo = self->units[u].hi = at;
+        struct unit *unit = &self->units[u];
+        uint32_t len = unit->hi;
+        unit->lo = unit->hi = unit->next = at;
+        unit->free = len;
         at += len;
     }
     for (size_t i = 0; i < self->count; i++) {
         uint32_t test = self->by_order[i];
         struct unit *unit = &self->units[self->unit_of[test]];
         out->seq[unit->hi] = test;
-        out->pos[test] = unit->hi;
-        if (unit->is_tied)
-            bit_set(out->tied, unit->hi);
-        unit->hi++;
+        out->pos[test] = unit->hi++;
     }
 }
 
@@ -203,20 +201,42 @@ sum_durations(struct units *self, const struct coord_test *tests)
         known_us += tests[i].est_us;
     }
     self->is_blind = known == 0;
-    for (size_t u = 0; u < self->unit_count && known > 0; u++)
-        sum_unit(self, tests, &self->list[u], known_us / known);
+    uint64_t mean = known ? known_us / known : UNKNOWN_US;
+    for (size_t u = 0; u < self->unit_count; u++) {
+        struct unit *unit = &self->list[u];
+        sum_unit(self, tests, unit, mean);
+        uint64_t longest = unit->is_tied ? self->sum[unit->hi] - self->sum[unit->lo] : 0;
+        for (uint32_t p = unit->lo; p < unit->hi; p++) {
+            uint64_t weight = self->sum[p + 1] - self->sum[p];
+            longest = weight > longest ? weight : longest;
+        }
+        unit->longest = longest < UINT32_MAX ? (uint32_t) longest : UINT32_MAX;
+    }
 }
 
 static void
-mark_classes(struct units *self, const struct coord_test *tests)
+cut_blocks(struct units *self, const struct coord_test *tests)
 {
     struct dz_slice before = { 0 };
-    for (size_t p = 0; p < self->count; p++) {
-        struct dz_slice here = scope_of(tests[self->seq[p]].id);
-        if (p == 0 || !dz_slice_eq(here, before))
-            bit_set(self->opens, p);
-        before = here;
+    struct block *block = NULL;
+    self->blocks = dz_alloc0(self->count + 1, sizeof(*self->blocks));
+    for (uint32_t u = 0; u < self->unit_count; u++) {
+        for (uint32_t p = self->list[u].lo; p < self->list[u].hi; p++) {
+            struct dz_slice id = tests[self->seq[p]].id;
+            struct dz_slice here = scope_of(id);
+            if (p == self->list[u].lo || !dz_slice_eq(here, before)) {
+                block = &self->blocks[self->block_count++];
+                *block = (struct block){ .lo = p,
+                                         .unit = u,
+                                         .is_class = here.len > module_of(id).len,
+                                         .visitor = UNIT_NONE };
+            }
+            block->hi = p + 1;
+            self->block_of[p] = (uint32_t) self->block_count - 1;
+            before = here;
+        }
     }
+    self->blocks = dz_realloc(self->blocks, self->block_count + 1, sizeof(*self->blocks));
 }
 
 struct weight {
@@ -238,16 +258,13 @@ static void
 sort_longest_first(struct units *self)
 {
     struct weight *weights = dz_alloc0(self->unit_count + 1, sizeof(*weights));
-    struct unit *sorted = dz_alloc0(self->unit_count + 1, sizeof(*sorted));
-    for (size_t u = 0; u < self->unit_count; u++)
-        weights[u] = (struct weight){ self->sum[self->list[u].hi] - self->sum[self->list[u].lo],
-                                      (uint32_t) u };
+    for (uint32_t u = 0; u < self->unit_count; u++)
+        weights[u] =
+            (struct weight){ self->sum[self->list[u].hi] - self->sum[self->list[u].lo], u };
     qsort(weights, self->unit_count, sizeof(*weights), heavier_first);
-    for (size_t u = 0; u < self->unit_count; u++)
-        sorted[u] = self->list[weights[u].unit];
+    for (size_t i = 0; i < self->unit_count; i++)
+        self->order[i] = weights[i].unit;
     free(weights);
-    free(self->list);
-    self->list = sorted;
 }
 
 void
@@ -259,8 +276,7 @@ units_init(struct units *self, const struct coord_test *tests, size_t count,
         .seq = dz_alloc0(count + 1, sizeof(*self->seq)),
         .pos = dz_alloc0(count + 1, sizeof(*self->pos)),
         .sum = dz_alloc0(count + 1, sizeof(*self->sum)),
-        .opens = dz_alloc0(count / 8 + 1, 1),
-        .tied = dz_alloc0(count / 8 + 1, 1),
+        .block_of = dz_alloc0(count + 1, sizeof(*self->block_of)),
     };
     struct cutter cutter = {
         .tests = tests,
@@ -280,8 +296,11 @@ units_init(struct units *self, const struct coord_test *tests, size_t count,
     self->list = dz_realloc(dz_move(cutter.units), cutter.unit_count + 1, sizeof(struct unit));
     free(cutter.by_order);
     free(cutter.unit_of);
+    self->order = dz_alloc0(self->unit_count + 1, sizeof(*self->order));
+    for (uint32_t u = 0; u < self->unit_count; u++)
+        self->order[u] = u;
     sum_durations(self, tests);
-    mark_classes(self, tests);
+    cut_blocks(self, tests);
     if (!keep_order && !self->is_blind)
         sort_longest_first(self);
 }
@@ -292,8 +311,9 @@ units_fini(struct units *self)
     free(self->seq);
     free(self->pos);
     free(self->sum);
-    free(self->opens);
-    free(self->tied);
+    free(self->block_of);
+    free(self->blocks);
     free(self->list);
+    free(self->order);
     *self = (struct units){ 0 };
 }

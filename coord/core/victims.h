@@ -25,4 +25,10 @@ void victims_put(struct victims *self, uint32_t slot, uint64_t left_us); /* or c
 void victims_drop(struct victims *self, uint32_t slot);                  /* if it is there */
 const struct victim *victims_top(const struct victims *self);            /* NULL: empty */
 
+static inline bool
+victims_has(const struct victims *self, uint32_t slot)
+{
+    return slot < self->slots && self->place[slot] != 0;
+}
+
 #endif

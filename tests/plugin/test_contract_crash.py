@@ -81,6 +81,8 @@ def test_a_crash_stops_under_exitfirst_and_is_last_failed(suite, way):
     s = suite(crashing("os._exit(3)"))
     result = s.run("-x", workers=1)
     assert result.code == 1 and result.counts["failed"] == 1
+    # What died is tried again before anything else; a worker may have begun when the last strike is counted.
+    assert 7 <= len(result.outcomes) <= 10
     again = s.run("--lf")
     assert set(again.outcomes) == {"test_a.py::test_dies"} and again.code == 1
 

@@ -318,7 +318,7 @@ UNITTEST = {
             @classmethod
             def setUpClass(cls): cls.made += 1
             def setUp(self): self.mine = 1
-            def test_ok(self): self.assertGreater(self.made, 0)
+            def test_ok(self): self.assertEqual(self.made, 1)
             def test_bad(self): self.assertEqual(self.mine, 2)
             @unittest.skip("no")
             def test_skip(self): pass

@@ -1,56 +1,5 @@
 /* Which test comes next, in which slot. */
-#include <stdio.h>
-#include <string.h>
-
-#include "coord/core/plan.h"
-#include "tests/unit/unit.h"
-
-enum { MANY = 200, BATCH = 64 };
-
-/* A manifest written down: ids, optional groups, collection order as given. */
-struct suite {
-    struct coord_test tests[MANY];
-    char ids[MANY][64];
-    size_t count;
-};
-
-static void
-add(struct suite *self, const char *id, uint32_t est_us)
-{
-    (void) snprintf(self->ids[self->count], sizeof(self->ids[0]), "%s", id);
-    self->tests[self->count] = (struct coord_test){ .id = dz_str(self->ids[self->count]),
-                                                    .order = (uint32_t) self->count,
-                                                    .est_us = est_us };
-    self->count++;
-}
-
-static void
-add_module(struct suite *self, const char *module, unsigned count, uint32_t est_us)
-{
-    char id[64];
-    for (unsigned i = 0; i < count; i++) {
-        (void) snprintf(id, sizeof(id), "%s.py::test_%03u", module, i);
-        add(self, id, est_us);
-    }
-}
-
-static struct plan *
-plan_of(const struct suite *suite, enum coord_placement placement, unsigned slots)
-{
-    struct plan *plan = plan_new(suite->tests, suite->count, placement, false);
-    for (uint32_t s = 0; s < slots; s++)
-        plan_open(plan, s);
-    return plan;
-}
-
-static uint32_t
-take_one(struct plan *plan, uint32_t slot)
-{
-    uint32_t test = UINT32_MAX;
-    size_t count = plan_take(plan, slot, 1, 1, &test);
-    assert_true(count <= 1);
-    return test;
-}
+#include "tests/unit/coord/plan_suite.h"
 
 static void
 every_test_is_given_once(void **state)
@@ -112,7 +61,7 @@ keep_order_is_stronger_than_durations(void **state)
     add_module(&suite, "b", 1, 1000000);
     DZ_AUTO(plan_destroy)
     struct plan *plan = plan_new(suite.tests, suite.count, COORD_PLACE_LOAD, true);
-    plan_open(plan, 0);
+    plan_open(plan, 0, 0);
     assert_int_equal(take_one(plan, 0), 0);
     assert_int_equal(take_one(plan, 0), 1);
 }
@@ -185,7 +134,8 @@ a_file_stays_in_one_slot_under_loadfile(void **state)
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
     assert_int_equal(take_one(plan, 0), 0);
     assert_int_equal(take_one(plan, 1), UINT32_MAX);
-    assert_false(plan_let_go(plan, 0));
+    size_t stay = 0;
+    assert_false(plan_let_go(plan, 0, (uint32_t[]){ 0 }, 1, &stay));
 }
 
 /* A slot without work need not wait for tests that are tied to another one. */
@@ -275,7 +225,7 @@ a_test_avoids_the_slot_that_it_killed(void **state)
     add_module(&suite, "a", 1, 0);
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_LOAD, 2);
     assert_int_equal(take_one(plan, 0), 0);
-    plan_return_avoiding(plan, 0, 0);
+    plan_return_struck(plan, 0, 0);
     assert_int_equal(take_one(plan, 0), UINT32_MAX);
     plan_close(plan, 1);
     assert_int_equal(take_one(plan, 0), 0); /* there is no other */
@@ -314,10 +264,10 @@ without_history_the_slots_own_tests_tell_the_cost(void **state)
     struct suite suite = { 0 };
     add_module(&suite, "a", 50, 0);
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_LOAD, 2);
-    plan_observe(plan, 0, 2000);
+    plan_observe(plan, 0, 0, 2000, 0);
     assert_int_equal(plan_cost_us(plan, 0, 7), 2000);
     assert_int_equal(plan_cost_us(plan, 1, 7), 2000); /* the mean of all */
-    plan_observe(plan, 0, 6000);
+    plan_observe(plan, 0, 1, 6000, 0);
     assert_int_equal(plan_cost_us(plan, 0, 7), 3000); /* a quarter of the way */
 }
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shared/base/fd.h"
 #include "shared/base/log.h"
 #include "shared/net/hub.h"
 #include "vassal/host.h"
@@ -147,6 +148,7 @@ main(int argc, char **argv)
     const char *log = log_path(&options);
     if (log && dz_log_open(log, DZ_LOG_DEBUG, &err) != DZ_OK)
         (void) complain(err.text); /* the run is worth more than its log */
+    dz_fd_raise_limit();
     dz_net_setup();
     struct dz_loop *loop = NULL;
     if (dz_loop_new(&loop, &err) != DZ_OK)

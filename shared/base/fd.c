@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,16 @@ dz_fd_close(int *fd_p)
         (void) close(*fd_p); /* Linux frees the number even when it says EINTR */
     *fd_p = -1;
     errno = saved;
+}
+
+void
+dz_fd_raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit); /* fewer will do */
+    }
 }
 
 enum dz_rc

@@ -18,6 +18,9 @@ dz_fd_move(int *fd_p)
     return fd;
 }
 
+/* As many descriptors as this process may have: a connection is one. */
+void dz_fd_raise_limit(void);
+
 DZ_MUST_USE enum dz_rc dz_fd_nonblock(int fd, bool on, struct dz_err *err);
 DZ_MUST_USE enum dz_rc dz_fd_cloexec(int fd, bool on, struct dz_err *err);
 

@@ -5,6 +5,7 @@ enum {
     BODY_MAX = 1 << 20,       /* bytes within a process */
     BODY_FAR_MAX = 260 << 10, /* bytes from another: a body of the schema in its envelope */
     HANDSHAKE_MS = 3000,      /* a connection that says nothing is cut after so long */
+    RECEIVED_MAX = 64,        /* messages of one peer that wait for us; then it waits */
     BACKLOG = 1024,
     UNACKED_MS = 2000, /* the other side's kernel answers nothing: a connection through a cut */
     HEARTBEAT_MS = 1000,
@@ -28,11 +29,13 @@ dz_net_teardown(void)
 
 /* A routing id must not begin with a zero byte, which ZeroMQ keeps for its own names. */
 void
-dz_routing_id(struct dz_peer peer, uint8_t out[DZ_ROUTING_LEN])
+dz_routing_id(struct dz_peer peer, const uint8_t proof[static DZ_PROOF_LEN],
+              uint8_t out[static DZ_ROUTING_LEN])
 {
     out[0] = 'n';
     memcpy(out + 1, &peer.node, sizeof(peer.node));
     memcpy(out + 1 + sizeof(peer.node), &peer.inc, sizeof(peer.inc));
+    memcpy(out + 1 + sizeof(peer.node) + sizeof(peer.inc), proof, DZ_PROOF_LEN);
 }
 
 /* ------------------------------------------------------------------ receiving */
@@ -59,6 +62,8 @@ static void
 deliver(struct dz_end *self, zmq_msg_t *part)
 {
     struct dz_slice body = { zmq_msg_data(part), zmq_msg_size(part) };
+    if (self->guard)
+        dz_guard_heard(self->guard, zmq_msg_get(part, ZMQ_SRCFD), body.len);
     if (self->hub_fn)
         self->hub_fn(self->arg, sender_of(part), body);
     else
@@ -122,6 +127,7 @@ dz_end_face_network(struct dz_end *self, const struct dz_keys *keys)
     zsock_set_curve_secretkey_bin(self->sock, keys->secret.bytes);
     zsock_set_zap_domain(self->sock, DZ_GATE_DOMAIN);
     zsock_set_maxmsgsize(self->sock, BODY_FAR_MAX);
+    zsock_set_rcvhwm(self->sock, RECEIVED_MAX);
     zsock_set_handshake_ivl(self->sock, HANDSHAKE_MS);
     zsock_set_backlog(self->sock, BACKLOG);
     zsock_set_tcp_maxrt(self->sock, UNACKED_MS);

@@ -5,6 +5,7 @@
 #include <czmq.h>
 
 #include "shared/base/base.h"
+#include "shared/net/guard.h"
 #include "shared/net/hub.h"
 #include "shared/net/keys.h"
 #include "shared/net/loop.h"
@@ -13,7 +14,7 @@
 #define DZ_GATE_DOMAIN "dagz"
 
 enum {
-    DZ_ROUTING_LEN = 1 + 2 * (int) sizeof(uint64_t),
+    DZ_ROUTING_LEN = 1 + 2 * (int) sizeof(uint64_t) + DZ_PROOF_LEN,
     DZ_USER_LEN = 16, /* hexadecimal digits of a node's number, as the gate writes them */
 };
 
@@ -25,6 +26,7 @@ struct dz_end {
     void *arg;
     uint64_t refused;
     int frames_before_body; /* 1: the routing id */
+    struct dz_guard *guard; /* borrowed; NULL: it is not faced with others */
 };
 
 /* Takes the socket, also when it fails; NULL: it could not be made. */
@@ -33,6 +35,8 @@ DZ_MUST_USE enum dz_rc dz_end_open(struct dz_end *self, struct dz_loop *loop, zs
 void dz_end_close(struct dz_end *self);
 /* How connections between machines are kept; before binding or connecting. */
 void dz_end_face_network(struct dz_end *self, const struct dz_keys *keys);
-void dz_routing_id(struct dz_peer peer, uint8_t out[DZ_ROUTING_LEN]);
+/* A name that only the peer and the hub know, so that no other member can take it away. */
+void dz_routing_id(struct dz_peer peer, const uint8_t proof[static DZ_PROOF_LEN],
+                   uint8_t out[static DZ_ROUTING_LEN]);
 
 #endif

@@ -124,6 +124,12 @@ dz_gate_expel(struct dz_gate *self, const struct dz_key *public)
     free(dz_map_del(&self->keys, dz_key_node(public)));
 }
 
+const struct dz_key *
+dz_gate_key(const struct dz_gate *self, uint64_t node)
+{
+    return dz_map_get(&self->keys, node);
+}
+
 uint64_t
 dz_gate_refused(const struct dz_gate *self)
 {

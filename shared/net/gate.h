@@ -27,6 +27,9 @@ DZ_MUST_USE enum dz_rc dz_gate_admit(struct dz_gate *self, const struct dz_key *
 /* New connections of this key are refused; one that stands is not cut. */
 void dz_gate_expel(struct dz_gate *self, const struct dz_key *public);
 
+/* The key of an admitted node, NULL: none.  Borrowed until it is expelled. */
+const struct dz_key *dz_gate_key(const struct dz_gate *self, uint64_t node);
+
 /* Handshakes that were refused. */
 uint64_t dz_gate_refused(const struct dz_gate *self);
 

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <zmq.h>
 
 enum { Z85_LEN = DZ_KEY_LEN / 4 * 5 + 1 };
@@ -33,6 +34,35 @@ void
 dz_keys_forget(struct dz_keys *self)
 {
     sodium_memzero(&self->secret, sizeof(self->secret));
+}
+
+static void
+digest(const void *what, const void *key, size_t key_len, uint8_t out[static DZ_PROOF_LEN])
+{
+    int rc = crypto_generichash(out, DZ_PROOF_LEN, what, DZ_KEY_LEN, key, key_len);
+    dz_assert(rc == 0); /* lengths are right */
+}
+
+void
+dz_keys_proof(const struct dz_keys *mine, const struct dz_key *theirs,
+              uint8_t out[static DZ_PROOF_LEN])
+{
+    static const uint8_t label[DZ_KEY_LEN] = "dagz routing";
+    uint8_t common[crypto_box_BEFORENMBYTES];
+    if (crypto_box_beforenm(common, theirs->bytes, mine->secret.bytes) != 0)
+        randombytes_buf(common, sizeof(common)); /* no key that anybody has a secret of */
+    digest(label, common, sizeof(common), out);
+    sodium_memzero(common, sizeof(common));
+}
+
+void
+dz_process_proof(uint8_t out[static DZ_PROOF_LEN])
+{
+    static const uint8_t label[DZ_KEY_LEN] = "dagz process";
+    enum { KERNELS_LEN = 16 };
+    const void *kernels = (const void *) getauxval(AT_RANDOM); /* made at exec */
+    dz_assert(kernels);
+    digest(label, kernels, KERNELS_LEN, out);
 }
 
 uint64_t

@@ -16,6 +16,7 @@ enum {
 struct dz_link {
     struct dz_end end;
     struct dz_peer me;
+    uint8_t proof[DZ_PROOF_LEN]; /* of that name */
     /* of a link that dials */
     struct dz_keys keys;
     struct dz_key server;
@@ -39,7 +40,7 @@ open_end(struct dz_link *self, struct dz_err *err)
     if (rc != DZ_OK)
         return rc;
     uint8_t id[DZ_ROUTING_LEN];
-    dz_routing_id(self->me, id);
+    dz_routing_id(self->me, self->proof, id);
     /* czmq takes a routing id as a string, and ours has zeros */
     if (zmq_setsockopt(zsock_resolve(self->end.sock), ZMQ_ROUTING_ID, id, sizeof(id)) != 0)
         return dz_fail(err, DZ_IO, "name a ZeroMQ socket: %s", zmq_strerror(errno));
@@ -53,6 +54,7 @@ dz_link_new(struct dz_loop *loop, const char *endpoint, struct dz_peer me, dz_bo
     DZ_AUTO(dz_link_destroy) struct dz_link *self = dz_alloc0(1, sizeof(*self));
     self->end = (struct dz_end){ .loop = loop, .fn = fn, .arg = arg };
     self->me = me;
+    dz_process_proof(self->proof);
     enum dz_rc rc = open_end(self, err);
     if (rc != DZ_OK)
         return rc;
@@ -217,6 +219,7 @@ dz_link_dial(struct dz_loop *loop, const struct dz_link_cfg *cfg)
     self->me = cfg->me;
     self->keys = *cfg->keys;
     self->server = cfg->server;
+    dz_keys_proof(&self->keys, &self->server, self->proof);
     self->event_fn = cfg->event_fn;
     self->timer = (struct dz_timer){ .fn = on_timer, .arg = self };
     self->round_us = ROUND_US;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,17 +47,6 @@ daemon_log_path(const char *home)
 }
 
 /* ---- getting ready ---- */
-
-/* One connection is one descriptor. */
-static void
-raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void) setrlimit(RLIMIT_NOFILE, &limit); /* fewer will do */
-    }
-}
 
 /* Before any thread is made, so that all of them have it blocked. */
 static enum dz_rc
@@ -202,7 +190,7 @@ enum dz_rc
 daemon_run(const char *home, daemon_ready_fn *ready, void *arg, struct dz_err *err)
 {
     struct daemon self = { .home = home, .pid_fd = -1, .signals = -1 };
-    raise_descriptors();
+    dz_fd_raise_limit();
     enum dz_rc rc = begin(&self, err);
     if (rc == DZ_OK) {
         log_info("daemon.up", "pid=%ld url=%s version=%s", (long) getpid(), self.url,

@@ -341,6 +341,7 @@ def test(session: Session) -> None:
     for name, folder, limit_s in (
         ("contract, plugins", "tests/plugin", 30 * MINUTE),
         ("end to end", "tests/e2e", 15 * MINUTE),
+        ("hostile peers", "tests/security", 5 * MINUTE),
     ):
         if has_tests(folder):
             session.do(name, pytest_step(folder, limit_s=limit_s))
@@ -351,7 +352,7 @@ def test(session: Session) -> None:
 
 
 def soak(session: Session) -> None:
-    os.environ.update(DZT_FAULTS="200", DZT_LONGEST_STOP_S="5")
+    os.environ.update(DZT_FAULTS="200", DZT_LONGEST_STOP_S="5", DZT_HOSTILE="5")
     test(session)
     session.do("sim", sim)
     session.do("power cuts and kills", crash)

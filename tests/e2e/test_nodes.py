@@ -79,7 +79,8 @@ class Party:
             "DZT_GATE": str(self.gate_path),
             **env,
         }
-        job = () if "DAGZ_JOB_KEY" in env or "GITLAB_CI" in env else (f"--dagz-job={self.key}",)
+        is_named = {"DAGZ_JOB_KEY", "GITLAB_CI", "GITHUB_ACTIONS"} & env.keys()
+        job = () if is_named else (f"--dagz-job={self.key}",)
         state = self.project.path.parent / f"state-{self.project.runs + 1}"
         summary = f"--dagz-summary={state}/summary.json"
         run = self.project.start("dagz", *job, summary, *args, env=env, **where)

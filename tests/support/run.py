@@ -342,6 +342,7 @@ def test(session: Session) -> None:
         ("contract, plugins", "tests/plugin", 30 * MINUTE),
         ("end to end", "tests/e2e", 15 * MINUTE),
         ("hostile peers", "tests/security", 5 * MINUTE),
+        ("drawn faults on several hosts", "tests/wild", 6 * MINUTE),
     ):
         if has_tests(folder):
             session.do(name, pytest_step(folder, limit_s=limit_s))
@@ -362,6 +363,8 @@ def soak(session: Session) -> None:
             action = pytest_step("tests/plugin", limit_s=60 * MINUTE, python=found)
             session.do(f"all on CPython {version}", action)
     session.do("daemon under load", load)
+    os.environ["DZT_WILD"] = "1000"
+    session.do("many drawn faults on several hosts", pytest_step("tests/wild", limit_s=240 * MINUTE))
     session.do("fuzz", fuzz)
 
 

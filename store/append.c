@@ -12,6 +12,7 @@ struct append {
     struct dz_buf value; /* what is being packed */
     struct dz_buf data;  /* the texts of logs and spans */
     struct dz_buf said;  /* struct packed_text of the texts so far */
+    uint32_t lanes;      /* of what is being packed */
 };
 
 /* ---- limits ---- */
@@ -88,6 +89,7 @@ put_batch(struct append *self, struct dz_kv_txn *txn, enum batch_kind kind, uint
     zip_add(job->store, dz_buf_slice(&self->data), &self->value);
     struct batch_head head = {
         .count = count,
+        .lanes = self->lanes,
         .raw_len = (uint32_t) self->data.len,
         .data_len = (uint32_t) (self->value.len - before),
         .written_us = dz_clock_wall_ms() * 1000,
@@ -107,6 +109,7 @@ start_batch(struct append *self)
     static const struct batch_head empty;
     dz_buf_clear(&self->value);
     dz_buf_clear(&self->data);
+    self->lanes = 0;
     dz_buf_add(&self->value, &empty, sizeof(empty));
 }
 
@@ -192,6 +195,7 @@ put_logs(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
         };
         dz_buf_add(&self->value, &row, sizeof(row));
         dz_buf_add(&self->data, log->text.ptr, log->text.len);
+        self->lanes |= batch_lane(log->worker);
         count++;
     }
     enum dz_rc rc = count ? put_batch(self, txn, BATCH_LOGS, count, err) : DZ_OK;
@@ -234,6 +238,7 @@ put_spans(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
         dz_buf_add(&self->value, &row, sizeof(row));
         dz_buf_add(&self->data, span->type.ptr, span->type.len);
         dz_buf_add(&self->data, span->name.ptr, span->name.len);
+        self->lanes |= batch_lane(span->worker);
         count++;
     }
     enum dz_rc rc = count ? put_batch(self, txn, BATCH_SPANS, count, err) : DZ_OK;

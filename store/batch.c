@@ -29,6 +29,13 @@ batch_open(struct dz_slice value, size_t record_size, struct batch_head *head_ou
     return true;
 }
 
+uint32_t
+batch_lane(uint32_t worker)
+{
+    enum { AGENT_LANE = 31 };
+    return UINT32_C(1) << (worker == STORE_NO_WORKER ? AGENT_LANE : worker % AGENT_LANE);
+}
+
 void
 batch_key(struct key *key, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind)
 {
@@ -46,6 +53,7 @@ batch_next(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN], enum batch_ki
     batch_key(&prefix, ulid, kind);
     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
     dz_kv_iter_init(&it, txn, T_BATCH, key_slice(&prefix));
+    it.is_keys_only = true;
     bool has_last = dz_kv_prev(&it, &key, &value);
     struct contents_head head;
     enum dz_rc rc = dz_kv_iter_rc(&it, err);

@@ -91,7 +91,8 @@ enum batch_kind {
 
 /* Begins every batch; `packed` records follow, then `data_len` bytes (zstd if raw_len differs). */
 struct batch_head {
-    uint32_t count, reserved;
+    uint32_t count;
+    uint32_t lanes; /* batch_lane() of all its logs or spans together; 0: not told */
     uint32_t raw_len, data_len;
     int64_t written_us;
 };
@@ -133,6 +134,7 @@ struct packed_text {
 bool batch_open(struct dz_slice value, size_t record_size, struct batch_head *head_out,
                 struct dz_slice *records_out, struct dz_slice *data_out);
 
+uint32_t batch_lane(uint32_t worker); /* one bit, of the agent one of its own */
 void batch_key(struct key *key, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind);
 /* The number of the next batch of this kind. */
 enum dz_rc batch_next(struct dz_kv_txn *txn, const uint8_t ulid[DZ_ULID_LEN], enum batch_kind kind,

@@ -115,6 +115,19 @@ add_batch(const struct timeline *self, struct lane *lane, uint32_t number, struc
     return true;
 }
 
+/* None of its records can be of the worker that is wanted. */
+static bool
+is_of_others(const void *arg, struct dz_slice value)
+{
+    const struct moment_filter *filter = arg;
+    struct batch_head head;
+    if (value.len < sizeof(head))
+        return false;
+    memcpy(&head, value.ptr, sizeof(head));
+    uint32_t worker = filter->worker == -2 ? STORE_NO_WORKER : (uint32_t) filter->worker;
+    return head.lanes != 0 && (head.lanes & batch_lane(worker)) == 0;
+}
+
 static enum dz_rc
 add_batches(struct timeline *self, struct dz_kv_txn *txn, struct lane *lane, uint32_t *next_out,
             struct dz_err *err)
@@ -127,6 +140,10 @@ add_batches(struct timeline *self, struct dz_kv_txn *txn, struct lane *lane, uin
     key_add_number(&from, next, 4);
     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
     dz_kv_iter_init(&it, txn, T_BATCH, key_slice(&prefix));
+    if (self->filter.worker != -1) {
+        it.is_skipped = is_of_others;
+        it.skip_arg = &self->filter;
+    }
     dz_kv_iter_seek(&it, key_slice(&from));
     while (dz_kv_next(&it, &key, &value)) {
         uint32_t number = (uint32_t) number_at(key, prefix.len, 4);

@@ -117,11 +117,16 @@ print_test(struct zb *zb, const struct doc_test *test, bool has_span)
     int used = WORD_COLUMNS + (is_narrow ? 0 : SPAN_COLUMNS + 2 + worker_columns + 2);
     used += has_span ? KEY_COLUMNS + 2 : 0;
     zb_tint(zb, zb_result_tint(test->outcome));
-    zb_say(zb, "%s", word);
+    zb_put(zb, dz_str(word));
     zb_tint(zb, ZB_PLAIN);
     zb_pad(zb, WORD_COLUMNS - (int) strlen(word));
-    if (!is_narrow)
-        zb_say(zb, "%*s  %-*s  ", SPAN_COLUMNS, span, worker_columns, test->worker);
+    if (!is_narrow) {
+        zb_pad(zb, SPAN_COLUMNS - (int) strlen(span));
+        zb_put(zb, dz_str(span));
+        zb_pad(zb, 2);
+        zb_put(zb, dz_str(test->worker));
+        zb_pad(zb, worker_columns - (int) strlen(test->worker) + 2);
+    }
     if (has_span && test->span)
         (void) doc_key(key, test->span);
     if (has_span)

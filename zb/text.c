@@ -62,10 +62,6 @@ static int
 put_text(struct zb *self, struct dz_slice text, int columns)
 {
     int used = 0;
-    if (text.len <= (size_t) columns && is_plain_ascii(text)) {
-        zb_put(self, text);
-        return (int) text.len;
-    }
     while (text.len > 0) {
         int wide;
         bool is_shown;
@@ -82,9 +78,21 @@ put_text(struct zb *self, struct dz_slice text, int columns)
     return used;
 }
 
+/* As it is: all fits, and each byte is a column.  Most texts are so. */
+static bool
+put_plain(struct zb *self, struct dz_slice text, int columns)
+{
+    if ((columns > 0 && text.len > (size_t) columns) || !is_plain_ascii(text))
+        return false;
+    zb_put(self, text);
+    return true;
+}
+
 int
 zb_text(struct zb *self, struct dz_slice text, int columns)
 {
+    if (put_plain(self, text, columns))
+        return (int) text.len;
     int all = zb_columns(text);
     if (columns == 0 || all <= columns)
         return put_text(self, text, all);
@@ -99,6 +107,8 @@ zb_text(struct zb *self, struct dz_slice text, int columns)
 int
 zb_id(struct zb *self, struct dz_slice id, int columns)
 {
+    if (put_plain(self, id, columns))
+        return (int) id.len;
     int all = zb_columns(id);
     if (columns == 0 || all <= columns)
         return put_text(self, id, all);
@@ -132,6 +142,25 @@ zb_fold(struct zb *self, const char *text, int indent)
 
 /* ---- time ---- */
 
+/* "0.4 ms", "17 ms": below a second, which nearly all tests are; printf() takes its time with
+ * fractions. */
+static const char *
+short_span(char out[ZB_WORD], unsigned us)
+{
+    static const char unit[] = " ms";
+    unsigned tenths = (us + 50) / 100, ms = tenths >= 100 ? (us + 500) / 1000 : tenths / 10;
+    char *at = out;
+    for (unsigned part = 1000; part > 0; part /= 10)
+        if (ms >= part || part == 1)
+            *at++ = (char) ('0' + ms / part % 10);
+    if (tenths < 100) {
+        *at++ = '.';
+        *at++ = (char) ('0' + tenths % 10);
+    }
+    memcpy(at, unit, sizeof(unit));
+    return out;
+}
+
 const char *
 zb_span(char out[ZB_WORD], int64_t us)
 {
@@ -139,10 +168,8 @@ zb_span(char out[ZB_WORD], int64_t us)
     long long whole = us / 1000000;
     if (us < 0)
         (void) snprintf(out, ZB_WORD, "?");
-    else if (us < 10000)
-        (void) snprintf(out, ZB_WORD, "%.1f ms", s * 1e3);
-    else if (us < 1000000)
-        (void) snprintf(out, ZB_WORD, "%.0f ms", s * 1e3);
+    else if (us < 999500)
+        return short_span(out, (unsigned) us);
     else if (us < 10000000)
         (void) snprintf(out, ZB_WORD, "%.2f s", s);
     else if (us < 60000000)

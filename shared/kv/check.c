@@ -40,11 +40,14 @@ walk_table(MDB_txn *txn, MDB_dbi dbi, int64_t deadline, struct dz_err *err)
     MDB_cursor *cursor = NULL;
     MDB_val key, stored;
     struct dz_slice value;
+    struct dz_kv_walk walk = { 0 };
     int code = mdb_cursor_open(txn, dbi, &cursor);
     for (unsigned i = 0; code == 0; i++) {
         code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
         if (code == 0 && !kv_value_ok(key, stored, &value))
             return dz_fail(err, DZ_CORRUPT, "a value does not match its checksum");
+        if (code == 0)
+            kv_walked(&walk, stored);
         if (i % CLOCK_EVERY == 0 && deadline && dz_clock_ms() > deadline)
             return DZ_AGAIN; /* enough seen */
     }

@@ -399,7 +399,7 @@ dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 enum dz_rc
 dz_kv_read(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
 {
-    struct dz_kv_txn txn = { .kv = self };
+    struct dz_kv_txn txn = { .kv = self, .is_read = true };
     enum dz_rc rc;
     share_shape(self);
     int code = begin(self, MDB_RDONLY, &txn.txn);

@@ -31,6 +31,7 @@ struct dz_kv_txn {
     struct dz_kv *kv;
     MDB_txn *txn;
     bool is_map_full; /* the map must grow and the write start again */
+    bool is_read;     /* all that it gives lies in the map */
 };
 
 /* Open LMDB itself; shared by the handle and by the child that checks. */
@@ -39,6 +40,10 @@ DZ_MUST_USE enum dz_rc kv_env_open(const char *dir, size_t map_size, bool is_rea
 
 /* Between transactions: give pages of the map back, at most once a second. */
 void kv_drop_pages(struct dz_kv *self);
+
+/* A long walk of a reader does not hold all that it saw: after some megabytes they are given back.
+ * What was read stays valid. */
+void kv_walked(struct dz_kv_walk *self, MDB_val stored);
 
 /* What an LMDB code means to our callers. */
 enum dz_rc kv_fail(struct dz_err *err, const char *dir, int code, const char *what);

@@ -187,13 +187,19 @@ place_behind(struct dz_kv_iter *self)
     place(self, (struct dz_slice){ key, len });
 }
 
+static bool
+is_below(const struct dz_kv_iter *self, MDB_val key)
+{
+    return key.mv_size >= self->prefix_len &&
+           memcmp(key.mv_data, self->prefix, self->prefix_len) == 0;
+}
+
 /* Give what the cursor is on, unless it has left the prefix or is damaged. */
 static bool
 give(struct dz_kv_iter *self, MDB_val key, MDB_val stored, struct dz_slice *key_out,
      struct dz_slice *value_out)
 {
-    if (key.mv_size < self->prefix_len ||
-        memcmp(key.mv_data, self->prefix, self->prefix_len) != 0) {
+    if (!is_below(self, key)) {
         stop(self, 0);
         return false;
     }
@@ -207,20 +213,35 @@ give(struct dz_kv_iter *self, MDB_val key, MDB_val stored, struct dz_slice *key_
     return true;
 }
 
+static bool
+is_passed_over(const struct dz_kv_iter *self, MDB_val key, MDB_val stored)
+{
+    struct dz_slice value = to_slice(stored);
+    if (!self->is_skipped || !is_below(self, key) || value.len < CRC_LEN)
+        return false;
+    value = (struct dz_slice){ value.ptr + CRC_LEN, value.len - CRC_LEN };
+    return self->is_skipped(self->skip_arg, value);
+}
+
 bool
 dz_kv_next(struct dz_kv_iter *self, struct dz_slice *key_out, struct dz_slice *value_out)
 {
+    MDB_val key, stored;
     if (self->state == ITER_FRESH)
         place(self, (struct dz_slice){ self->prefix, self->prefix_len });
     if (self->state != ITER_BEFORE && self->state != ITER_ON)
         return false;
-    MDB_val key, stored;
-    int code = mdb_cursor_get(self->cursor, &key, &stored,
-                              self->state == ITER_ON ? MDB_NEXT : MDB_GET_CURRENT);
-    if (code != 0) {
-        stop(self, code);
-        return false;
-    }
+    do {
+        int code = mdb_cursor_get(self->cursor, &key, &stored,
+                                  self->state == ITER_ON ? MDB_NEXT : MDB_GET_CURRENT);
+        if (code != 0) {
+            stop(self, code);
+            return false;
+        }
+        self->state = ITER_ON;
+        if (self->txn->is_read) /* what a write gives may be in memory of its own */
+            kv_walked(&self->walk, stored);
+    } while (is_passed_over(self, key, stored));
     return give(self, key, stored, key_out, value_out);
 }
 

@@ -74,6 +74,12 @@ DZ_MUST_USE enum dz_rc dz_kv_put(struct dz_kv_txn *txn, unsigned table, struct d
 DZ_MUST_USE enum dz_rc dz_kv_del(struct dz_kv_txn *txn, unsigned table, struct dz_slice key,
                                  struct dz_err *err); /* no such key: DZ_ABSENT */
 
+/* What a walk has seen since it last gave pages back; for this folder. */
+struct dz_kv_walk {
+    size_t len;                /* about */
+    const uint8_t *low, *high; /* it lies between these */
+};
+
 /* Walk the keys that begin with `prefix` (empty: all), in order.
  *
  *     DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
@@ -90,7 +96,12 @@ struct dz_kv_iter {
     uint8_t prefix[DZ_KV_KEY_MAX + 1];
     size_t prefix_len;
     uint8_t state;
+    struct dz_kv_walk walk;
     bool is_keys_only; /* set it after init: values are not looked at, and given as empty */
+    /* Likewise, for dz_kv_next(): a value for which it is true is passed over.  It has not been checked,
+     * and most of it never leaves the disk. */
+    bool (*is_skipped)(const void *arg, struct dz_slice value);
+    const void *skip_arg; /* borrowed */
 };
 void dz_kv_iter_init(struct dz_kv_iter *self, struct dz_kv_txn *txn, unsigned table,
                      struct dz_slice prefix);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "shared/base/clock.h"
 #include "shared/kv/env.h"
@@ -39,6 +40,22 @@ drop(const struct stat *file)
                            MADV_DONTNEED); /* else they stay: no harm */
     }
     (void) fclose(maps); /* was only read */
+}
+
+void
+kv_walked(struct dz_kv_walk *self, MDB_val stored)
+{
+    enum { READ_AROUND = 64 << 10, KEPT = 8 << 20 };
+    const uint8_t *begin = stored.mv_data, *end = begin + stored.mv_size;
+    self->low = !self->low || begin < self->low ? begin : self->low;
+    self->high = end > self->high ? end : self->high;
+    self->len += stored.mv_size < READ_AROUND ? READ_AROUND : stored.mv_size;
+    if (self->len < KEPT)
+        return;
+    uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), low = (uintptr_t) self->low / page * page;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): where a page begins */
+    (void) madvise((void *) low, (uintptr_t) self->high - low, MADV_DONTNEED); /* else they stay */
+    *self = (struct dz_kv_walk){ 0 };
 }
 
 void

@@ -118,7 +118,7 @@ PLAIN = (
 )
 OF_JOB = (
     "", "?failures=1", "/tests", "/tests?text=1&sort=duration", "/tests?q=outcome:failed&q=not:core", "/tests/@0",
-    "/near?name=test_a", "/logs", "/logs?failed=1", "/logs?worker=jw0",
+    "/near?name=test_a", "/logs", "/logs?failed=1", "/logs?worker=jw0", "/ledger",
     "/spans", "/spans?worker=jw1&limit=1",
 )  # fmt: skip
 REFUSED_OF_JOB = {

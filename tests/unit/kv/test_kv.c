@@ -107,6 +107,63 @@ a_walk_sees_the_keys_of_its_prefix_in_either_direction(void **state)
     dz_kv_close(&kv);
 }
 
+enum { BIG_VALUES = 24, BIG_LEN = 1 << 20 };
+
+static bool
+is_odd(const void *arg, struct dz_slice value)
+{
+    (void) arg;
+    return value.ptr[0] % 2 == 1;
+}
+
+/* Every second value, from the first to the last byte, and the first again after all. */
+static enum dz_rc
+walk_big(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    unsigned *count = arg;
+    struct dz_slice key, value, first = { 0 };
+    DZ_AUTO(dz_kv_iter_fini) struct dz_kv_iter it;
+    dz_kv_iter_init(&it, txn, TABLE_A, dz_str("big"));
+    it.is_skipped = is_odd;
+    for (*count = 0; dz_kv_next(&it, &key, &value); ++*count) {
+        assert_int_equal(value.len, BIG_LEN);
+        assert_int_equal(value.ptr[0], 2 * *count);
+        assert_int_equal(value.ptr[BIG_LEN - 1], 2 * *count);
+        if (!first.ptr)
+            first = value;
+    }
+    assert_int_equal(first.ptr[BIG_LEN / 2], 0);
+    return dz_kv_iter_rc(&it, err);
+}
+
+static enum dz_rc
+put_big_and_walk(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) uint8_t *bytes = dz_alloc0(BIG_LEN, 1);
+    enum dz_rc rc = DZ_OK;
+    for (unsigned i = 0; rc == DZ_OK && i < BIG_VALUES; i++) {
+        char key[8];
+        (void) snprintf(key, sizeof(key), "big%02u", i);
+        memset(bytes, (int) i, BIG_LEN);
+        rc = dz_kv_put(txn, TABLE_A, dz_str(key), (struct dz_slice){ bytes, BIG_LEN }, err);
+    }
+    return rc == DZ_OK ? walk_big(txn, arg, err) : rc;
+}
+
+static void
+a_long_walk_passes_over_what_it_need_not_read(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv *kv = open_kv(f);
+    unsigned count = 0;
+    put(f, kv, "bih", "\1"); /* behind the prefix */
+    assert_ok(dz_kv_write(kv, put_big_and_walk, &count, &f->err));
+    assert_int_equal(count, BIG_VALUES / 2);
+    assert_ok(dz_kv_read(kv, walk_big, &count, &f->err));
+    assert_int_equal(count, BIG_VALUES / 2);
+    dz_kv_close(&kv);
+}
+
 static void
 an_empty_table_has_nothing_to_walk(void **state)
 {
@@ -400,6 +457,7 @@ main(void)
         T(a_write_that_fails_changes_nothing),
         T(a_batch_is_applied_in_order_and_empty_afterwards),
         T(a_walk_sees_the_keys_of_its_prefix_in_either_direction),
+        T(a_long_walk_passes_over_what_it_need_not_read),
         T(an_empty_table_has_nothing_to_walk),
         T(the_map_grows_when_it_is_full),
         T(at_the_maps_limit_a_write_is_full_and_the_batch_is_kept),

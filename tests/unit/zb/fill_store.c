@@ -6,7 +6,8 @@
  *     fill_store HOME PROJECT broken           its writer is gone
  *     fill_store HOME PROJECT newer            says that a later dagz wrote it
  *     fill_store HOME PROJECT running          every line of stdin becomes output; EOF seals it
- *     fill_store HOME PROJECT big N [BATCH]    N tests in batches; figures on stdout */
+ *     fill_store HOME PROJECT big N [BATCH [SPANS]]
+ *                                              N tests in batches, so many spans; figures on stdout */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +321,34 @@ append_all(struct filler *f, uint32_t count, uint32_t batch_size)
     free(results);
 }
 
+/* Spread evenly over the tests, as fixtures of theirs. */
+static void
+append_spans(struct filler *f, uint32_t tests, uint32_t count)
+{
+    struct store_span *spans = dz_alloc0(STORE_BATCH_MAX, sizeof(*spans));
+    for (uint32_t i = 0; i < count; i += STORE_BATCH_MAX) {
+        uint32_t n = count - i < STORE_BATCH_MAX ? count - i : STORE_BATCH_MAX;
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t test = (uint32_t) ((uint64_t) (i + k) * tests / count);
+            spans[k] = (struct store_span){
+                .source = 1,
+                .seq = i + k + 1,
+                .id = i + k + 1,
+                .node = 1,
+                .worker = test % 2,
+                .test = test,
+                .start_us = f->now_us + (int64_t) test * 10000 + (i + k) % 7,
+                .end_us = f->now_us + (int64_t) test * 10000 + 90 + (i + k) % 900,
+                .type = dz_str("fixture"),
+                .name = dz_str(k % 3 ? "database" : "client"),
+            };
+        }
+        struct store_batch batch = { .spans = spans, .span_count = n };
+        must(f, store_job_append(f->job, &batch, &f->err));
+    }
+    free(spans);
+}
+
 static void
 look_up_all(struct filler *f, const struct dz_slice *ids, uint32_t count)
 {
@@ -335,7 +364,7 @@ look_up_all(struct filler *f, const struct dz_slice *ids, uint32_t count)
 }
 
 static void
-big(struct filler *f, uint32_t count, uint32_t batch_size)
+big(struct filler *f, uint32_t count, uint32_t batch_size, uint32_t spans)
 {
     char *memory = NULL;
     struct dz_slice *ids = make_ids(count, &memory);
@@ -349,6 +378,8 @@ big(struct filler *f, uint32_t count, uint32_t batch_size)
     (void) printf("results in batches of %u: %.2f us CPU each, %.2f us wall\n", batch_size,
                   (cpu_seconds() - cpu) * 1e6 / count,
                   ((double) dz_clock_us() / 1e6 - wall) * 1e6 / count);
+    if (spans > 0)
+        append_spans(f, count, spans);
     cpu = cpu_seconds();
     seal(f, 1, count, 60000000);
     (void) printf("seal: %.1f ms CPU\n", (cpu_seconds() - cpu) * 1e3);
@@ -366,7 +397,7 @@ main(int argc, char **argv)
     } scenarios[] = { { "mixed", mixed },   { "passed", passed },   { "empty", empty },
                       { "broken", broken }, { "running", running }, { "newer", newer } };
     if (argc < 4) {
-        (void) fprintf(stderr, "usage: fill_store HOME PROJECT SCENARIO [N [BATCH]]\n");
+        (void) fprintf(stderr, "usage: fill_store HOME PROJECT SCENARIO [N [BATCH [SPANS]]]\n");
         return 2;
     }
     struct filler f = { .now_us = dz_clock_wall_ms() * 1000 };
@@ -377,7 +408,8 @@ main(int argc, char **argv)
             scenarios[i].fill(&f);
     if (strcmp(argv[3], "big") == 0)
         big(&f, argc > 4 ? (uint32_t) strtoul(argv[4], NULL, 10) : 240000,
-            argc > 5 ? (uint32_t) strtoul(argv[5], NULL, 10) : 64);
+            argc > 5 ? (uint32_t) strtoul(argv[5], NULL, 10) : 64,
+            argc > 6 ? (uint32_t) strtoul(argv[6], NULL, 10) : 0);
     store_job_close(&f.job);
     store_close(&f.store);
     project_fini(&f.project);

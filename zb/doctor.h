@@ -19,6 +19,7 @@ void doctor_say(struct doctor *self, enum finding finding, const char *name, con
 
 void doctor_look_at_programs(struct doctor *self);
 void doctor_look_at_home(struct doctor *self);
+void doctor_look_at_daemon(struct doctor *self, const char *home);
 void doctor_look_at_machine(struct doctor *self);
 void doctor_look_at_project(struct doctor *self);
 /* Reads all of it, which may take a while. */

@@ -1,23 +1,18 @@
 /* doctor_place.c - home, store, daemon, project, and the Python environment around zb. */
-#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <libgen.h>
 #include <limits.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "shared/base/fd.h"
-#include "shared/conf/url.h"
 #include "zb/doctor.h"
 
-enum { CONNECT_MS = 1000, LITTLE_MB = 100, SMALL_MB = 1024, VERSION = 32 };
+enum { LITTLE_MB = 100, SMALL_MB = 1024, VERSION = 32 };
 
 /* ---- programs and packages ---- */
 
@@ -194,43 +189,6 @@ look_at_store(struct doctor *self, const char *home)
     store_job_list_fini(&jobs);
 }
 
-static void
-look_at_daemon(struct doctor *self, const char *home)
-{
-    struct dz_url url;
-    struct dz_err err;
-    char port[8];
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-    if (dz_url_find(self->zb->url, home, &url, &err) != DZ_OK) {
-        doctor_say(self, FINDING_WRONG, "daemon", NULL, "%s", err.text);
-        return;
-    }
-    (void) snprintf(port, sizeof(port), "%u", url.port);
-    bool is_there = false;
-    bool is_known = getaddrinfo(url.host, port, &hints, &found) == 0;
-    for (const struct addrinfo *a = found; a && !is_there; a = a->ai_next) {
-        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct pollfd wait = { .fd = fd, .events = POLLOUT };
-        int problem = 0;
-        socklen_t size = sizeof(problem);
-        is_there = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
-                   (errno == EINPROGRESS && poll(&wait, 1, CONNECT_MS) == 1 &&
-                    getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0);
-        dz_fd_close(&fd);
-    }
-    if (found)
-        freeaddrinfo(found);
-    bool is_asked = url.from == DZ_URL_OPTION || url.from == DZ_URL_ENV;
-    if (is_there)
-        doctor_say(self, FINDING_OK, "daemon", NULL, "something listens at %s", url.text);
-    else if (is_asked)
-        doctor_say(self, FINDING_WRONG, "daemon", "is it up? Is DAGZ_URL right?",
-                   is_known ? "nobody answers at %s" : "the host of %s is not known", url.text);
-    else
-        doctor_say(self, FINDING_NOTE, "daemon", NULL,
-                   "none answers at %s: runs write to the store directly", url.text);
-}
-
 void
 doctor_look_at_home(struct doctor *self)
 {
@@ -245,7 +203,7 @@ doctor_look_at_home(struct doctor *self)
         doctor_say(self, FINDING_OK, "home", NULL, "%s%s", home, is_new ? " (not made yet)" : "");
     look_at_disk(self, there);
     look_at_store(self, home);
-    look_at_daemon(self, home);
+    doctor_look_at_daemon(self, home);
 }
 
 /* ---- project ---- */

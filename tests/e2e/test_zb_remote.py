@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -93,3 +95,31 @@ def test_nobody_there_and_somebody_else_there_are_told(place):
 def test_the_daemon_of_this_home_is_not_asked_but_its_store_is_read(server):
     done = server.zb("jobs", "--json", DAGZ_URL=server.url)
     assert len(json.loads(done.stdout)["jobs"]) == 2
+
+
+def test_doctor_tells_who_answers(server):
+    told = elsewhere(server, "doctor").stdout
+    version = server.zb("version").stdout.split()[1]
+    assert f"daemon       {version} answers at {server.url}" in told, told
+
+
+def test_doctor_tells_another_version_and_what_is_no_store(place):
+    answers = iter((b'{"status":"ok","version":"0.0.1"}', b"<html>"))
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = next(answers)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        assert f"0.0.1 answers at {url}, and this is " in place.zb("doctor", DAGZ_URL=url).stdout
+        assert (
+            f"what answers at {url} is no store: it answers with 200"
+            in place.zb("doctor", DAGZ_URL=url).stdout
+        )
+        other.shutdown()

@@ -10,9 +10,10 @@
 
 enum {
     EVENTS_PER_WAKE = 1024,
-    EVENT_LEN = 6,          /* bytes of a monitor's event: what, and a value */
-    UNHEARD_MAX = 6144,     /* connections; fewer where the process may have few descriptors */
-    UNHEARD_SHARE = 2,      /* of the descriptors */
+    EVENT_LEN = 6,      /* bytes of a monitor's event: what, and a value */
+    UNHEARD_MAX = 6144, /* connections; fewer where the process may have few descriptors */
+    UNHEARD_SHARE = 2,  /* of the descriptors */
+    ALERT_US = 60000000,
     LOOK_US = 100000,       /* how often the process's size is looked at */
     GROWTH = 16 << 20,      /* bytes; then greedy ones are looked for */
     AHEAD_MAX = 24 << 20,   /* bytes that one may be ahead of what came out */
@@ -34,6 +35,8 @@ struct dz_guard {
     struct conn *oldest, *newest;
     struct dz_timer timer;
     uint64_t size; /* of the process when it was last looked through */
+    dz_us
+        alert_until; /* one was greedy: it comes again, and what it left is used without growing */
     uint32_t unheard_max;
     struct dz_guard_counts counts;
 };
@@ -138,6 +141,7 @@ look_through(struct dz_guard *self)
         if (dz_sock_received(conn->fd) <= conn->heard + AHEAD_MAX)
             continue;
         self->counts.greedy++;
+        self->alert_until = dz_clock_us() + ALERT_US;
         dz_sock_shut(conn->fd, conn->cookie); /* its end comes as an event, which forgets it */
     }
 }
@@ -147,7 +151,7 @@ on_timer(void *arg)
 {
     struct dz_guard *self = arg;
     uint64_t size = size_now();
-    if (size > self->size + GROWTH)
+    if (size > self->size + GROWTH || dz_clock_us() < self->alert_until)
         look_through(self);
     if (size > self->size + GROWTH || size < self->size)
         self->size = size;

@@ -7,7 +7,7 @@
  *     plain      speaks no CURVE
  *     impostor   good, but its frames name node OTHER as their sender
  *     thief      takes the routing id that node OTHER would have without a proof
- *     parts      sends one message of parts without end
+ *     parts      sends messages of so many parts that one alone is 256 MiB
  *     large      sends frames that are above the limit
  *     bomb       sends frames whose lists claim four thousand million items
  *     noise      sends frames of random bytes
@@ -33,7 +33,7 @@ enum {
     BURST_US = 1000,
     TIMES_MAX = 1 << 20,
     PART_LEN = 4096,
-    PARTS_PER_BURST = 256,
+    PARTS = 65536,
     LARGE_LEN = 1 << 20,
     NOISE_LEN = 300,
     WAIT_MS = 20,
@@ -252,16 +252,18 @@ has_ended(void)
     return poll(&input, 1, 0) > 0;
 }
 
-/* Parts without end, as fast as they go. */
+/* libzmq begins to send a message when it is whole, and the hub takes it when it is whole. */
 static uint64_t
 send_parts(void *sock)
 {
     static uint8_t part[PART_LEN];
     uint64_t sent = 0;
     while (!has_ended()) {
-        for (int i = 0; i < PARTS_PER_BURST; i++)
-            if (zmq_send(sock, part, sizeof(part), ZMQ_SNDMORE) == sizeof(part))
+        for (int i = 0; i < PARTS; i++)
+            if (zmq_send(sock, part, sizeof(part), i + 1 < PARTS ? ZMQ_SNDMORE : 0) == sizeof(part))
                 sent++;
+            else if (has_ended())
+                return sent;
     }
     return sent;
 }
@@ -292,9 +294,10 @@ come_bare(const char *way, const struct dz_keys *keys, const struct dz_key *serv
           const char *endpoint, uint64_t other)
 {
     void *context = zmq_ctx_new(), *sock = zmq_socket(context, ZMQ_DEALER);
-    int zero = 0, wait_ms = WAIT_MS;
+    int zero = 0, one = 1, wait_ms = WAIT_MS;
     uint8_t name[17];
     (void) zmq_setsockopt(sock, ZMQ_LINGER, &zero, sizeof(zero));
+    (void) zmq_setsockopt(sock, ZMQ_SNDHWM, &one, sizeof(one));
     (void) zmq_setsockopt(sock, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms));
     (void) zmq_setsockopt(sock, ZMQ_SNDTIMEO, &wait_ms, sizeof(wait_ms));
     if (strcmp(way, "plain") != 0) {

@@ -85,7 +85,15 @@ SUITES: dict[str, Suite] = {
     ),
     "starlette": Suite(
         "starlette==1.*",
-        ["httpx2", "trio==0.*", "jinja2", "itsdangerous", "python-multipart", "typing-extensions"],
+        [
+            "httpx2",
+            "httpx",
+            "trio==0.*",
+            "jinja2",
+            "itsdangerous",
+            "python-multipart",
+            "opentelemetry-sdk==1.*",
+        ],
         ["tests"],
         sdist=True,
     ),

@@ -58,11 +58,13 @@ struct coord_cfg {
 unsigned coord_shard_of(struct dz_slice id, unsigned total);
 
 struct coord_test {
-    struct dz_slice id;    /* node id; tests are given sorted by its bytes.  Borrowed until the core
+    struct dz_slice id; /* node id; tests are given sorted by its bytes.  Borrowed until the core
                             * is destroyed: nodes whose manifest differs are compared with it */
-    struct dz_slice group; /* xdist_group or empty */
-    uint32_t order;        /* position in collection order: a permutation of 0 .. count - 1 */
-    uint32_t est_us;       /* expected duration, 0 unknown */
+    struct dz_slice
+        group;       /* what ties it to others, or empty.  "!m:..." and "!x:...": its tests run
+                            * in slot 0 of a node, alone on their node */
+    uint32_t order;  /* position in collection order: a permutation of 0 .. count - 1 */
+    uint32_t est_us; /* expected duration, 0 unknown */
 };
 
 /* What the ledger said of one record. */

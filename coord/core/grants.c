@@ -49,6 +49,10 @@ hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
     if (self->tests[test].holders < UINT8_MAX)
         self->tests[test].holders++;
     self->held_total++;
+    uint32_t alone = self->tests[test].needs & NEED_ALONE ? 1 : 0;
+    slot->node->held++;
+    slot->node->alone_held += alone;
+    slot->alone_held += alone;
 }
 
 void
@@ -74,8 +78,14 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
     memmove(slot->held + at, slot->held + at + 1, (slot->held_count - at) * sizeof(*slot->held));
     self->tests[test].holders--;
     self->held_total--;
+    uint32_t alone = self->tests[test].needs & NEED_ALONE ? 1 : 0;
+    slot->node->held--;
+    slot->node->alone_held -= alone;
+    slot->alone_held -= alone;
     if (at == 0)
         slot->moved_at = now;
+    if (self->has_needs && (slot->held_count == 0 || alone > 0))
+        slots_unpark(self); /* something may be alone now, or need not be any more */
 }
 
 bool
@@ -301,7 +311,8 @@ give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
     uint32_t tests[DZ_GRANTS_MAX];
     size_t room = room_in(slot);
     size_t max = room < DZ_GRANTS_MAX ? room : DZ_GRANTS_MAX;
-    size_t count = plan_take(self->plan, slot->number, budget_us, max, tests);
+    size_t count =
+        may_begin(self, slot) ? plan_take(self->plan, slot->number, budget_us, max, tests) : 0;
     dz_us worth_us = 0;
     if (plan_has_left(self->plan))
         slots_unpark(self);

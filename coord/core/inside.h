@@ -68,6 +68,13 @@ struct test {
     uint8_t strikes;
     uint8_t absents; /* slots that said that they lack it */
     uint8_t result;  /* COUNTED: what */
+    uint8_t needs;   /* enum need */
+};
+
+/* Where a test may run, beside of what ties it. */
+enum need {
+    NEED_MAIN = 1,  /* slot 0 of a node */
+    NEED_ALONE = 2, /* nothing else on its node */
 };
 
 struct strike {
@@ -87,7 +94,8 @@ struct slot {
     bool is_dirty;  /* in coord.dirty_slots */
     bool is_bereft; /* its worker died: what became of the test that it ran must be heard first */
     uint32_t revoke_due;
-    uint32_t *held; /* owned: granted and not reported, in queue order; HELD_MAX at most */
+    uint32_t alone_held; /* of what it holds, so many must be alone */
+    uint32_t *held;      /* owned: granted and not reported, in queue order; HELD_MAX at most */
     uint32_t held_count, held_cap;
     uint32_t stale; /* so many of them are finished, and we have not heard of it yet */
     dz_us moved_at; /* when its first held test became the first */
@@ -101,9 +109,10 @@ struct rack {
 
 struct node {
     uint64_t id, inc;
-    uint32_t number;       /* its place in coord.nodes */
-    uint64_t sessions;     /* counts them, over all incarnations */
-    enum node_state state; /* written by node_turn() and nobody else */
+    uint32_t number;           /* its place in coord.nodes */
+    uint32_t held, alone_held; /* by all of its slots: tests, and those that must be alone */
+    uint64_t sessions;         /* counts them, over all incarnations */
+    enum node_state state;     /* written by node_turn() and nobody else */
     struct dz_flow flow;
     dz_us heard_at, spoke_at;
     struct slot **slots; /* owned */
@@ -201,6 +210,7 @@ struct coord {
     struct dz_arena names;   /* of tests that others brought */
     struct dz_dict brought;  /* their ids -> number + 1 */
     size_t odd_count;        /* nodes that ever differed */
+    bool has_needs;          /* some test's place matters */
     uint32_t brought_count;  /* since the plan was made */
     bool was_reopened;       /* after DRAIN */
     dz_us stuck_since;       /* free tests, and nobody who can run them; 0 not */
@@ -282,6 +292,8 @@ bool tests_are_listed(struct coord *self); /* false: the driver was asked for it
 void tests_fini(struct coord *self);
 uint32_t test_of(const struct coord *self, const struct node *node, uint64_t local); /* NO_TEST */
 uint32_t local_of(const struct coord *self, const struct node *node, uint32_t test); /* NO_TEST */
+bool may_begin(const struct coord *self,
+               const struct slot *slot); /* nothing on its node is alone */
 void on_own(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
 void tests_bring(struct coord *self, const struct dz_slice *ids, size_t count);
 void tests_give_up(struct coord *self, dz_us now); /* those that nobody is left for */

@@ -19,6 +19,38 @@ coord_shard_of(struct dz_slice id, unsigned total)
     return total > 1 ? (unsigned) (dz_hash64(id) % total) : 0;
 }
 
+/* ------------------------------------------------------------------ where a test may run */
+
+static bool
+may_run(const void *arg, uint32_t slot_number, uint32_t test)
+{
+    const struct coord *self = arg;
+    const struct slot *slot = self->slots[slot_number];
+    uint8_t needs = self->tests[test].needs;
+    if ((needs & NEED_MAIN && slot->num != 0) ||
+        (needs & NEED_ALONE && slot->node->held > slot->held_count))
+        return false;
+    return DZ_BROKEN(ONLY_WHO_HAS) || local_of(self, slot->node, test) != (uint32_t) NO_TEST;
+}
+
+bool
+may_begin(const struct coord *self, const struct slot *slot)
+{
+    return !self->has_needs || slot->node->alone_held == slot->alone_held;
+}
+
+/* A tie that begins with "!" names needs up to a colon. */
+static uint8_t
+needs_of(struct coord *self, struct dz_slice tie)
+{
+    uint8_t needs = 0;
+    for (size_t i = 1; tie.len > 0 && tie.ptr[0] == '!' && i < tie.len && tie.ptr[i] != ':'; i++)
+        needs = (uint8_t) (needs | (tie.ptr[i] == 'm' ? NEED_MAIN : 0) |
+                           (tie.ptr[i] == 'x' ? NEED_ALONE : 0));
+    self->has_needs = self->has_needs || needs > 0;
+    return needs;
+}
+
 static void
 leave_to_others(struct coord *self, const struct coord_test *tests)
 {
@@ -49,7 +81,11 @@ tests_take(struct coord *self, const struct coord_test *tests, size_t count)
     self->has_manifest = true;
     self->total = self->base = (uint32_t) count;
     self->tests = dz_alloc0(count + 1, sizeof(*self->tests));
+    for (size_t t = 0; t < count; t++)
+        self->tests[t].needs = needs_of(self, tests[t].group);
     self->plan = plan_new(tests, count, self->cfg.placement, self->cfg.keep_order);
+    if (self->has_needs)
+        plan_restrict(self->plan, may_run, self);
     leave_to_others(self, tests);
 }
 
@@ -136,18 +172,10 @@ add_test(struct coord *self, struct dz_slice id, struct dz_slice group)
     self->list[test] = (struct coord_test){ .id = dz_arena_copy(&self->names, id),
                                             .group = dz_arena_copy(&self->names, group),
                                             .order = test };
-    self->tests[test] = (struct test){ .state = TEST_OPEN };
+    self->tests[test] = (struct test){ .state = TEST_OPEN, .needs = needs_of(self, group) };
     self->brought_count++;
     (void) dz_dict_put(&self->brought, self->list[test].id, (void *) (uintptr_t) (test + 1));
     return test;
-}
-
-static bool
-may_run(const void *arg, uint32_t slot, uint32_t test)
-{
-    const struct coord *self = arg;
-    return DZ_BROKEN(ONLY_WHO_HAS) ||
-           local_of(self, self->slots[slot]->node, test) != (uint32_t) NO_TEST;
 }
 
 static void
@@ -275,6 +303,8 @@ has_runner(const struct coord *self, uint32_t test)
     for (size_t i = 0; i < self->node_count; i++) {
         const struct node *node = self->nodes[i];
         if (node->state == NODE_MEMBER && node->drain_said < 0 &&
+            (!(self->tests[test].needs & NEED_MAIN) ||
+             (node->slot_count > 0 && node->slots[0]->is_up)) &&
             local_of(self, node, test) != (uint32_t) NO_TEST)
             return true;
     }
@@ -284,9 +314,9 @@ has_runner(const struct coord *self, uint32_t test)
 void
 tests_give_up(struct coord *self, dz_us now)
 {
-    bool is_stuck = (self->odd_count > 0 || self->was_reopened) && self->held_total == 0 &&
-                    self->batch_count == 0 && self->in_state[NODE_GREETED] == 0 &&
-                    plan_free(self->plan) > 0;
+    bool is_stuck = (self->odd_count > 0 || self->was_reopened || self->has_needs) &&
+                    self->held_total == 0 && self->batch_count == 0 &&
+                    self->in_state[NODE_GREETED] == 0 && plan_free(self->plan) > 0;
     if (!is_stuck) {
         self->stuck_since = 0;
         return;

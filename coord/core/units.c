@@ -244,6 +244,14 @@ struct weight {
     uint32_t unit;
 };
 
+/* What can run in few places only is begun first. */
+static bool
+is_first(const struct units *self, const struct coord_test *tests, uint32_t u)
+{
+    struct dz_slice tie = tests[self->seq[self->list[u].lo]].group;
+    return tie.len > 0 && tie.ptr[0] == '!';
+}
+
 static int
 heavier_first(const void *a_, const void *b_)
 {
@@ -265,6 +273,20 @@ sort_longest_first(struct units *self)
     for (size_t i = 0; i < self->unit_count; i++)
         self->order[i] = weights[i].unit;
     free(weights);
+}
+
+static void
+begin_with(struct units *self, const struct coord_test *tests)
+{
+    size_t firsts = 0;
+    for (size_t i = 0; i < self->unit_count; i++) {
+        uint32_t u = self->order[i];
+        if (!is_first(self, tests, u))
+            continue;
+        memmove(self->order + firsts + 1, self->order + firsts,
+                (i - firsts) * sizeof(*self->order));
+        self->order[firsts++] = u;
+    }
 }
 
 void
@@ -303,6 +325,7 @@ units_init(struct units *self, const struct coord_test *tests, size_t count,
     cut_blocks(self, tests);
     if (!keep_order && !self->is_blind)
         sort_longest_first(self);
+    begin_with(self, tests);
 }
 
 void

@@ -1,7 +1,9 @@
 """Marks that say where a test may run, and calls that fail a test which lacks its mark.
 
 Tests that must not run at the same time are tied: tied tests run in one worker, one after another.  What ties
-them are xdist_group and the resources that they name; a test with several ties all of them together.
+them are xdist_group, the resources that they name, and the need of the main worker or of a node for itself; a
+test with several ties all of them together.  A tie whose tests need a place says so: "!m:name" the main worker,
+"!x:name" nothing else on the node.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 TIE_MAX = 1000  # bytes of a tie's name
+NEEDS = {"dagz_main_worker": "m", "dagz_node_mutex": "x"}  # which is also the name of what ties such tests
 
 running: pytest.Item | None = None  # in a worker: the test that runs
 
@@ -42,7 +45,8 @@ def names_of(item: pytest.Item) -> list[str]:
             except TypeError as error:  # a keyword that it does not have
                 raise pytest.UsageError(f"dagz: {item.nodeid}: dagz_resource: {error}") from None
     names = ["g" + "_".join(sorted(groups))] if groups else []
-    return names + sorted(resources)
+    needs = [letter for mark, letter in NEEDS.items() if item.get_closest_marker(mark)]
+    return names + sorted(resources) + needs
 
 
 def ties(items: Iterable[pytest.Item]) -> list[str]:
@@ -61,7 +65,14 @@ def ties(items: Iterable[pytest.Item]) -> list[str]:
             parents.setdefault(name, name)
             parents[root(name)] = root(names[0])
         firsts.append(names[0] if names else "")
-    return [cut(root(first)) if first else "" for first in firsts]
+    needs: dict[str, str] = {}
+    for letter in NEEDS.values():
+        if letter in parents:
+            needs[root(letter)] = needs.get(root(letter), "!") + letter
+    named = {
+        name: cut(f"{needs[name]}:{name}" if name in needs else name) for name in set(map(root, parents))
+    }
+    return [named[root(first)] if first else "" for first in firsts]
 
 
 def cut(name: str) -> str:

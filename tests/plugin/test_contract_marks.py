@@ -41,6 +41,71 @@ def test_tests_of_one_resource_never_run_at_the_same_time(suite, way):
     assert len({n["id"] for n in used}) == 2
 
 
+PLACED = {
+    "noting.py": NOTE,
+    "test_a.py": """
+        import os, time, pytest
+        from noting import note
+        def use(name):
+            began = time.monotonic()
+            time.sleep(0.03)
+            note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"], began=began, ended=time.monotonic())
+        @pytest.mark.parametrize("n", range(12))
+        def test_free(n): use("free")
+        @pytest.mark.dagz_main_worker
+        @pytest.mark.parametrize("n", range(5))
+        def test_main(n): use("main")
+        @pytest.mark.dagz_node_mutex
+        @pytest.mark.parametrize("n", range(4))
+        def test_alone(n): use("alone")
+        @pytest.mark.parametrize("n", range(12))
+        def test_more(n): use("free")
+    """,
+}
+
+
+@DAGZ
+def test_places_are_kept(suite, way):
+    s = suite(PLACED)
+    assert s.run(workers=3).counts == {"passed": 33}
+    used = notes(s.state, "used")
+    assert {n["id"] for n in used if n["what"] == "main"} == {"gw0"}
+    assert {n["id"] for n in used if n["what"] == "free"} == {"gw0", "gw1", "gw2"}
+    for one in used:
+        if one["what"] == "alone":
+            others = [
+                n for n in used if n is not one and n["began"] < one["ended"] and one["began"] < n["ended"]
+            ]
+            assert not others, (one, others)
+
+
+@DAGZ
+def test_a_test_can_need_two_places(suite, way):
+    s = suite(
+        {
+            "noting.py": NOTE,
+            "test_a.py": """
+                import os, time, pytest
+                from noting import note
+                def use(name):
+                    time.sleep(0.02)
+                    note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"])
+                @pytest.mark.parametrize("n", range(6))
+                def test_free(n): use("free")
+                @pytest.mark.dagz_main_worker
+                @pytest.mark.dagz_node_mutex
+                @pytest.mark.xdist_group("both")
+                def test_both(): use("both")
+                @pytest.mark.xdist_group("both")
+                @pytest.mark.parametrize("n", range(3))
+                def test_group(n): use("both")
+            """,
+        }
+    )
+    assert s.run().counts == {"passed": 10}
+    assert {n["id"] for n in notes(s.state, "used") if n["what"] == "both"} == {"gw0"}
+
+
 @DAGZ
 @pytest.mark.parametrize(
     "mark", ["()", "('', 1)", "('db', 0)", "('db', amount='1')", "('db', 1, 2)", "(nam='db')"]

@@ -53,11 +53,18 @@ void coordinator_destroy(struct coordinator **self_p);
 
 /* It was elected under number seen_n + 1, or a greater one. */
 void coordinator_start(struct coordinator *self, uint64_t seen_n);
-/* The tests, borrowed until it is destroyed, and the rows that the ledger holds already (of a job
- * that goes on), borrowed for the call. */
-void coordinator_manifest(struct coordinator *self, const struct coord_test *tests,
-                          size_t test_count, uint64_t digest, const struct coord_row *rows,
-                          size_t row_count);
+/* What a scheduler has to know of the job. */
+struct coordinator_tests {
+    const struct coord_test *tests; /* of this node; borrowed until the coordinator is destroyed */
+    size_t count;
+    uint64_t digest;
+    /* of a job that goes on, borrowed for the call: */
+    const struct dz_slice *others; /* tests that this node lacks; they get the next numbers */
+    size_t other_count;
+    const struct coord_row *rows; /* that the ledger holds */
+    size_t row_count;
+};
+void coordinator_manifest(struct coordinator *self, const struct coordinator_tests *tests);
 
 /* A frame whose envelope is for the scheduler. */
 void coordinator_receive(struct coordinator *self, struct dz_slice frame);

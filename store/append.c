@@ -20,7 +20,7 @@ struct append {
 static bool
 is_test_ok(const struct store_job *job, uint32_t test, uint32_t attempt)
 {
-    return test < job->ledger.tests && attempt < STORE_ATTEMPTS;
+    return test < job->test_count && attempt < STORE_ATTEMPTS;
 }
 
 /* Logs may come before the manifest, and between tests. */

@@ -22,6 +22,7 @@
  *   arrived  host, pid, inc, workers, cpus, memory (bytes), slot (from 1), slots, how
  *   rank     rank, epoch, leader, why
  *   way      endpoint: how the node is reached by `by`
+ *   differs  why: it collected other tests; said by the one that schedules
  *   joined, lost, left    inc, epoch, why: said by the one that schedules
  *   ended    exit_code, ran (tests), failed, why */
 

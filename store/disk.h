@@ -181,7 +181,16 @@ struct manifest {
     uint8_t *bytes;   /* owned: all ids, one after another */
     uint32_t *starts; /* owned: count + 1 of them */
 };
+enum { MANIFEST_NAME_LEN = 32 };
 struct dz_slice manifest_id(const struct manifest *self, uint32_t test);
+/* Among the first `sorted` ones; STORE_NO_TEST. */
+uint32_t manifest_find_id(const struct manifest *self, uint32_t sorted, struct dz_slice id);
+/* How many are sorted, by the job's head; all, unless the list has grown. */
+uint32_t manifest_sorted(const json_t *head, uint32_t count);
+/* Keep a list, unless it is there. */
+DZ_MUST_USE enum dz_rc manifest_put(struct store *store, struct dz_kv_txn *txn,
+                                    const struct dz_slice *ids, uint32_t count,
+                                    char name_out[MANIFEST_NAME_LEN], struct dz_err *err);
 void manifest_fini(struct manifest *self);
 /* `name` as in a job's JSON; "": an empty one. */
 DZ_MUST_USE enum dz_rc manifest_read(struct store *store, struct dz_kv_txn *txn, const char *name,

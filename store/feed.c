@@ -159,14 +159,19 @@ uri_of(struct reading *r)
 }
 
 static struct known_manifest *
-manifest_of(struct reading *r)
+manifest_of(struct reading *r, uint32_t test)
 {
     struct known_manifest *oldest = &r->feed->manifests[0];
     struct dz_err unused;
     for (size_t i = 0; i < MANIFESTS; i++) {
         struct known_manifest *known = &r->feed->manifests[i];
-        if (strcmp(known->ulid, r->ulid) == 0)
+        bool is_it = strcmp(known->ulid, r->ulid) == 0;
+        if (is_it && test < known->manifest.count)
             return known;
+        if (is_it) { /* it has grown, or makes no sense */
+            oldest = known;
+            break;
+        }
         if (known->used_at < oldest->used_at)
             oldest = known;
     }
@@ -185,7 +190,7 @@ manifest_of(struct reading *r)
 static struct dz_slice
 test_id_of(struct reading *r, uint32_t test)
 {
-    struct known_manifest *known = test == STORE_NO_TEST ? NULL : manifest_of(r);
+    struct known_manifest *known = test == STORE_NO_TEST ? NULL : manifest_of(r, test);
     if (!known)
         return (struct dz_slice){ 0 };
     known->used_at = ++r->feed->uses;

@@ -7,6 +7,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
 #include "store/job.h"
+#include "store/numbers.h"
 #include "store/parcel.h"
 
 enum {
@@ -22,6 +23,7 @@ struct entry {
     char *uri;             /* owned */
     uint64_t used;
     int64_t heard_us;
+    struct numbers_cache numbers; /* of its senders */
 };
 
 struct store_inbox {
@@ -51,6 +53,7 @@ forget(struct entry *entry)
 {
     store_job_close(&entry->job);
     free(entry->uri);
+    numbers_fini(&entry->numbers);
     *entry = (struct entry){ 0 };
 }
 
@@ -195,29 +198,6 @@ open_job(struct store_inbox *self, const char *ulid, const struct parcel *parcel
     return DZ_OK;
 }
 
-/* ---- the list of tests ---- */
-
-static enum dz_rc
-take_list(struct store_inbox *self, struct store_job *job, const struct parcel *parcel,
-          struct store_receipt *out, struct dz_err *err)
-{
-    DZ_AUTO(head_release) json_t *head = NULL;
-    if (!parcel->name[0])
-        return DZ_OK;
-    if (!job->has_manifest) {
-        enum dz_rc rc = parcel->ids
-                            ? store_job_put_manifest(job, parcel->ids, parcel->id_count, err)
-                            : job_use_list(job, parcel->name, err);
-        out->wants_list = rc == DZ_ABSENT;
-        if (rc != DZ_OK)
-            return rc == DZ_ABSENT ? DZ_OK : rc;
-    }
-    enum dz_rc rc = stored_head(self, job->ulid, &head, err);
-    if (rc == DZ_OK && strcmp(head_text(head, "manifest"), parcel->name) != 0)
-        return dz_fail(err, DZ_REFUSED, "job %s has another list of tests", job->ulid);
-    return rc;
-}
-
 /* ---- records ---- */
 
 struct taking {
@@ -252,7 +232,8 @@ read_mark(struct taking *self, struct dz_kv_txn *txn, enum store_stream stream, 
         return rc;
     const struct parcel_part *part = &self->parcel->parts[stream];
     uint64_t here = rc == DZ_OK ? number_at(value, 0, 8) : 0;
-    bool needs_list = stream == STREAM_RESULTS || stream == STREAM_TEXTS;
+    bool needs_list =
+        stream == STREAM_RESULTS || stream == STREAM_TEXTS || self->parcel->name[0] != '\0';
     bool is_usable = part->from <= here && (self->has_list || !needs_list);
     uint64_t skip = is_usable ? here - part->from : part->count;
     *skip_out = skip < part->count ? (uint32_t) skip : part->count;
@@ -352,14 +333,15 @@ has_news(const struct parcel *parcel)
 /* ---- the seal ---- */
 
 static enum dz_rc
-take_seal(struct store_job *job, const json_t *seal, struct store_receipt *out, struct dz_err *err)
+take_seal(struct store_job *job, const json_t *seal, const struct numbers *numbers,
+          struct store_receipt *out, struct dz_err *err)
 {
-    static const char *const numbers[] = { "collected",      "deselected", "redundant", "not_run",
-                                           "counted",        "duplicates", "lost",      "nodes",
-                                           "sealed_workers", "exit_code" };
-    for (size_t i = 0; i < DZ_LEN(numbers); i++)
-        if (!is_number(seal, numbers[i], INT32_MAX))
-            return dz_fail(err, DZ_CORRUPT, "a seal whose '%s' makes no sense", numbers[i]);
+    static const char *const fields[] = { "collected",      "deselected", "redundant", "not_run",
+                                          "counted",        "duplicates", "lost",      "nodes",
+                                          "sealed_workers", "exit_code" };
+    for (size_t i = 0; i < DZ_LEN(fields); i++)
+        if (!is_number(seal, fields[i], INT32_MAX))
+            return dz_fail(err, DZ_CORRUPT, "a seal whose '%s' makes no sense", fields[i]);
     if (!is_number(seal, "end_us", TIME_MAX_US) || strlen(head_text(seal, "reason")) > TEXT_MAX)
         return dz_fail(err, DZ_CORRUPT, "a seal that makes no sense");
     struct store_seal told = {
@@ -379,6 +361,11 @@ take_seal(struct store_job *job, const json_t *seal, struct store_receipt *out, 
     };
     if (job->is_sealed)
         return DZ_OK; /* said before */
+    uint32_t counted;
+    uint64_t digest;
+    numbers_sum(numbers, &job->ledger, &counted, &digest);
+    if (told.counted == counted && told.digest == digest)
+        told.digest = job->ledger.digest; /* the same, in the job's numbers */
     enum dz_rc rc = store_job_seal(job, &told, err);
     out->is_ledger_wrong = rc == DZ_CORRUPT && job->is_sealed;
     return out->is_ledger_wrong ? DZ_OK : rc;
@@ -401,9 +388,23 @@ take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
          struct store_receipt *out, struct dz_err *err)
 {
     struct store_job *job = entry->job;
-    enum dz_rc rc = take_list(self, job, parcel, out, err);
-    if (rc != DZ_OK)
+    const struct numbers *numbers = NULL;
+    struct store_batch all = {
+        .results = parcel->results,
+        .texts = parcel->texts,
+        .logs = parcel->logs,
+        .spans = parcel->spans,
+        .result_count = parcel->parts[STREAM_RESULTS].count,
+        .text_count = parcel->parts[STREAM_TEXTS].count,
+        .log_count = parcel->parts[STREAM_LOGS].count,
+        .span_count = parcel->parts[STREAM_SPANS].count,
+    };
+    enum dz_rc rc = numbers_of(&entry->numbers, job, parcel, &numbers, err);
+    out->wants_list = rc == DZ_ABSENT;
+    if (rc != DZ_OK && rc != DZ_ABSENT)
         return rc;
+    if (!numbers_translate(numbers, &all))
+        return dz_fail(err, DZ_CORRUPT, "records of tests that are not in the sender's list");
     struct taking work = {
         .job = job,
         .parcel = parcel,
@@ -411,7 +412,7 @@ take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
         .origin = (uint64_t) head_number(parcel->head, "origin"),
         .now_us = dz_clock_wall_ms() * 1000,
         .is_live = head_number(parcel->head, "is_live"),
-        .has_list = job->has_manifest,
+        .has_list = job->has_manifest && !out->wants_list,
         .receipt = out,
     };
     bool must_write = has_news(parcel) || work.is_live;
@@ -420,7 +421,7 @@ take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
     if (rc == DZ_OK)
         job->is_doubtful = false;
     if (rc == DZ_OK && parcel->seal && is_complete(parcel, out))
-        rc = take_seal(job, parcel->seal, out, err);
+        rc = take_seal(job, parcel->seal, numbers, out, err);
     (void) memcpy(out->short_id, job->short_id, sizeof(out->short_id));
     out->is_sealed = job->is_sealed;
     out->counted = job->ledger.counted;

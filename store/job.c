@@ -29,13 +29,21 @@ short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MA
 }
 
 void
-job_set_tests(struct store_job *self, uint32_t count)
+job_set_tests(struct store_job *self, const char *list, uint32_t count)
 {
-    self->has_manifest = true;
+    free(self->hashes);
     self->hashes = dz_alloc0((size_t) count + 1, sizeof(*self->hashes));
-    ledger_fini(&self->ledger);
-    ledger_init(&self->ledger, count);
-    self->next = 0;
+    (void) snprintf(self->list, sizeof(self->list), "%s", list);
+    if (!self->has_manifest) {
+        ledger_fini(&self->ledger);
+        ledger_init(&self->ledger, count);
+        self->next = 0;
+    } else {
+        self->is_doubtful |= self->ledger.strangers > 0; /* they are known now: read again */
+        ledger_grow(&self->ledger, count);
+    }
+    self->has_manifest = true;
+    self->test_count = count;
 }
 
 void
@@ -209,18 +217,19 @@ store_job_begin(struct store *self, const struct store_begin *begin, struct stor
 
 /* ---- reopen ---- */
 
-static enum dz_rc
-load_hashes(struct store_job *job, struct dz_kv_txn *txn, const char *name, struct dz_err *err)
+enum dz_rc
+job_read_list(struct store_job *self, struct dz_kv_txn *txn, const json_t *head, struct dz_err *err)
 {
     struct manifest manifest = { 0 };
-    if (!*name)
-        return DZ_OK; /* it died before it had collected */
-    enum dz_rc rc = manifest_read(job->store, txn, name, &manifest, err);
+    const char *name = head_text(head, "manifest");
+    if (!*name || strcmp(name, self->list) == 0)
+        return DZ_OK; /* nobody has collected yet, or it is known */
+    enum dz_rc rc = manifest_read(self->store, txn, name, &manifest, err);
     if (rc != DZ_OK)
         return rc;
-    job_set_tests(job, manifest.count);
+    job_set_tests(self, name, manifest.count);
     for (uint32_t i = 0; i < manifest.count; i++)
-        job->hashes[i] = dz_hash64(manifest_id(&manifest, i));
+        self->hashes[i] = dz_hash64(manifest_id(&manifest, i));
     manifest_fini(&manifest);
     return DZ_OK;
 }
@@ -240,9 +249,7 @@ reopen_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     job->is_sealed = head_number(head, "is_sealed");
     b->day = (uint32_t) head_number(head, "day");
     short_id_write(b->day, (uint32_t) head_number(head, "n"), b->day, job->short_id);
-    free(job->hashes);
-    job->hashes = NULL;
-    rc = load_hashes(job, txn, head_text(head, "manifest"), err);
+    rc = job_read_list(job, txn, head, err);
     job->is_doubtful = true;
     if (rc == DZ_OK)
         rc = job_follow(job, txn, err);
@@ -286,44 +293,6 @@ job_adopt(struct store *self, const struct store_begin *begin, const json_t *hea
     return begin_as(self, begin, head, job_out, err);
 }
 
-/* ---- a list that is here already ---- */
-
-struct using
-{
-    struct store_job *job;
-    const char *name;
-};
-
-static enum dz_rc
-use_list(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
-{
-    struct using *u = arg;
-    enum dz_rc rc = manifest_find(txn, u->name, err);
-    DZ_AUTO(head_release) json_t *head = NULL;
-    if (rc == DZ_OK)
-        rc = head_read(txn, u->job->ulid, &head, err);
-    if (rc != DZ_OK)
-        return rc;
-    free(u->job->hashes);
-    u->job->hashes = NULL;
-    rc = load_hashes(u->job, txn, u->name, err);
-    if (rc != DZ_OK)
-        return rc;
-    (void) json_object_set_new(head, "manifest", json_string(u->name));
-    (void) json_object_set_new(head, "collected", json_integer(u->job->ledger.tests));
-    return head_write(txn, u->job->ulid, head, err);
-}
-
-enum dz_rc
-job_use_list(struct store_job *self, const char *name, struct dz_err *err)
-{
-    struct using work = { self, name };
-    enum dz_rc rc = dz_kv_write(self->store->kv, use_list, &work, err);
-    if (rc != DZ_OK)
-        self->has_manifest = false;
-    return rc;
-}
-
 /* ---- following the log ---- */
 
 struct mark *
@@ -352,6 +321,25 @@ read_marks(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
     return dz_kv_iter_rc(&it, err);
 }
 
+/* Another process made the list grow, and counted some of the new tests: once more, with them. */
+static enum dz_rc
+follow_list(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    DZ_AUTO(head_release) json_t *head = NULL;
+    uint32_t before = self->test_count;
+    enum dz_rc rc = head_read(txn, self->ulid, &head, err);
+    if (rc == DZ_OK)
+        rc = job_read_list(self, txn, head, err);
+    if (rc != DZ_OK || self->test_count == before)
+        return rc;
+    ledger_clear(&self->ledger);
+    struct follower follower = { .store = self->store, .ledger = &self->ledger };
+    rc = results_follow(txn, self->ulid, &follower, err);
+    self->next = follower.next;
+    self->is_doubtful = false;
+    return rc;
+}
+
 enum dz_rc
 job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
 {
@@ -368,7 +356,7 @@ job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
                                  .ledger = &self->ledger };
     enum dz_rc rc = results_follow(txn, self->ulid, &follower, err);
     self->next = follower.next;
-    return rc;
+    return rc == DZ_OK && self->ledger.strangers > 0 ? follow_list(self, txn, err) : rc;
 }
 
 /* ---- the ledger, for the agent ---- */

@@ -16,7 +16,9 @@ struct store_job {
     uint32_t project;
 
     bool has_manifest, is_sealed;
-    uint64_t *hashes; /* owned; dz_hash64() of each test's id */
+    char list[MANIFEST_NAME_LEN]; /* its name, as it was read last */
+    uint64_t *hashes;             /* owned; dz_hash64() of each test's id */
+    uint32_t test_count;
 
     /* What the log of batches says up to batch `next`.  While a write is under way and after one
      * that failed it may hold what is not on disk: then it is read again from the start. */
@@ -27,7 +29,11 @@ struct store_job {
     size_t mark_count, mark_cap;
 };
 
-void job_set_tests(struct store_job *self, uint32_t count);
+/* What was counted stays, when the list has only grown. */
+void job_set_tests(struct store_job *self, const char *list, uint32_t count);
+/* The job's list, if it is another one than was read last. */
+DZ_MUST_USE enum dz_rc job_read_list(struct store_job *self, struct dz_kv_txn *txn,
+                                     const json_t *head, struct dz_err *err);
 
 /* Bring ledger and marks up to what is on disk. */
 DZ_MUST_USE enum dz_rc job_follow(struct store_job *self, struct dz_kv_txn *txn,
@@ -48,8 +54,6 @@ DZ_MUST_USE enum dz_rc append_records(struct dz_kv_txn *txn, struct store_job *j
 DZ_MUST_USE enum dz_rc job_adopt(struct store *self, const struct store_begin *begin,
                                  const json_t *head, struct store_job **job_out,
                                  struct dz_err *err);
-/* Give a job without tests this list, if the store has it; ABSENT. */
-DZ_MUST_USE enum dz_rc job_use_list(struct store_job *self, const char *name, struct dz_err *err);
 
 /* "j10" on the day itself, "j1201.1", "j2025-1201.1" when a year has passed. */
 void short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MAX]);

@@ -51,6 +51,21 @@ ledger_clear(struct ledger *self)
     ledger_init(self, tests);
 }
 
+void
+ledger_grow(struct ledger *self, uint32_t tests)
+{
+    size_t before = self->tests, count = tests;
+    if (count <= before)
+        return;
+    self->results = dz_realloc(self->results, (count + 1) * STORE_ATTEMPTS, 1);
+    self->first = dz_realloc(self->first, count + 1, sizeof(*self->first));
+    self->has_strike = dz_realloc(self->has_strike, count + 1, 1);
+    memset(self->results + before * STORE_ATTEMPTS, 0, (count + 1 - before) * STORE_ATTEMPTS);
+    memset(self->first + before, 0, (count + 1 - before) * sizeof(*self->first));
+    memset(self->has_strike + before, 0, count + 1 - before);
+    self->tests = tests;
+}
+
 /* ---- other executions ---- */
 
 static struct ledger_extra *
@@ -163,6 +178,8 @@ ledger_replay(struct ledger *self, const struct store_result *r)
 {
     if (r->test < self->tests && r->attempt < STORE_ATTEMPTS)
         enter(self, r, who_of(r));
+    else
+        self->strangers++;
 }
 
 /* ---- verdicts ---- */

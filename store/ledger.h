@@ -15,12 +15,14 @@ struct ledger {
     struct ledger_extra *extras; /* owned; every other execution; open addressing */
     size_t extra_cap, extra_len;
     uint32_t counted, executions;
+    uint32_t strangers; /* records of tests beyond `tests`, which were left out */
     uint64_t digest;
 };
 
 void ledger_init(struct ledger *self, uint32_t tests);
 void ledger_fini(struct ledger *self);
 void ledger_clear(struct ledger *self);
+void ledger_grow(struct ledger *self, uint32_t tests); /* there are so many now */
 
 /* Decide and remember.  The caller has checked test and attempt against their limits. */
 void ledger_judge(struct ledger *self, struct store_result *result);

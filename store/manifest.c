@@ -7,7 +7,7 @@
 #include "store/disk.h"
 #include "store/job.h"
 
-enum { NAME_LEN = 32, IDS_MAX = 900 << 20 };
+enum { NAME_LEN = MANIFEST_NAME_LEN, IDS_MAX = 900 << 20 };
 
 /* ---- bytes: count, then a length for each id, then the ids ---- */
 
@@ -74,6 +74,27 @@ manifest_id(const struct manifest *self, uint32_t test)
 {
     return (struct dz_slice){ self->bytes + self->starts[test],
                               self->starts[test + 1] - self->starts[test] };
+}
+
+uint32_t
+manifest_find_id(const struct manifest *self, uint32_t sorted, struct dz_slice id)
+{
+    uint32_t low = 0, high = sorted;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (is_before(manifest_id(self, mid), id))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < sorted && dz_slice_eq(manifest_id(self, low), id) ? low : STORE_NO_TEST;
+}
+
+uint32_t
+manifest_sorted(const json_t *head, uint32_t count)
+{
+    int64_t sorted = head_number(head, "sorted");
+    return sorted > 0 && sorted < count ? (uint32_t) sorted : count;
 }
 
 void
@@ -151,17 +172,28 @@ struct put {
 };
 
 static enum dz_rc
-put_list(struct dz_kv_txn *txn, const struct put *put, struct dz_err *err)
+put_list(struct store *store, struct dz_kv_txn *txn, const char *name, struct dz_slice raw,
+         uint32_t count, struct dz_err *err)
 {
     struct dz_slice there;
-    enum dz_rc rc = dz_kv_get(txn, T_MANIFEST, dz_str(put->name), &there, err);
+    enum dz_rc rc = dz_kv_get(txn, T_MANIFEST, dz_str(name), &there, err);
     if (rc != DZ_ABSENT)
         return rc; /* an earlier job had the same */
-    struct manifest_head head = { .count = put->count, .raw_len = put->raw.len };
+    struct manifest_head head = { .count = count, .raw_len = raw.len };
     DZ_AUTO(dz_buf_fini) struct dz_buf value = { 0 };
     dz_buf_add(&value, &head, sizeof(head));
-    zip_add(put->job->store, put->raw, &value);
-    return dz_kv_put(txn, T_MANIFEST, dz_str(put->name), dz_buf_slice(&value), err);
+    zip_add(store, raw, &value);
+    return dz_kv_put(txn, T_MANIFEST, dz_str(name), dz_buf_slice(&value), err);
+}
+
+enum dz_rc
+manifest_put(struct store *store, struct dz_kv_txn *txn, const struct dz_slice *ids, uint32_t count,
+             char name_out[MANIFEST_NAME_LEN], struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf raw = { 0 };
+    pack(ids, count, &raw);
+    name_of(dz_buf_slice(&raw), count, name_out);
+    return put_list(store, txn, name_out, dz_buf_slice(&raw), count, err);
 }
 
 static enum dz_rc
@@ -177,7 +209,7 @@ put_manifest(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         return DZ_OK;
     if (*before)
         return dz_fail(err, DZ_EXISTS, "job %s has another list of tests", put->job->ulid);
-    rc = put_list(txn, put, err);
+    rc = put_list(put->job->store, txn, put->name, put->raw, put->count, err);
     if (rc != DZ_OK)
         return rc;
     (void) json_object_set_new(head, "manifest", json_string(put->name));
@@ -198,10 +230,42 @@ store_job_put_manifest(struct store_job *self, const struct dz_slice *ids, uint3
     name_of(dz_buf_slice(&raw), count, name);
     struct put put = { self, name, dz_buf_slice(&raw), count };
     rc = dz_kv_write(self->store->kv, put_manifest, &put, err);
-    if (rc != DZ_OK || self->has_manifest)
+    if (rc != DZ_OK || strcmp(self->list, name) == 0)
         return rc;
-    job_set_tests(self, count);
+    job_set_tests(self, name, count);
     for (uint32_t i = 0; i < count; i++)
         self->hashes[i] = dz_hash64(ids[i]);
     return DZ_OK;
+}
+
+/* ---- a job's list, as it is now ---- */
+
+struct reading {
+    struct store_job *job;
+    struct manifest list;
+};
+
+static enum dz_rc
+read_list(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    struct reading *self = arg;
+    DZ_AUTO(head_release) json_t *head = NULL;
+    manifest_fini(&self->list);
+    enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
+    if (rc == DZ_OK)
+        rc = job_read_list(self->job, txn, head, err);
+    if (rc == DZ_OK)
+        rc = manifest_read(self->job->store, txn, head_text(head, "manifest"), &self->list, err);
+    return rc;
+}
+
+enum dz_rc
+store_job_each_test(struct store_job *self, store_id_fn *fn, void *arg, struct dz_err *err)
+{
+    struct reading reading = { .job = self };
+    enum dz_rc rc = dz_kv_read(self->store->kv, read_list, &reading, err);
+    for (uint32_t i = 0; rc == DZ_OK && i < reading.list.count; i++)
+        fn(arg, i, manifest_id(&reading.list, i));
+    manifest_fini(&reading.list);
+    return rc;
 }

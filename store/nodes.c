@@ -197,6 +197,15 @@ on_joined(struct line *line)
 }
 
 static void
+on_differs(struct line *line)
+{
+    char text[TEXT_MAX];
+    (void) snprintf(text, sizeof(text), "n%u collected other tests: %.200s", line->number,
+                    head_text(line->facts, "why"));
+    add_event(line, line->word, true, text);
+}
+
+static void
 on_end(struct line *line)
 {
     const char *why = head_text(line->facts, "why");
@@ -239,8 +248,8 @@ static const struct {
     const char *word;
     void (*read)(struct line *line);
 } WORDS[] = {
-    { "arrived", on_arrived }, { "rank", on_rank }, { "way", on_way },   { "joined", on_joined },
-    { "lost", on_end },        { "left", on_end },  { "ended", on_end },
+    { "differs", on_differs }, { "arrived", on_arrived }, { "rank", on_rank }, { "way", on_way },
+    { "joined", on_joined },   { "lost", on_end },        { "left", on_end },  { "ended", on_end },
 };
 
 static void

@@ -388,7 +388,9 @@ pack(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
             rc = has_more(self->box, txn, (enum store_stream) i, &has, err);
         is_all = is_all && !has;
     }
-    if (rc == DZ_OK && *name && (self->flags & STORE_WITH_LIST))
+    /* a grown list is not that of who asks for rows */
+    bool is_news = streams != STORE_STREAMS && head_number(head, "sorted") > 0;
+    if (rc == DZ_OK && *name && ((self->flags & STORE_WITH_LIST) || is_news))
         rc = add_list(self, name, err);
     is_all = is_all && streams == STORE_STREAMS;
     if (rc == DZ_OK && is_all && head_number(head, "is_sealed"))

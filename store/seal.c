@@ -51,7 +51,7 @@ learn(struct sealing *self, struct dz_kv_txn *txn, struct dz_err *err)
     for (size_t at = 0; at + sizeof(row) <= rows.len; at += sizeof(row)) {
         memcpy(&row, rows.data + at, sizeof(row));
         double us = (double) (row.setup_us + row.call_us + row.teardown_us);
-        if (row.test < job->ledger.tests && teaches(&row))
+        if (row.test < job->test_count && teaches(&row))
             news[count++] = (struct duration_row){
                 .id = job->hashes[row.test],
                 .log_mean = (float) log(us < 1 ? 1 : us),
@@ -102,6 +102,8 @@ seal(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     struct sealing *self = arg;
     DZ_AUTO(head_release) json_t *head = NULL;
     enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
+    if (rc == DZ_OK)
+        rc = job_read_list(self->job, txn, head, err);
     if (rc == DZ_OK)
         rc = job_follow(self->job, txn, err);
     if (rc != DZ_OK)

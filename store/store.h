@@ -93,6 +93,16 @@ store_job_short(const struct store_job *self); /* "j10", or "j1201.1" when reope
 DZ_MUST_USE enum dz_rc store_job_put_manifest(struct store_job *self, const struct dz_slice *ids,
                                               uint32_t count, struct dz_err *err);
 
+/* The job's tests are these, too: those that it lacks get the next numbers.  In any order.
+ * numbers_out[i]: the job's number of ids[i], for ever. */
+DZ_MUST_USE enum dz_rc store_job_add_tests(struct store_job *self, const struct dz_slice *ids,
+                                           uint32_t count, uint32_t *numbers_out,
+                                           struct dz_err *err);
+/* All tests of the job by number, as they are on disk now, those that others added too. */
+typedef void store_id_fn(void *arg, uint32_t test, struct dz_slice id);
+DZ_MUST_USE enum dz_rc store_job_each_test(struct store_job *self, store_id_fn *fn, void *arg,
+                                           struct dz_err *err);
+
 /* One execution.  (node, inc, exec) names it for ever: the node, its incarnation, and a number
  * that this incarnation gives out once. */
 struct store_result {

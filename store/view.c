@@ -14,6 +14,7 @@ struct store_view {
     struct store *store; /* borrowed */
     char ulid[DZ_ULID_LEN + 1];
     struct manifest manifest; /* owned */
+    uint32_t sorted;          /* tests that are in order; only others have the rest */
     struct dz_buf rows;       /* owned; struct packed_result */
     uint32_t row_count;
     uint32_t *first, *last;   /* owned; by test, NO_ROW: none */
@@ -62,6 +63,7 @@ load(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         rc = manifest_read(self->store, txn, head_text(head, "manifest"), &self->manifest, err);
     if (rc == DZ_OK)
         rc = results_follow(txn, self->ulid, &follower, err);
+    self->sorted = manifest_sorted(head, self->manifest.count);
     return rc;
 }
 
@@ -168,18 +170,11 @@ store_view_test(const struct store_view *self, uint32_t test, struct store_test 
 uint32_t
 store_view_find(const struct store_view *self, struct dz_slice id)
 {
-    uint32_t low = 0, high = self->manifest.count;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        struct dz_slice at = manifest_id(&self->manifest, mid);
-        int order = memcmp(at.ptr, id.ptr, at.len < id.len ? at.len : id.len);
-        if (order < 0 || (order == 0 && at.len < id.len))
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    bool is_it = low < self->manifest.count && dz_slice_eq(manifest_id(&self->manifest, low), id);
-    return is_it ? low : STORE_NO_TEST;
+    uint32_t found = manifest_find_id(&self->manifest, self->sorted, id);
+    for (uint32_t i = self->sorted; found == STORE_NO_TEST && i < self->manifest.count; i++)
+        if (dz_slice_eq(manifest_id(&self->manifest, i), id))
+            found = i;
+    return found;
 }
 
 void

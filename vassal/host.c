@@ -39,6 +39,7 @@ host_fini(struct host *self)
     chronicle_fini(&self->chronicle);
     host_forget_texts(self);
     free(self->texts.items);
+    host_numbers_fini(&self->numbers);
     free(self->url);
     free(self->uri);
     dz_buf_fini(&self->logs.text);
@@ -285,6 +286,21 @@ keep_small(struct host *self, int64_t now_us)
         log_warn("store.tidy", "why=%s", err.text);
 }
 
+/* The mesh's digest is in the scheduler's numbers. If that is what the store has counted, the store's
+ * own number for it is meant. */
+static uint64_t
+digest_for_store(struct host *self, const struct store_seal *seal)
+{
+    uint64_t counted = 0, digest = 0;
+    struct store_ledger ledger;
+    struct dz_err err;
+    bool is_it = self->job && self->numbers.is_known && !self->numbers.is_same &&
+                 host_account(self, &counted, &digest, &err) == DZ_OK &&
+                 store_job_ledger(self->job, &ledger, &err) == DZ_OK && counted == seal->counted &&
+                 digest == seal->digest;
+    return is_it ? ledger.digest : seal->digest;
+}
+
 static void
 end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
     const char *reason)
@@ -313,6 +329,7 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
         .reason = reason,
     };
     struct dz_err err;
+    seal.digest = digest_for_store(self, &seal);
     enum dz_rc rc = self->job ? store_job_seal(self->job, &seal, &err) : DZ_OK;
     if (rc != DZ_OK)
         log_warn("store.seal", "why=%s", err.text);

@@ -41,6 +41,23 @@ struct host_texts {
     uint32_t count, cap;
 };
 
+/* What the store calls the tests of this node, and, while it schedules, those that others brought:
+ * numbers.c. */
+struct host_numbers {
+    bool is_known, is_same; /* is_same: as here, without a table */
+    uint32_t *to_store;     /* owned */
+    uint32_t *from_store;   /* owned; UINT32_MAX: not one of ours */
+    uint32_t count, cap, from_count;
+};
+
+/* Tests of the job that this node lacks. */
+struct host_rest {
+    struct dz_arena text;
+    struct dz_slice *ids; /* owned, as is the next */
+    uint32_t *numbers;
+    uint32_t count, cap;
+};
+
 struct host {
     struct dz_loop *loop;   /* borrowed */
     struct agent *agent;    /* borrowed */
@@ -72,7 +89,9 @@ struct host {
     struct host_memory memory;
     char *home, *note;
     int64_t wall_offset_us; /* add it to the monotonic clock */
-    uint32_t test_count;
+    struct host_numbers numbers;
+    uint32_t test_count; /* of the scheduler here: brought ones, too */
+    uint32_t brought;    /* tests that this node lacks */
     dz_us failing_since; /* the store takes nothing, 0: it does */
     bool has_rows;       /* others may have counted before: an earlier agent, another scheduler */
     bool has_led;        /* the job is ours to seal */
@@ -120,6 +139,20 @@ void host_tell_way(struct host *self, uint64_t node, const char *endpoint);
 void host_tell_ended(struct host *self, int exit_code, const char *reason);
 /* lead.c: the tests, by their numbers, into the store */
 DZ_MUST_USE enum dz_rc host_put_tests(struct host *self, struct dz_err *err);
+/* numbers.c */
+void host_numbers_fini(struct host_numbers *self);
+void host_rest_fini(struct host_rest *self); /* DZ_AUTO-able */
+/* The job's list takes in the tests of this node; out: those that it lacks, with the next numbers. */
+DZ_MUST_USE enum dz_rc host_learn_tests(struct host *self, struct host_rest *out,
+                                        struct dz_err *err);
+/* Others brought these: they have the next numbers here. */
+DZ_MUST_USE enum dz_rc host_bring_tests(struct host *self, const struct dz_slice *ids,
+                                        uint32_t count, struct dz_err *err);
+uint32_t host_number(struct host *self, uint32_t test); /* in the store, or STORE_NO_TEST */
+uint32_t host_test_of(const struct host *self, uint32_t number); /* the reverse */
+/* What the store has counted, in our numbers. */
+DZ_MUST_USE enum dz_rc host_account(struct host *self, uint64_t *counted_out, uint64_t *digest_out,
+                                    struct dz_err *err);
 /* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);

@@ -25,7 +25,7 @@ host_put_tests(struct host *self, struct dz_err *err)
     enum dz_rc rc =
         store_job_put_manifest(self->job, self->manifest->ids, self->manifest->count, err);
     if (rc != DZ_FULL)
-        return rc;
+        return rc == DZ_EXISTS ? DZ_OK : rc; /* others came first, or it has grown */
     host_forgo_store(self, err->text);
     return DZ_OK;
 }
@@ -33,6 +33,7 @@ host_put_tests(struct host *self, struct dz_err *err)
 static enum dz_rc
 brief(struct host *self, struct dz_err *err)
 {
+    DZ_AUTO(host_rest_fini) struct host_rest rest = { .count = 0 };
     enum dz_rc rc = host_put_tests(self, err);
     if (rc != DZ_OK)
         return rc;
@@ -42,10 +43,21 @@ brief(struct host *self, struct dz_err *err)
     if (self->takeover && takeover_put(self->takeover, self->job, &why) != DZ_OK)
         agent_note(self->agent, 1, dz_str(why.text));
     takeover_destroy(&self->takeover);
+    rc = host_learn_tests(self, &rest, err);
+    if (rc != DZ_OK)
+        return rc;
+    self->brought = rest.count;
+    self->test_count = self->manifest->count + rest.count;
     rc = host_rows(self, &rows, &row_count, err);
+    struct coordinator_tests tests = { .tests = self->tests,
+                                       .count = self->manifest->count,
+                                       .digest = self->manifest->digest,
+                                       .others = rest.ids,
+                                       .other_count = rest.count,
+                                       .rows = rows,
+                                       .row_count = row_count };
     if (rc == DZ_OK)
-        coordinator_manifest(self->coordinator, self->tests, self->manifest->count,
-                             self->manifest->digest, rows, row_count);
+        coordinator_manifest(self->coordinator, &tests);
     if (rc == DZ_OK && self->upload)
         coordinator_stored(self->coordinator, upload_stored(self->upload));
     return rc;

@@ -44,7 +44,7 @@ host_log(void *arg, const struct uplink_log *log)
         .last_us = log->last_us + self->wall_offset_us,
         .node = self->peers.node,
         .worker = is_note ? STORE_NO_WORKER : log->worker,
-        .test = log->test == UPLINK_NO_TEST ? STORE_NO_TEST : log->test,
+        .test = host_number(self, log->test == UPLINK_NO_TEST ? STORE_NO_TEST : log->test),
         .attempt = log->attempt,
         .text = log->text,
     };
@@ -82,14 +82,15 @@ host_said(void *arg, const struct cargo_item *item)
     struct host *self = arg;
     struct host_texts *texts = &self->texts;
     struct dz_slice text = cargo_text(item);
-    if (text.len == 0 || texts->count == STORE_BATCH_MAX)
+    uint32_t test = host_number(self, item->outcome.what.test);
+    if (text.len == 0 || texts->count == STORE_BATCH_MAX || test == STORE_NO_TEST)
         return;
     if (texts->count == texts->cap) {
         texts->cap = texts->cap ? 2 * texts->cap : 16;
         texts->items = dz_realloc(texts->items, texts->cap, sizeof(*texts->items));
     }
     texts->items[texts->count++] = (struct store_text){
-        .test = item->outcome.what.test,
+        .test = test,
         .attempt = item->outcome.what.attempt,
         .node = self->peers.node,
         .inc = item->outcome.inc,
@@ -154,11 +155,12 @@ static void
 remember(void *arg, const struct store_result *row)
 {
     struct host *self = arg;
-    if (row->word != DZ_WORD_COUNTED || row->test >= self->test_count)
+    uint32_t test = host_test_of(self, row->test);
+    if (row->word != DZ_WORD_COUNTED || test >= self->test_count)
         return;
-    self->memory.counted[row->test] |= (uint8_t) (1U << row->attempt);
+    self->memory.counted[test] |= (uint8_t) (1U << row->attempt);
     self->memory.rows++;
-    self->memory.digest += dz_ledger_mix(row->test, row->attempt, (uint32_t) row->result);
+    self->memory.digest += dz_ledger_mix(test, row->attempt, (uint32_t) row->result);
 }
 
 /* From here on the job is counted in memory. */
@@ -202,7 +204,7 @@ static void
 fill_result(struct host *self, const struct coord_record *row, struct store_result *out)
 {
     *out = (struct store_result){
-        .test = row->what.test,
+        .test = host_number(self, row->what.test),
         .attempt = row->what.attempt,
         .node = row->node,
         .inc = row->inc,
@@ -287,11 +289,23 @@ count_rows(void *arg, const struct coord_record *rows, size_t count, struct coor
     return DZ_OK;
 }
 
+static void
+tell_difference(struct host *self)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_buf_addf(&text,
+                "nodes collected different tests: %u of %u are not of the one that scheduled",
+                self->brought, self->test_count);
+    agent_note(self->agent, 1, dz_buf_slice(&text));
+}
+
 static enum dz_rc
 seal(void *arg, const struct coord_account *account, struct coord_closed *out, struct dz_err *err)
 {
     struct host *self = arg;
     struct dz_epoch epoch = { self->leading.as.lead.n, self->peers.node, self->peers.inc };
+    if (self->brought > 0)
+        tell_difference(self);
     /* the store is told when the exit code is known */
     peers_sealed(&self->peers, &epoch, account->failed == 0 && account->not_run == 0);
     if (self->memory.counted) {
@@ -300,9 +314,9 @@ seal(void *arg, const struct coord_account *account, struct coord_closed *out, s
     }
     struct store_ledger ledger = { 0 };
     enum dz_rc rc = store_job_ledger(self->job, &ledger, err);
-    *out = (struct coord_closed){ .count = ledger.counted, .digest = ledger.digest };
+    *out = (struct coord_closed){ .count = 0 };
     out->is_stored = self->upload && upload_stored(self->upload) >= ledger.executions;
-    return rc;
+    return rc == DZ_OK ? host_account(self, &out->count, &out->digest, err) : rc;
 }
 
 /* Rows on their way to the server are those of the folder's ledger, history too. */
@@ -320,6 +334,7 @@ rows(void *arg)
 /* ------------------------------------------------------------------ rows of earlier agents */
 
 struct gathering {
+    const struct host *host;
     struct coord_row *rows; /* owned */
     size_t count, cap;
 };
@@ -328,12 +343,15 @@ static void
 gather(void *arg, const struct store_result *row)
 {
     struct gathering *self = arg;
+    uint32_t test = host_test_of(self->host, row->test);
+    if (test == STORE_NO_TEST)
+        return; /* no list has it: the row is damaged */
     if (self->count == self->cap) {
         self->cap = self->cap ? 2 * self->cap : 1024;
         self->rows = dz_realloc(self->rows, self->cap, sizeof(*self->rows));
     }
     self->rows[self->count++] = (struct coord_row){
-        .what = { .test = row->test, .attempt = row->attempt },
+        .what = { .test = test, .attempt = row->attempt },
         .result = (uint32_t) row->result,
         .node = row->node,
         .inc = row->inc,
@@ -345,7 +363,7 @@ gather(void *arg, const struct store_result *row)
 enum dz_rc
 host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
 {
-    struct gathering gathering = { 0 };
+    struct gathering gathering = { .host = self };
     enum dz_rc rc = DZ_OK;
     if (self->has_rows)
         rc = store_job_each_row(self->job, gather, &gathering, err);
@@ -383,22 +401,21 @@ line(void *arg, struct dz_slice text)
     host_log(self, &log);
 }
 
-/* Tests that only other nodes have.  The store's list of a job's tests does not grow, so the job is
- * counted in memory from here on. */
+/* Tests that only other nodes have: the store's list grows.  If it cannot, the job is counted in
+ * memory from here on. */
 static enum dz_rc
 more_tests(void *arg, uint32_t first, const struct dz_slice *ids, size_t count, struct dz_err *err)
 {
     struct host *self = arg;
-    (void) err;
     dz_assert(first == self->test_count);
-    char why[320];
-    (void) snprintf(why, sizeof(why), "nodes collected different tests, such as %.*s",
-                    (int) (ids[0].len < 200 ? ids[0].len : 200), (const char *) ids[0].ptr);
+    bool was_in_memory = self->memory.counted != NULL;
+    enum dz_rc rc = was_in_memory ? DZ_OK : host_bring_tests(self, ids, (uint32_t) count, err);
     self->test_count += (uint32_t) count;
-    if (!self->memory.counted) {
-        host_forgo_store(self, why);
+    self->brought += (uint32_t) count;
+    if (rc != DZ_OK)
+        host_forgo_store(self, err->text);
+    if (!was_in_memory)
         return DZ_OK;
-    }
     self->memory.counted = dz_realloc(self->memory.counted, self->test_count + 1, 1);
     memset(self->memory.counted + first, 0, count + 1);
     return DZ_OK;

@@ -210,7 +210,7 @@ struct coord_effect {
         struct {
             uint64_t node;
             uint64_t inc;
-            const char *word; /* "joined", "lost", "left" */
+            const char *word; /* "joined", "differs", "lost", "left" */
             const char *why;  /* a few words, or "" */
         } node;
     } as;

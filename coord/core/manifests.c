@@ -5,6 +5,7 @@
  * list, which it tells once (OWN); everything it says is translated at the door, and what it is told
  * as well.  Tests go only to nodes that have them. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,23 @@ reopen(struct coord *self, uint32_t test)
 }
 
 static void
+tell_difference(struct coord *self, const struct node *node, uint32_t common)
+{
+    char text[128];
+    (void) snprintf(text, sizeof(text),
+                    "it lacks %" PRIu32 " of %" PRIu32 ", and has %" PRIu32 " tests of its own",
+                    self->base - common, self->base, node->own_count - common);
+    struct coord_effect *fx = coord_effect(self, COORD_FX_NODE);
+    fx->as.node.node = node->id;
+    fx->as.node.inc = node->inc;
+    fx->as.node.word = "differs";
+    fx->as.node.why =
+        (const char *) dz_arena_copy(&self->arena,
+                                     (struct dz_slice){ (const uint8_t *) text, strlen(text) + 1 })
+            .ptr;
+}
+
+static void
 own_is_complete(struct coord *self, struct node *node)
 {
     uint32_t common = 0;
@@ -268,6 +286,7 @@ own_is_complete(struct coord *self, struct node *node)
                brought > 0 ? (int) (self->list[first].id.len < 100 ? self->list[first].id.len : 100)
                            : 0,
                brought > 0 ? (const char *) self->list[first].id.ptr : "");
+    tell_difference(self, node, common);
     slots_unpark(self);
 }
 

@@ -335,18 +335,25 @@ coordinator_start(struct coordinator *self, uint64_t seen_n)
 }
 
 void
-coordinator_manifest(struct coordinator *self, const struct coord_test *tests, size_t test_count,
-                     uint64_t digest, const struct coord_row *rows, size_t row_count)
+coordinator_manifest(struct coordinator *self, const struct coordinator_tests *tests)
 {
     if (self->is_over)
         return;
-    self->tests = tests;
-    self->test_count = test_count;
-    self->digest = digest;
+    self->tests = tests->tests;
+    self->test_count = tests->count;
+    self->digest = tests->digest;
     tell_manifest(self);
-    if (row_count > 0) {
-        struct coord_event ledger = { .kind = COORD_EV_LEDGER,
-                                      .as.ledger = { .rows = rows, .count = row_count } };
+    if (tests->other_count > 0) {
+        struct coord_event others = { .kind = COORD_EV_TESTS,
+                                      .as.tests = { .ids = tests->others,
+                                                    .count = tests->other_count } };
+        tell_manifest(self); /* with it in hand, others can be compared */
+        step(self, &others);
+    }
+    if (tests->row_count > 0) {
+        struct coord_event ledger = {
+            .kind = COORD_EV_LEDGER, .as.ledger = { .rows = tests->rows, .count = tests->row_count }
+        };
         step(self, &ledger);
     }
     settle(self);

@@ -90,3 +90,57 @@ def test_a_run_that_is_alone_tells_of_its_machine(tmp_path: Path) -> None:
     assert (node["state"], node["exit_code"], node["runs"], node["led"]) == ("ended", 0, 1, 0)
     assert "Nodes" not in zb(party, "job")
     assert "n0 ended with exit code 0" in zb(party, "job", "--events")
+
+
+OWN = """
+    import os, pytest
+
+    @pytest.mark.parametrize("n", range(5))
+    def test_common(n): print("common", n)
+
+    if os.environ.get("DZT_OWN"):
+        @pytest.mark.parametrize("n", range(5))
+        def test_own(n): print("own", n)
+"""
+
+
+def zb_tests(party: Party) -> dict[str, str]:
+    """Outcome by node id, as the store has them."""
+    return {row["id"]: row["outcome"] for row in map(json.loads, zb(party, "tests", "--json").splitlines())}
+
+
+def test_tests_that_only_some_nodes_have_are_kept(tmp_path: Path) -> None:
+    party = Party(tmp_path, {**SUITE, "test_own.py": OWN})
+    leader = party.join()
+    party.wait_for(leader, 1)
+    party.wait_for(party.join(DZT_OWN="1"), 1)
+    results = party.finish()
+    assert [result.code for result in results] == [0, 0]
+    check_account(results, TESTS + 10)
+    assert "in memory" not in results[0].out
+    told = job(party)
+    assert (told["collected"], told["counted"], told["ledger_wrong"]) == (TESTS + 10, TESTS + 10, False)
+    outcomes = zb_tests(party)
+    assert len(outcomes) == TESTS + 10 and set(outcomes.values()) == {"OK"}
+    said = [
+        record
+        for record in map(json.loads, zb(party, "logs", "--json").splitlines())
+        if "own" in record["text"]
+    ]
+    named = {record["test"] for record in said if record.get("test", "").startswith("test_own.py::test_own")}
+    assert len(named) == 5  # their output is theirs, whatever their node calls them
+    assert "5 tests of its own" in zb(party, "job")
+
+
+def test_a_scheduler_that_has_other_tests_takes_over(tmp_path: Path) -> None:
+    party = Party(tmp_path, {**SUITE, "test_own.py": OWN})
+    leader = party.join()
+    party.wait_for(leader, 1)
+    heir = party.join(DZT_OWN="1")
+    party.wait_for(heir, 2)
+    kill_node(leader)
+    results = party.finish()
+    assert [result.code for result in results] == [-signal.SIGKILL, 0]
+    check_account(results[1:], TESTS + 10)
+    assert (job(party)["counted"], job(party)["ledger_wrong"]) == (TESTS + 10, False)
+    assert set(zb_tests(party).values()) == {"OK"}

@@ -400,6 +400,55 @@ durations_travel(void **state)
     assert_int_equal(store_durations_read(dz_buf_slice(&bytes), &there, &p->to->err), DZ_CORRUPT);
 }
 
+/* A second sender of the same job, with a list of its own: b, x, y where the first has a, b, c. */
+static void
+lists_that_differ_become_one_and_every_result_finds_its_test(void **state)
+{
+    struct pair *p = *state;
+    struct fixture *other = NULL;
+    assert_int_equal(setup((void **) &other), 0);
+    const struct dz_slice first[] = { dz_str("a"), dz_str("b"), dz_str("c") };
+    const struct dz_slice second[] = { dz_str("b"), dz_str("x"), dz_str("y") };
+    struct store_job *job = NULL, *same = NULL;
+    assert_ok(store_job_begin(p->from->store, &(struct store_begin){ .uri = URI, .now_us = NOON },
+                              &job, &p->from->err));
+    assert_ok(store_job_begin(
+        other->store,
+        &(struct store_begin){ .uri = URI, .now_us = NOON, .ulid = store_job_ulid(job) }, &same,
+        &other->err));
+    assert_ok(store_job_put_manifest(job, first, 3, &p->from->err));
+    assert_ok(store_job_put_manifest(same, second, 3, &other->err));
+    struct store_result one = result_of(2, 0, 1, DZ_RESULT_OK),
+                        two = result_of(0, 0, 2, DZ_RESULT_FAILED),
+                        three = result_of(2, 0, 3, DZ_RESULT_SKIPPED);
+    append_results(p->from, job, &one, 1);
+    append_results(other, same, &two, 1);
+    append_results(other, same, &three, 1);
+    p->job = job;
+    open_ends(p);
+    assert_true(send_all(p) > 0);
+    store_outbox_close(&p->outbox);
+    assert_ok(store_outbox_open(other->store, store_job_ulid(job), &p->outbox, &other->err));
+    assert_true(send_all(p) > 0);
+
+    static const char *const ids[] = { "a", "b", "c", "x", "y" };
+    static const enum dz_result verdicts[] = { DZ_RESULT_NONE, DZ_RESULT_FAILED, DZ_RESULT_OK,
+                                               DZ_RESULT_NONE, DZ_RESULT_SKIPPED };
+    struct store_view *view = NULL;
+    assert_ok(store_view_load(p->to->store, store_job_ulid(job), &view, &p->to->err));
+    assert_int_equal(store_view_count(view), 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        struct store_test test;
+        assert_int_equal(store_view_find(view, dz_str(ids[i])), i);
+        store_view_test(view, i, &test);
+        assert_int_equal(test.verdict, verdicts[i]);
+    }
+    store_view_destroy(&view);
+    store_outbox_close(&p->outbox);
+    store_job_close(&same);
+    (void) teardown((void **) &other);
+}
+
 int
 main(void)
 {
@@ -415,6 +464,7 @@ main(void)
         P(a_job_of_another_project_is_not_there),
         P(damage_on_the_way_is_seen),
         cmocka_unit_test(a_receipt_reads_as_it_was_written),
+        P(lists_that_differ_become_one_and_every_result_finds_its_test),
         P(durations_travel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

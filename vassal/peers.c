@@ -14,6 +14,8 @@
 
 #define PLACE "inproc://dagz-node"
 
+enum { COMMANDS_MAX = 1000 /* of one CI job under one key */ };
+
 enum { LOOKS = 2, LOOK_MS = 1500 /* so long a run's beginning waits for a store that is silent */ };
 
 static const char *
@@ -115,15 +117,20 @@ take_entry(struct peers *self, const struct dz_meeting_entry *entry, const char 
     tell_arrival(self, entry, where);
 }
 
-static enum dz_rc
-meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-             struct dz_err *err)
+/* Another room's door, or none. */
+static void
+leave_room(struct peers *self)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
-    make_key(self, start, job, &key);
-    if (job->url)
-        add_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
-    enum dz_rc rc = room_open(dz_buf_slice(&key), &self->room, err);
+    mesh_destroy(&self->mesh);
+    dz_gate_destroy(&self->gate);
+    room_close(&self->room);
+}
+
+static enum dz_rc
+enter_room(struct peers *self, struct dz_slice key, struct dz_meeting_entry *entry,
+           struct dz_err *err)
+{
+    enum dz_rc rc = room_open(key, &self->room, err);
     if (rc != DZ_OK)
         return rc;
     char endpoint[ROOM_ENDPOINT_MAX];
@@ -131,8 +138,30 @@ meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct 
     rc = listen_at(self, endpoint, err);
     if (rc != DZ_OK)
         return rc;
-    struct dz_meeting_entry entry = make_entry(self);
-    rc = room_enter(self->room, mesh_contact(self->mesh), &entry, err);
+    *entry = make_entry(self);
+    return room_enter(self->room, mesh_contact(self->mesh), entry, err);
+}
+
+/* A CI job that has ended its part in a room, and comes again, runs another command: that one has a
+ * room of its own, where it meets the same command of the other slots. */
+static enum dz_rc
+meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+             struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
+    struct dz_meeting_entry entry;
+    make_key(self, start, job, &key);
+    if (job->url)
+        add_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
+    enum dz_rc rc = enter_room(self, dz_buf_slice(&key), &entry, err);
+    for (unsigned i = 1; rc == DZ_OK && entry.answer.word == DZ_ARRIVAL_AGAIN; i++) {
+        if (i == COMMANDS_MAX)
+            return dz_fail(err, DZ_LIMIT, "this CI job has run %d commands of %s", COMMANDS_MAX,
+                           self->ci.key);
+        leave_room(self);
+        add_part(&key, dz_str("again"));
+        rc = enter_room(self, dz_buf_slice(&key), &entry, err);
+    }
     if (rc == DZ_OK)
         take_entry(self, &entry, "on this host");
     return rc;

@@ -144,3 +144,23 @@ def test_a_scheduler_that_has_other_tests_takes_over(tmp_path: Path) -> None:
     check_account(results[1:], TESTS + 10)
     assert (job(party)["counted"], job(party)["ledger_wrong"]) == (TESTS + 10, False)
     assert set(zb_tests(party).values()) == {"OK"}
+
+
+def test_a_ci_job_that_runs_the_command_again_makes_another_job(tmp_path: Path) -> None:
+    party = Party(tmp_path)
+    gitlab = {"GITLAB_CI": "true", "CI_PROJECT_ID": "7", "CI_PIPELINE_ID": party.key[:8], "CI_JOB_NAME": "t"}
+    other = party.join(CI_JOB_ID="2", **gitlab)
+    party.wait_for(other, 1)
+    first = party.join(CI_JOB_ID="1", **gitlab)
+    party.wait_for(first, 2)
+    first.interrupt(signal.SIGTERM)
+    assert first.finish().code == 128 + signal.SIGTERM
+    party.runs.remove(first)  # its part has ended, the job goes on
+    again = party.join(CI_JOB_ID="1", **gitlab)
+    party.wait_for(again, 1)
+    results = party.finish()
+    assert [result.code for result in results] == [0, 0]
+    told = [summary(result) for result in results]
+    assert told[0]["job"] != told[1]["job"]
+    assert [one["counted"] for one in told] == [TESTS, TESTS]
+    assert len(set(party.ran_on(again))) == TESTS

@@ -118,7 +118,7 @@ room_enter(struct room *self, struct dz_slice contact, struct dz_meeting_entry *
     enum dz_rc rc = dz_meeting_enter(&meeting, entry);
     if (rc != DZ_OK)
         return dz_fail(err, rc, "more than %d nodes in %s", DZ_MEETING_MEMBERS_MAX, self->path);
-    if (entry->answer.word == DZ_ARRIVAL_LATE)
+    if (entry->answer.word == DZ_ARRIVAL_LATE || entry->answer.word == DZ_ARRIVAL_AGAIN)
         return DZ_OK;
     rc = sign_in(self, entry->node, contact, err);
     return rc == DZ_OK ? write_meeting(self, &meeting, err) : rc;

@@ -34,7 +34,7 @@ const char *room_path(const struct room *self);
 /* Where this node is to listen: "ipc:///run/user/1000/dagz/.../....sock". */
 void room_endpoint(const struct room *self, uint64_t node, char out[ROOM_ENDPOINT_MAX]);
 
-/* Become a member, unless the answer is LATE.  `contact` as from dz_contact_write().  A returning
+/* Become a member, unless the answer is LATE or AGAIN.  `contact` as from dz_contact_write().  A returning
  * slot's older node is not put out here: the mesh fences it. */
 DZ_MUST_USE enum dz_rc room_enter(struct room *self, struct dz_slice contact,
                                   struct dz_meeting_entry *entry, struct dz_err *err);

@@ -130,6 +130,15 @@ def test_tests_that_only_some_nodes_have_are_kept(tmp_path: Path) -> None:
     named = {record["test"] for record in said if record.get("test", "").startswith("test_own.py::test_own")}
     assert len(named) == 5  # their output is theirs, whatever their node calls them
     assert "5 tests of its own" in zb(party, "job")
+    checked = subprocess.run(
+        [ZB, "doctor", "--store"],
+        cwd=party.project.path,
+        env={**os.environ, "DAGZ_HOME": str(party.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 job" in checked.stdout and "its account" not in checked.stdout, checked.stdout + checked.stderr
 
 
 def test_a_scheduler_that_has_other_tests_takes_over(tmp_path: Path) -> None:

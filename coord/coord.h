@@ -34,6 +34,10 @@ struct coordinator_host {
     /* Rows that the ledger holds now: what coordinator_stored() counts.  NULL: the ledger is the last
      * place that they go to. */
     uint64_t (*rows)(void *arg);
+    /* All of them, owned by the caller.  Asked for before the seal when the ledger holds others than
+     * the core counted: another scheduler was at work. */
+    enum dz_rc (*reread)(void *arg, struct coord_row **rows_out, size_t *count_out,
+                         struct dz_err *err);
     void (*note)(void *arg, unsigned severity, struct dz_slice text); /* for people */
     void (*line)(void *arg, struct dz_slice text);                    /* for the log */
     /* It stepped down and does nothing more; the greater epoch, n 0: none is known.  It may be

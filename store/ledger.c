@@ -1,5 +1,8 @@
 /* ledger.c - first come, first counted.
  *
+ * A strike may become the one that counts: whoever schedules decides which death is the last, and
+ * another scheduler may have heard of them in another order.  Nothing else ever changes.
+ *
  * An execution is known by a 64-bit mix of (node, inc, exec), compared only within its own test
  * and attempt.  Nearly every test has one execution: that one lies in an array, all others (second
  * attempts, strikes, late doubles) in a small hash table. */
@@ -132,19 +135,25 @@ ledger_knows(const struct ledger *self, const struct store_result *r)
            recall(self, r, who_of(r), &unused);
 }
 
+static uint8_t *
+result_at(const struct ledger *self, const struct store_result *r)
+{
+    return &self->results[r->test * (size_t) STORE_ATTEMPTS + r->attempt];
+}
+
 bool
 ledger_has(const struct ledger *self, const struct store_result *r)
 {
     return r->test < self->tests && r->attempt < STORE_ATTEMPTS &&
-           self->results[r->test * (size_t) STORE_ATTEMPTS + r->attempt] != DZ_RESULT_NONE;
+           *result_at(self, r) != DZ_RESULT_NONE;
 }
 
 static void
 enter(struct ledger *self, const struct store_result *r, uint64_t who)
 {
-    self->executions++;
+    self->executions++; /* a strike that comes to count is a row of its own, as what is sent on */
     if (r->word == DZ_WORD_COUNTED) {
-        self->results[r->test * (size_t) STORE_ATTEMPTS + r->attempt] = (uint8_t) r->result;
+        *result_at(self, r) = (uint8_t) r->result;
         self->counted++;
         self->digest += dz_ledger_mix(r->test, r->attempt, r->result);
     }
@@ -161,16 +170,14 @@ ledger_judge(struct ledger *self, struct store_result *r)
 {
     dz_assert(r->test < self->tests && r->attempt < STORE_ATTEMPTS);
     uint64_t who = who_of(r);
-    r->is_repeat = recall(self, r, who, &r->word);
-    if (r->is_repeat)
-        return;
-    if (r->is_strike)
-        r->word = DZ_WORD_STRIKE;
-    else if (self->results[r->test * (size_t) STORE_ATTEMPTS + r->attempt])
-        r->word = DZ_WORD_DUPLICATE;
-    else
-        r->word = DZ_WORD_COUNTED;
-    enter(self, r, who);
+    bool is_open = *result_at(self, r) == DZ_RESULT_NONE;
+    bool is_known = recall(self, r, who, &r->word);
+    r->is_repeat = is_known && !(r->word == DZ_WORD_STRIKE && !r->is_strike && is_open);
+    if (!r->is_repeat) {
+        r->word = r->is_strike ? DZ_WORD_STRIKE : is_open ? DZ_WORD_COUNTED : DZ_WORD_DUPLICATE;
+        enter(self, r, who);
+    }
+    r->counts = (enum dz_result) * result_at(self, r);
 }
 
 void

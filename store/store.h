@@ -118,7 +118,8 @@ struct store_result {
     struct dz_slice text; /* as struct store_text; may be empty, and may come later as one */
     /* answers */
     enum dz_word word;
-    bool is_repeat; /* this very execution was here already; `word` is what it was then */
+    bool is_repeat;        /* this very execution was here already; `word` is what it was then */
+    enum dz_result counts; /* of the execution that counts for this test and attempt, NONE: none */
 };
 
 /* What an execution said for people.  First line: why, for lists; all of it: traceback, stacks.

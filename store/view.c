@@ -23,10 +23,25 @@ struct store_view {
     struct text_reader texts; /* owned */
 };
 
-static const struct packed_result *
+static struct packed_result *
 row_at(const struct store_view *self, uint32_t row)
 {
-    return (const struct packed_result *) (const void *) self->rows.data + row;
+    return (struct packed_result *) (void *) self->rows.data + row;
+}
+
+/* A death that was a strike at first, and then the last one: one execution. */
+static bool
+was_strike(const struct store_view *self, const struct packed_result *row)
+{
+    for (uint32_t i = self->first[row->test]; i != NO_ROW; i = self->next[i]) {
+        struct packed_result *known = row_at(self, i);
+        if (known->word == DZ_WORD_STRIKE && known->attempt == row->attempt &&
+            known->node == row->node && known->inc == row->inc && known->exec == row->exec) {
+            known->word = row->word;
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
@@ -44,6 +59,8 @@ chain(struct store_view *self)
         if (test >= tests)
             continue;
         (void) store_nodes_number(&self->nodes, row_at(self, i)->node);
+        if (row_at(self, i)->result == DZ_RESULT_CRASHED && was_strike(self, row_at(self, i)))
+            continue;
         if (self->first[test] == NO_ROW)
             self->first[test] = i;
         else

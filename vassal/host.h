@@ -29,9 +29,9 @@ struct host_logs {
     struct dz_buf text;
 };
 
-/* The ledger when the disk is full: one bit for each attempt. */
+/* The ledger when the disk is full. */
 struct host_memory {
-    uint8_t *counted; /* owned, by test; NULL: the store is used */
+    uint8_t *counted; /* owned, [test][STORE_ATTEMPTS]: its result; NULL: the store is used */
     uint64_t rows, digest;
 };
 

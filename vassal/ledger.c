@@ -151,16 +151,30 @@ host_flush(void *arg)
 
 /* ------------------------------------------------------------------ memory */
 
+/* What counts for this test and attempt; NULL: no such test. */
+static uint8_t *
+place_of(struct host *self, uint32_t test, uint32_t attempt)
+{
+    return test < self->test_count && attempt < STORE_ATTEMPTS
+               ? &self->memory.counted[(size_t) test * STORE_ATTEMPTS + attempt]
+               : NULL;
+}
+
+static void
+count_one(struct host *self, uint8_t *place, uint32_t test, uint32_t attempt, uint32_t result)
+{
+    *place = (uint8_t) result;
+    self->memory.rows++;
+    self->memory.digest += dz_ledger_mix(test, attempt, result);
+}
+
 static void
 remember(void *arg, const struct store_result *row)
 {
-    struct host *self = arg;
-    uint32_t test = host_test_of(self, row->test);
-    if (row->word != DZ_WORD_COUNTED || test >= self->test_count)
-        return;
-    self->memory.counted[test] |= (uint8_t) (1U << row->attempt);
-    self->memory.rows++;
-    self->memory.digest += dz_ledger_mix(test, row->attempt, (uint32_t) row->result);
+    uint32_t test = host_test_of(arg, row->test);
+    uint8_t *place = place_of(arg, test, row->attempt);
+    if (place && row->word == DZ_WORD_COUNTED)
+        count_one(arg, place, test, row->attempt, (uint32_t) row->result);
 }
 
 /* From here on the job is counted in memory. */
@@ -171,7 +185,7 @@ host_forgo_store(struct host *self, const char *why)
                                "and not kept: ";
     DZ_AUTO(dz_buf_fini) struct dz_buf note = { 0 };
     dz_buf_addf(&note, "%s%s", text, why);
-    self->memory.counted = dz_alloc0(self->test_count + 1, 1);
+    self->memory.counted = dz_alloc0(self->test_count + 1, STORE_ATTEMPTS);
     struct dz_err err;
     if (store_job_each_row(self->job, remember, self, &err) != DZ_OK)
         log_warn("store.unreadable", "why=%s", err.text);
@@ -184,17 +198,14 @@ count_in_memory(struct host *self, const struct coord_record *rows, size_t count
 {
     for (size_t i = 0; i < count; i++) {
         const struct coord_record *row = &rows[i];
-        answers[i] = (struct coord_answer){ .word = DZ_WORD_STRIKE };
-        if (row->is_history)
-            continue;
-        uint8_t bit = (uint8_t) (1U << (row->what.attempt % STORE_ATTEMPTS));
-        answers[i].word = DZ_WORD_DUPLICATE;
-        if (row->what.test >= self->test_count || (self->memory.counted[row->what.test] & bit))
-            continue;
-        answers[i].word = DZ_WORD_COUNTED;
-        self->memory.counted[row->what.test] |= bit;
-        self->memory.rows++;
-        self->memory.digest += dz_ledger_mix(row->what.test, row->what.attempt, row->result);
+        uint8_t *place = place_of(self, row->what.test, row->what.attempt);
+        bool is_open = place && *place == DZ_RESULT_NONE;
+        answers[i].word = row->is_history ? DZ_WORD_STRIKE
+                          : is_open       ? DZ_WORD_COUNTED
+                                          : DZ_WORD_DUPLICATE;
+        if (answers[i].word == DZ_WORD_COUNTED)
+            count_one(self, place, row->what.test, row->what.attempt, row->result);
+        answers[i].counts = place ? *place : DZ_RESULT_NONE;
     }
 }
 
@@ -250,8 +261,9 @@ append(struct host *self, const struct coord_record *rows, uint32_t count,
         forget_logs(&self->logs);
     host_poke(self);
     for (uint32_t i = 0; i < count; i++)
-        answers[i] =
-            (struct coord_answer){ .word = results[i].word, .is_repeat = results[i].is_repeat };
+        answers[i] = (struct coord_answer){ .word = results[i].word,
+                                            .is_repeat = results[i].is_repeat,
+                                            .counts = (uint32_t) results[i].counts };
     return DZ_OK;
 }
 
@@ -360,16 +372,22 @@ gather(void *arg, const struct store_result *row)
     };
 }
 
-enum dz_rc
-host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
+static enum dz_rc
+all_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
 {
     struct gathering gathering = { .host = self };
-    enum dz_rc rc = DZ_OK;
-    if (self->has_rows)
-        rc = store_job_each_row(self->job, gather, &gathering, err);
+    enum dz_rc rc = store_job_each_row(self->job, gather, &gathering, err);
     *rows_out = gathering.rows;
     *count_out = gathering.count;
     return rc;
+}
+
+enum dz_rc
+host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
+{
+    *rows_out = NULL;
+    *count_out = 0;
+    return self->has_rows ? all_rows(self, rows_out, count_out, err) : DZ_OK;
 }
 
 /* ------------------------------------------------------------------ the scheduler's host */
@@ -416,9 +434,18 @@ more_tests(void *arg, uint32_t first, const struct dz_slice *ids, size_t count, 
         host_forgo_store(self, err->text);
     if (!was_in_memory)
         return DZ_OK;
-    self->memory.counted = dz_realloc(self->memory.counted, self->test_count + 1, 1);
-    memset(self->memory.counted + first, 0, count + 1);
+    self->memory.counted = dz_realloc(self->memory.counted, self->test_count + 1, STORE_ATTEMPTS);
+    memset(self->memory.counted + (size_t) first * STORE_ATTEMPTS, 0, (count + 1) * STORE_ATTEMPTS);
     return DZ_OK;
+}
+
+static enum dz_rc
+reread(void *arg, struct coord_row **rows_out, size_t *count_out, struct dz_err *err)
+{
+    struct host *self = arg;
+    *rows_out = NULL;
+    *count_out = 0;
+    return self->memory.counted ? DZ_OK : all_rows(self, rows_out, count_out, err);
 }
 
 struct coordinator_host
@@ -432,6 +459,7 @@ host_for_coordinator(struct host *self)
                                       .count = count_rows,
                                       .seal = seal,
                                       .rows = self->coord_cfg.has_store ? rows : NULL,
+                                      .reread = reread,
                                       .note = note,
                                       .node = host_tell_node,
                                       .line = line };

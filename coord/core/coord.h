@@ -67,11 +67,13 @@ struct coord_test {
     uint32_t est_us; /* expected duration, 0 unknown */
 };
 
-/* What the ledger said of one record. */
+/* What the ledger said of one record.  A strike that is now sent to count, because this scheduler
+ * takes it for the last one, is COUNTED unless something else counts. */
 struct coord_answer {
     enum dz_word word; /* STRIKE for what was sent as history */
     bool is_repeat;    /* it had this very execution already; word is what it was then */
-    uint32_t counts; /* DUPLICATE: the result of the execution that counts; 0: as was told before */
+    uint32_t counts;   /* the result of the execution that counts for this test and attempt; 0: none
+                        * does, or (not of history) what was told */
 };
 
 /* One row that the ledger holds already (a job that goes on after its scheduler died).  Counted
@@ -91,7 +93,8 @@ enum coord_event_kind {
     COORD_EV_PERSISTED, /* answer to PERSIST: the epoch's number is on disk */
     COORD_EV_MANIFEST,  /* the node's tests: once, and again after RETELL */
     COORD_EV_LEDGER,    /* rows that the ledger holds: right after MANIFEST if the job is not new;
-                         * later for what the store counted before us (its word goes) */
+                         * later for what the store counted before us (its word goes).  Before
+                         * SEALED once more, all of them, if another scheduler may have counted */
     COORD_EV_TESTS, /* tests of the job that the manifest lacks, as the ledger names them: they get
                     * the next numbers.  Before the LEDGER that uses those; MANIFEST was given twice */
     COORD_EV_MESSAGE,   /* bytes that a node sent to the scheduler */

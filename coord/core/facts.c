@@ -221,9 +221,10 @@ count_test(struct coord *self, uint32_t test, uint32_t result, bool is_final)
 static void
 take_answer(struct coord *self, const struct asked *asked, const struct coord_answer *answer)
 {
-    if (!asked->is_history)
-        count_test(self, asked->test, answer->counts ? answer->counts : asked->result,
-                   answer->counts > 0 && answer->counts < DZ_RESULTS);
+    if (answer->counts > 0 && answer->counts < DZ_RESULTS)
+        count_test(self, asked->test, answer->counts, true);
+    else if (!asked->is_history)
+        count_test(self, asked->test, asked->result, false);
     self->duplicates += answer->word == DZ_WORD_DUPLICATE && !answer->is_repeat;
     if (asked->teller->inc == asked->teller_inc)
         node_rack(self, asked->teller, asked->record, answer->word);
@@ -248,15 +249,18 @@ facts_answered(struct coord *self, uint64_t batch, const struct coord_answer *an
 void
 facts_load(struct coord *self, const struct coord_row *rows, size_t count)
 {
+    if (self->phase == PHASE_SEALING && !self->is_recounted)
+        self->duplicates = 0; /* all of them are told again */
+    self->is_recounted = self->phase == PHASE_SEALING;
     for (size_t i = 0; i < count; i++) {
         const struct coord_row *row = &rows[i];
         dz_assert(row->what.test < self->total && row->what.attempt == 0);
         struct strike strike = { row->what.test, row->node, row->inc, row->exec };
         if (row->is_counted)
             count_test(self, row->what.test, row->result, true);
-        else if (row->result == DZ_RESULT_CRASHED)
-            (void) add_strike(self, row->what.test, &strike); /* one of them may be the last */
-        else
+        else if (row->result != DZ_RESULT_CRASHED)
             self->duplicates++;
+        else if (!strike_is_known(self, row->what.test, &strike))
+            (void) add_strike(self, row->what.test, &strike); /* one of them may be the last */
     }
 }

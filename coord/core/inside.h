@@ -234,7 +234,8 @@ struct coord {
     uint64_t members_told;
 
     struct dz_epoch outranked_by;
-    bool is_stored; /* all of the ledger, at the seal */
+    bool is_stored;    /* all of the ledger, at the seal */
+    bool is_recounted; /* the driver tells all rows again, before the seal */
 
     uint64_t counted, failed, duplicates, ledger_digest, absent, elsewhere;
     int stop_how; /* -1: not stopped */

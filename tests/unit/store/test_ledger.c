@@ -49,6 +49,53 @@ saying_it_again_changes_nothing_and_is_answered_as_before(void **state)
 }
 
 static void
+note_crash(void *arg, const struct store_result *row)
+{
+    unsigned *crashes = arg;
+    crashes[row->word == DZ_WORD_STRIKE]++;
+}
+
+/* Which death is the last is a scheduler's view, and another one may have had another view. */
+static void
+a_strike_that_is_sent_to_count_counts_if_nothing_else_does(void **state)
+{
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, 2);
+    struct store_result first = result_of(0, 0, 1, DZ_RESULT_CRASHED), last = first;
+    struct store_result other = result_of(0, 0, 2, DZ_RESULT_CRASHED), later = other;
+    first.is_strike = other.is_strike = true;
+    append_one(f, job, &first);
+    append_one(f, job, &other);
+    assert_int_equal(first.counts, DZ_RESULT_NONE);
+    for (int round = 0; round < 2; round++) {
+        append_one(f, job, &last);
+        append_one(f, job, &later);
+        assert_int_equal(last.word, DZ_WORD_COUNTED);
+        assert_int_equal(last.is_repeat, round > 0);
+        assert_int_equal(later.word, DZ_WORD_STRIKE);
+        assert_int_equal(later.counts, DZ_RESULT_CRASHED);
+        append_one(f, job, &first); /* whoever still takes it for a strike */
+        assert_int_equal(first.word, DZ_WORD_COUNTED);
+        char ulid[STORE_ULID_LEN + 1];
+        (void) snprintf(ulid, sizeof(ulid), "%s", store_job_ulid(job));
+        store_job_close(&job); /* and as it is read again */
+        assert_ok(store_job_reopen(f->store, ulid, &job, &f->err));
+        struct store_ledger ledger = ledger_now(f, job);
+        assert_int_equal(ledger.counted, 1);
+        assert_int_equal(ledger.executions, 3); /* rows: the strike, and that it counts */
+        assert_true(ledger.digest == dz_ledger_mix(0, 0, DZ_RESULT_CRASHED));
+    }
+    struct store_view *view = NULL;
+    assert_ok(store_view_load(f->store, store_job_ulid(job), &view, &f->err));
+    unsigned crashes[2] = { 0 };
+    store_view_executions(view, 0, note_crash, crashes);
+    assert_int_equal(crashes[0], 1); /* that counts */
+    assert_int_equal(crashes[1], 1); /* a strike */
+    store_view_destroy(&view);
+    store_job_close(&job);
+}
+
+static void
 a_repeat_within_one_batch_is_a_repeat(void **state)
 {
     struct fixture *f = *state;
@@ -220,6 +267,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(the_first_execution_that_arrives_is_counted),
         T(saying_it_again_changes_nothing_and_is_answered_as_before),
+        T(a_strike_that_is_sent_to_count_counts_if_nothing_else_does),
         T(a_repeat_within_one_batch_is_a_repeat),
         T(equal_numbers_of_other_nodes_or_lives_are_other_executions),
         T(a_verdict_follows_from_the_counted_attempts),

@@ -328,8 +328,6 @@ backs_tell(struct vassal *self, dz_us now)
     }
     if (done == 0)
         return; /* and perhaps there is no array yet */
-    if (done == 0)
-        return;
     memmove(self->backs, self->backs + done, (self->back_count - done) * sizeof(*self->backs));
     self->back_count -= done;
 }

@@ -415,9 +415,15 @@ rank_leave(struct vassal *self, dz_us now)
     }
 }
 
+/* Its own coordinator parts with the others first, if it was that one which ended the job. */
 void
 rank_end(struct vassal *self, dz_us now)
 {
+    struct dz_epoch none = { 0 };
+    bool is_own =
+        self->scheduler == self->cfg.node && self->flow.epoch.n == self->ranking.claimed_n;
+    if (self->ranking.rank == RANK_LEADING && !is_own)
+        abdicate(self, &none);
     if (self->ranking.rank == RANK_LEADING)
         ask(self, DZ_LEASE_RELEASE, now);
     (void) rank_turn(self, RANK_TURN_END, "ends", now);

@@ -352,7 +352,8 @@ session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
         return;
     if (from.body.len && dz_msg_decode(from.body, &msg) != DZ_OK)
         return;
-    if (from.to == DZ_MESH_TO_SCHEDULER)
+    bool is_answer = msg.id == DZ_MSG_mesh_nack || msg.id == DZ_MSG_mesh_err; /* not answered */
+    if (from.to == DZ_MESH_TO_SCHEDULER && !is_answer)
         session_redirect(self, &from);
     if (from.to == DZ_MESH_TO_SCHEDULER || self->state == MEMBER_NEW)
         return;
@@ -360,8 +361,10 @@ session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
     bool is_stale = self->scheduler && dz_epoch_cmp(&epoch, &self->flow.epoch) < 0;
     if (is_stale && DZ_BROKEN(FENCE))
         on_order(self, &msg, now);
-    else if (is_stale)
+    else if (is_stale && !is_answer)
         nack(self, &from);
+    else if (is_stale)
+        return;
     else if (msg.id == DZ_MSG_mesh_lead && is_newer(self, &epoch, from.session))
         on_lead(self, &from, &epoch, &msg.as.mesh_lead, now);
     else if (self->scheduler && dz_flow_fits(&self->flow, &from))

@@ -223,6 +223,60 @@ a_lower_epoch_is_answered_with_nack_and_obeyed_in_nothing(void **state)
     assert_int_equal(lab.last.as.mesh_nack.n, 5);
 }
 
+/* Two nodes that each know of another scheduler would answer each other for ever. */
+static void
+a_nack_is_not_answered(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_new();
+    struct dz_msg nack = { .id = DZ_MSG_mesh_nack, .as.mesh_nack = { 3, 7, 1 } };
+    lead(&lab, 5, 1);
+    lab.flow.epoch.n = 4;
+    for (int to = 0; to < 2; to++) {
+        lab.flow.to = to ? DZ_MESH_TO_SCHEDULER : DZ_MESH_TO_VASSAL;
+        dz_flow_whisper(&lab.flow, &nack, &lab.frame);
+        hear(&lab);
+        assert_int_equal(lab.said_count, 0);
+    }
+}
+
+static void
+answer(struct lab *lab, enum dz_lease_word word, struct dz_epoch epoch)
+{
+    uint64_t number = effect(lab, VASSAL_FX_ASK, 0)->as.ask.number;
+    struct vassal_event event = { .kind = VASSAL_EV_ANSWER,
+                                  .as.answer = { number, { word, epoch, 0, 0 }, { 0 } } };
+    give(lab, &event);
+}
+
+/* The old scheduler was only slow: it ends the job before the new one has led anybody. */
+static void
+a_node_whose_job_another_scheduler_ends_abdicates(void **state)
+{
+    (void) state;
+    struct vassal_cfg cfg = {
+        .job = dz_str("J"), .node = 2, .inc = 9, .slots = 1, .rendezvous = VASSAL_MEETS
+    };
+    DZ_AUTO(lab_fini)
+    struct lab lab = { .now = 1000000,
+                       .vassal = vassal_new(&cfg),
+                       .flow = { .job = dz_str("J"), .node = 1, .inc = 1, .peer_inc = 9 } };
+    give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
+    answer(&lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+    give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST, .as.manifest = { 1, DIGEST } });
+    lead(&lab, 1, 1);
+    order(&lab, &(struct dz_msg){ .id = DZ_MSG_mesh_drain });
+    down(&lab, 0, DZ_CAUSE_FINISHED, TOTAL);
+    while (!effect(&lab, VASSAL_FX_ASK, 0) && lab.now < 5000000) {
+        lab.now = vassal_next(lab.vassal);
+        give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
+    }
+    answer(&lab, DZ_LEASE_GRANTED, (struct dz_epoch){ 2, 2, 9 });
+    order(&lab, &(struct dz_msg){ .id = DZ_MSG_mesh_seal });
+    assert_true(effect(&lab, VASSAL_FX_DONE, 0)->as.done.is_sealed);
+    assert_non_null(effect(&lab, VASSAL_FX_ABDICATE, 0));
+}
+
 static void
 grants_reach_the_worker_in_order(void **state)
 {
@@ -425,6 +479,8 @@ main(void)
         cmocka_unit_test(a_result_is_told_only_when_it_is_journaled),
         cmocka_unit_test(a_new_session_tells_again_what_was_not_acknowledged),
         cmocka_unit_test(a_lower_epoch_is_answered_with_nack_and_obeyed_in_nothing),
+        cmocka_unit_test(a_nack_is_not_answered),
+        cmocka_unit_test(a_node_whose_job_another_scheduler_ends_abdicates),
         cmocka_unit_test(grants_reach_the_worker_in_order),
         cmocka_unit_test(a_worker_that_asks_is_answered_with_what_the_scheduler_says),
         cmocka_unit_test(a_worker_does_not_wait_for_a_scheduler_that_is_silent),

@@ -333,7 +333,8 @@ has_runner(const struct coord *self, uint32_t test)
 void
 tests_give_up(struct coord *self, dz_us now)
 {
-    bool is_stuck = (self->odd_count > 0 || self->was_reopened || self->has_needs) &&
+    bool has_others = self->odd_count > 0 || self->brought.len > 0; /* tests that some may lack */
+    bool is_stuck = (has_others || self->was_reopened || self->has_needs) &&
                     self->held_total == 0 && self->batch_count == 0 &&
                     self->in_state[NODE_GREETED] == 0 && plan_free(self->plan) > 0;
     if (!is_stuck) {

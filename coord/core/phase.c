@@ -4,6 +4,7 @@
 enum {
     PARTING_MAX_US = 5 * 1000 * 1000, /* then whoever has not said BYE is left behind */
     COPY_MAX_US = 5 * 1000 * 1000,    /* of what the store lacks, before the seal */
+    TAKEOVER_US = 50 * 1000, /* a scheduler that is not the first: for nodes it has not heard of */
 };
 
 enum { NO = -1 };
@@ -101,6 +102,7 @@ enter_persisting(struct coord *self, dz_us now)
 static void
 enter_leading(struct coord *self, dz_us now)
 {
+    coord_wake(self, now + TAKEOVER_US);
     coord_wake(self, now + self->cfg.state_us);
 }
 
@@ -193,6 +195,9 @@ is_ready(const struct coord *self, dz_us now)
         return false;
     if (now - self->phase_since >= self->cfg.state_us)
         return true;
+    /* Nodes that joined in the last moments of the one before: nobody was told of them yet. */
+    if (self->epoch.n > 1 && now - self->phase_since < TAKEOVER_US)
+        return false;
     /* This node's own vassal is on its way: an empty or stopped job shall not end without it. */
     const struct node *own = node_find(self, self->cfg.node);
     if (!own || own->state != NODE_MEMBER)

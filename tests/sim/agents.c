@@ -13,28 +13,33 @@ enum {
 
 /* ------------------------------------------------------------------ effects */
 
+/* What the driver answers at once, when the effects of a step are through. */
+struct answer {
+    struct vassal_event event;
+    struct dz_grant grants[QUEUE_MAX];
+};
+
 struct answers {
-    struct vassal_event events[4 * SLOTS_MAX];
-    struct dz_grant grants[4 * SLOTS_MAX][QUEUE_MAX];
+    struct answer *items[4 * SLOTS_MAX]; /* owned */
     size_t count;
 };
 
 static struct vassal_event *
 answer(struct answers *answers, enum vassal_event_kind kind, unsigned slot)
 {
-    dz_assert(answers->count < DZ_LEN(answers->events));
-    struct vassal_event *event = &answers->events[answers->count];
-    *event = (struct vassal_event){
-        .kind = kind, .as.back = { .slot = slot, .grants = answers->grants[answers->count] }
-    };
-    answers->count++;
-    return event;
+    dz_assert(answers->count < DZ_LEN(answers->items));
+    struct answer *it = dz_realloc(NULL, 1, sizeof(*it));
+    it->event =
+        (struct vassal_event){ .kind = kind, .as.back = { .slot = slot, .grants = it->grants } };
+    answers->items[answers->count++] = it;
+    return &it->event;
 }
 
 static void
-add_grant(struct vassal_event *event, struct answers *answers, uint32_t test)
+add_grant(struct vassal_event *event, uint32_t test)
 {
-    answers->grants[event - answers->events][event->as.back.count++] = (struct dz_grant){ test, 0 };
+    struct answer *it = (struct answer *) (void *) event; /* its first member */
+    it->grants[event->as.back.count++] = (struct dz_grant){ test, 0 };
 }
 
 static void
@@ -54,7 +59,7 @@ on_feed(struct world *self, uint32_t n, const struct vassal_effect *fx, struct a
         }
         if (node_lacks(self, n, fx->as.feed.slot, test)) {
             lacking = lacking ? lacking : answer(answers, VASSAL_EV_ABSENT, fx->as.feed.slot);
-            add_grant(lacking, answers, test);
+            add_grant(lacking, test);
             continue;
         }
         dz_assert(worker->queue_len < QUEUE_MAX);
@@ -70,7 +75,7 @@ on_unput(struct world *self, uint32_t n, const struct vassal_effect *fx, struct 
     struct worker *worker = &self->nodes[n].workers[fx->as.unput.slot];
     struct vassal_event *back = answer(answers, VASSAL_EV_UNPUT, fx->as.unput.slot);
     for (size_t i = 0; i < fx->as.unput.count && worker->queue_len > 0; i++)
-        add_grant(back, answers, worker->queue[--worker->queue_len]);
+        add_grant(back, worker->queue[--worker->queue_len]);
 }
 
 static void
@@ -90,21 +95,6 @@ on_fork(struct world *self, uint32_t n, uint32_t slot)
 }
 
 static void
-on_counted(struct world *self, uint32_t n, const struct vassal_effect *fx)
-{
-    struct spooled *it = spool_of(&self->nodes[n], fx->as.counted.record);
-    if (!it || it->is_known) {
-        world_break(self, "node %u was told twice of record %" PRIu64, n, fx->as.counted.record);
-        return;
-    }
-    it->is_known = true;
-    if (!fx->as.counted.is_stored)
-        return;
-    it->is_stored = true;
-    oracle_stored(self, n, it->outcome.exec);
-}
-
-static void
 on_stored(struct world *self, uint32_t n, uint64_t record)
 {
     struct spooled *it = spool_of(&self->nodes[n], record);
@@ -114,6 +104,19 @@ on_stored(struct world *self, uint32_t n, uint64_t record)
     }
     it->is_stored = true;
     oracle_stored(self, n, it->outcome.exec);
+}
+
+static void
+on_counted(struct world *self, uint32_t n, const struct vassal_effect *fx)
+{
+    struct spooled *it = spool_of(&self->nodes[n], fx->as.counted.record);
+    if (!it || it->is_known) {
+        world_break(self, "node %u was told twice of record %" PRIu64, n, fx->as.counted.record);
+        return;
+    }
+    it->is_known = true;
+    if (fx->as.counted.is_stored)
+        on_stored(self, n, fx->as.counted.record);
 }
 
 static void
@@ -190,13 +193,13 @@ agent_give(struct world *self, uint32_t n, const struct vassal_event *event)
         return;
     struct vassal_effects fx;
     struct due due = { 0 };
-    struct answers *answers = dz_alloc0(1, sizeof(*answers));
+    struct answers answers = { .count = 0 };
     vassal_step(node->vassal, event, node_now(self, n), &fx);
     self->steps++;
     if (event->kind == VASSAL_EV_MESSAGE)
         oracle_vassal_obeys(self, n, event->as.message, &fx);
     for (size_t i = 0; i < fx.count; i++)
-        apply(self, n, &fx.items[i], answers, &due);
+        apply(self, n, &fx.items[i], &answers, &due);
     if (self->steps % 16 == 0)
         vassal_check(node->vassal);
     plan_tick(self, n);
@@ -207,9 +210,10 @@ agent_give(struct world *self, uint32_t n, const struct vassal_event *event)
         abdicate = *due.abdicate;
     if (due.ask)
         authority_ask(self, n, due.ask);
-    for (size_t i = 0; i < answers->count; i++)
-        agent_give(self, n, &answers->events[i]);
-    free(answers);
+    for (size_t i = 0; i < answers.count; i++) {
+        agent_give(self, n, &answers.items[i]->event);
+        free(answers.items[i]);
+    }
     if (due.abdicate)
         coord_give(self, n,
                    &(struct coord_event){ .kind = COORD_EV_OUTRANKED,

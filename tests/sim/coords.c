@@ -328,7 +328,7 @@ on_wrote(struct world *self, const struct happening *it)
                            .coord_life = node->coord_life };
         answers[i].word = ledger_write(ledger_of(self, it->node), &row, &answers[i].is_repeat);
         const struct ledger *ledger = ledger_of(self, it->node);
-        if (answers[i].word == DZ_WORD_DUPLICATE)
+        if (ledger->counted[row.test] >= 0)
             answers[i].counts = ledger->rows[ledger->counted[row.test]].result;
         world_trace(self, "ledger of %u: test %u, exec %" PRIu64 ", result %u, word %d", it->node,
                     row.test, row.exec, row.result, answers[i].word);
@@ -368,7 +368,7 @@ on_seal(struct world *self, uint32_t n)
     }
     struct coord_event event = { .kind = COORD_EV_SEALED };
     bool is_whole = node->shard_total < 2; /* a shard does not close the job */
-    if (is_flushed && self->opt.mode == MODE_STORE)
+    if (is_flushed)
         give_rows(self, n, &self->store); /* its word goes, the rows of others included */
     if (!node->coord)
         return;

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    HAPPENINGS_MAX = 4 * 1000 * 1000, /* of a history: many times more than any needs */
+};
+
 /* ------------------------------------------------------------------ randomness */
 
 uint64_t
@@ -372,8 +376,11 @@ history_run(uint64_t seed, bool is_loud, struct outcome *out)
     self->now = 1000;
     world_init(self);
     struct happening it;
+    uint64_t happenings = 0;
     while (!self->violation && !is_over(self) && world_next(self, &it)) {
         self->now = it.at;
+        if (++happenings == HAPPENINGS_MAX)
+            world_break(self, "after %u happenings nothing has come to rest", HAPPENINGS_MAX);
         dispatch(self, &it);
         free(it.frame);
         if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US + 3 * self->work_us)

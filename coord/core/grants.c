@@ -16,6 +16,7 @@ enum {
     LEAST_US = 2 * 1000,       /* a smaller batch costs more than it balances */
     ASSIGNS_MAX = 4,           /* in a row, to one slot */
     STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
+    TOGETHER_US = 1000 * 1000, /* what belongs together is split when it would wait so long */
     RESCUE_US = 20 * 1000,     /* how often to look for them while somebody has nothing to do */
     REFILL_MAX = 96, /* a slot that holds more is not refilled: messages would get small */
 };
@@ -434,6 +435,9 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
     size_t stay = live_in(slot);
     bool has_freed =
         plan_let_go(self->plan, slot->number, slot->held + slot->stale, live_in(slot), &stay);
+    if (wait_us(self, slot, now) >= TOGETHER_US)
+        has_freed |= plan_let_all_go(self->plan, slot->number, slot->held + slot->stale,
+                                     live_in(slot), &stay);
     slot->revoke_due = slot->is_bare ? 0 : live_in(slot) - (uint32_t) stay;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);

@@ -298,10 +298,13 @@ handler_of(enum dz_msg_id id)
 
 /* Of another epoch, another life of it, or a session that is over. */
 static void
-on_misfit(struct coord *self, struct node *node, const struct dz_msg_mesh *from, dz_us now)
+on_misfit(struct coord *self, struct node *node, const struct dz_msg_mesh *from,
+          const struct dz_msg *msg, dz_us now)
 {
     if (!node)
         node_redirect(self, from); /* it will say HELLO */
+    else if (from->inc == node->inc && msg->id == DZ_MSG_mesh_bye)
+        on_bye(self, node, msg, now); /* the last word of that life, whatever session it was in */
     else if (from->inc == node->inc && node->state == NODE_SILENT) {
         node_open_session(self, node, from->inc, now);
     } else if (from->inc == node->inc && node->state == NODE_GREETED) {
@@ -355,7 +358,7 @@ node_hear(struct coord *self, struct dz_slice frame, dz_us now)
              dz_flow_fits(&node->flow, &from))
         take_in(self, node, &from, &msg, now);
     else
-        on_misfit(self, node, &from, now);
+        on_misfit(self, node, &from, &msg, now);
 }
 
 /* ------------------------------------------------------------------ time */

@@ -70,6 +70,9 @@ void plan_close(struct plan *self, uint32_t slot);
  * False: no part of a unit was let go. */
 bool plan_let_go(struct plan *self, uint32_t slot, const uint32_t *queue, size_t count,
                  size_t *stay_out);
+/* ... for so long that nothing stays but what is tied, and what is before that. */
+bool plan_let_all_go(struct plan *self, uint32_t slot, const uint32_t *queue, size_t count,
+                     size_t *stay_out);
 bool plan_is_tied(const struct plan *self, uint32_t test);
 bool plan_is_free(const struct plan *self, uint32_t test);
 

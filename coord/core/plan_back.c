@@ -121,3 +121,17 @@ plan_let_go(struct plan *self, uint32_t slot, const uint32_t *queue, size_t coun
     plan_drop_part(self, slot, from);
     return true;
 }
+
+bool
+plan_let_all_go(struct plan *self, uint32_t slot, const uint32_t *queue, size_t count,
+                size_t *stay_out)
+{
+    const struct part *part = &self->slots[slot].part;
+    *stay_out = count;
+    while (*stay_out > 1 && !plan_is_tied(self, queue[*stay_out - 1]))
+        --*stay_out;
+    if (part->lo == part->hi || plan_is_tied(self, self->units.seq[part->lo]))
+        return false;
+    plan_drop_part(self, slot, part->lo);
+    return true;
+}

@@ -23,9 +23,9 @@ capture_fini(struct capture *self)
 
 /* fd-level output belongs to stdout: a terminal does not tell its two sides apart. */
 static struct dz_buf *
-sink_of(struct capture *self, enum capture_stream stream)
+sink_of_terminal(struct capture *self)
 {
-    return self->is_suspended ? &self->passed : &self->text[stream];
+    return self->is_suspended ? &self->passed : &self->text[CAPTURE_OUT];
 }
 
 /* Bytes of the file from `seen` to `end` came from the terminal. */
@@ -34,7 +34,7 @@ take_in(struct capture *self, uint64_t end)
 {
     while (self->seen < end) {
         size_t want = end - self->seen < PIECE ? (size_t) (end - self->seen) : PIECE;
-        struct dz_buf *sink = sink_of(self, CAPTURE_OUT);
+        struct dz_buf *sink = sink_of_terminal(self);
         ssize_t got = pread(self->log, dz_buf_reserve(sink, want), want, (off_t) self->seen);
         if (got < 0 && errno == EINTR)
             continue;
@@ -79,6 +79,5 @@ void
 capture_write(struct capture *self, enum capture_stream stream, struct dz_slice text)
 {
     capture_log(self, text);
-    struct dz_buf *sink = sink_of(self, stream);
-    dz_buf_add(sink, text.ptr, text.len);
+    dz_buf_add(&self->text[stream], text.ptr, text.len);
 }

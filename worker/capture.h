@@ -8,8 +8,9 @@
  * The agent may move bytes from the terminal to the file too (a child that fills the terminal
  * while the worker waits for it must not hang); shm->drain_lock keeps the two apart.
  *
- * Text goes to the section of its stream, or, while capture is suspended (-s, a test that
- * disables it), to the passed-through text that the terminal of the user gets.
+ * Text of Python's streams goes to their sections, at any time: who kept one, as a logging handler
+ * does, writes to it between the phases of a test too.  What comes through the terminal while capture
+ * is suspended (-s, a test that disables it) is passed through: the user's terminal gets it.
  *
  * Ownership  Borrows the mapping and both descriptors.
  * Threads    Callers hold one lock (the GIL). */

@@ -186,10 +186,10 @@ class WorkerCapture(MultiCapture[str]):
 
     def pop_outerr_to_orig(self) -> tuple[str, str]:
         out, err = self.readouterr()
-        if out:
-            self.link.write(0, out.encode("utf-8", "replace"))
-        if err:
-            self.link.write(1, err.encode("utf-8", "replace"))
+        for number, text in ((1, out), (2, err)):
+            if text:
+                with open(number, "wb", closefd=False) as terminal:
+                    terminal.write(text.encode("utf-8", "replace"))
         return out, err
 
 

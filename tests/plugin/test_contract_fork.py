@@ -160,3 +160,26 @@ def test_a_node_id_of_a_megabyte(suite, way):
         ("0]", "failed"),
         ("1]", "passed"),
     ]
+
+
+@pytest.mark.ways(*ALL)
+def test_what_a_kept_stream_is_told_between_phases_is_in_the_next_section(suite, way):
+    s = suite(
+        {
+            "conftest.py": """
+                import logging, sys, pytest
+                LOGGER = logging.getLogger("kept")
+                @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+                def pytest_runtest_teardown(item):
+                    LOGGER.warning("before the teardown")
+                    yield
+            """,
+            "test_a.py": """
+                import logging, sys
+                def test_a():
+                    logging.getLogger("kept").addHandler(logging.StreamHandler(sys.stdout))
+            """,
+        }
+    )
+    report = s.run().report("::test_a", "teardown")
+    assert report.section("Captured stdout teardown") == "before the teardown\n"

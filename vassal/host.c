@@ -308,6 +308,7 @@ end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_cod
     struct host *self = arg;
     host_tell_ended(self, exit_code, reason);
     host_flush(self);
+    host_keep_left(self);
     peers_ended(&self->peers,
                 exit_code == EXIT_SIGTERM ? DZ_SLOT_END_TERMINATED : DZ_SLOT_END_VERDICT);
     if (self->peers.is_late || (self->peers.is_meeting && !self->has_led)) {

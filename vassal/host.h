@@ -77,6 +77,8 @@ struct host {
     struct vassal_effect leading;    /* as it was told to lead */
     struct dz_timer farewell;
     bool is_uploaded;      /* nothing more will be sent of this node's records */
+    struct dz_epoch told;  /* who schedules, as people were told; n 0: nobody */
+    bool is_lost_told;     /* and that it was lost */
     bool is_about_to_lead; /* when the takeover is over */
     struct dz_timer reap;
     struct peers peers;
@@ -162,5 +164,8 @@ void host_forgo_store(struct host *self, const char *why);
 void host_flush(void *arg);
 DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
                                  struct dz_err *err);
+/* left.c */
+/* What nobody is known to have stored goes into this node's own folder. */
+void host_keep_left(struct host *self);
 
 #endif

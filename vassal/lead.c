@@ -1,5 +1,6 @@
 /* lead.c - this node among others: to schedule or to stop it, to ask who does, frames in and out. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -168,6 +169,53 @@ on_answer(void *arg, uint64_t number, const struct dz_lease_reply *reply, struct
     agent_event(self->agent, &event);
 }
 
+static void
+say(struct host *self, unsigned severity, const struct dz_buf *text)
+{
+    agent_note(self->agent, severity, dz_buf_slice(text));
+}
+
+/* Who schedules, and how it is reached: for somebody who reads the log of one CI slot. */
+static void
+say_who_leads(struct host *self, const struct dz_epoch *epoch)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    bool is_us = epoch->node == self->peers.node, is_first = self->told.n == 0;
+    bool is_same = self->told.node == epoch->node && !self->is_lost_told;
+    if (is_same)
+        return;
+    self->told = *epoch;
+    self->is_lost_told = false;
+    if (is_us) {
+        dz_buf_addf(&text, "this node schedules the job%s", is_first ? "" : " from now on");
+    } else {
+        const char *way = mesh_way(self->peers.mesh, epoch->node);
+        dz_buf_addf(&text, "node %016" PRIx64 " schedules the job%s, %s%s", epoch->node,
+                    is_first ? "" : " from now on", *way ? "reached at " : "it came to this one",
+                    way);
+    }
+    say(self, 0, &text);
+}
+
+static void
+say_rank(struct host *self, const struct vassal_effect *effect)
+{
+    static const char lost[] = "lost the scheduler (%s): what runs here goes on, and a node that "
+                               "lives takes over";
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    const char *name = effect->as.rank.name;
+    if (!self->peers.gate || !self->peers.is_meeting)
+        return; /* there is nobody else */
+    if (strcmp(name, "LEADING") == 0 ||
+        (strcmp(name, "VASSAL") == 0 && strcmp(effect->as.rank.why, "is led") == 0)) {
+        say_who_leads(self, &effect->as.rank.epoch);
+    } else if (strcmp(name, "CANDIDATE") == 0 && self->told.n > 0 && !self->is_lost_told) {
+        self->is_lost_told = true;
+        dz_buf_addf(&text, lost, effect->as.rank.why);
+        say(self, 1, &text);
+    }
+}
+
 void
 host_want(void *arg, const struct vassal_effect *effect)
 {
@@ -183,7 +231,10 @@ host_want(void *arg, const struct vassal_effect *effect)
         peers_ask(&self->peers, effect->as.ask.number, &effect->as.ask.ask,
                   effect->as.ask.patience_us);
         return;
-    case VASSAL_FX_RANK: host_tell_rank(self, effect); return;
+    case VASSAL_FX_RANK:
+        host_tell_rank(self, effect);
+        say_rank(self, effect);
+        return;
     case VASSAL_FX_MEET:
         peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc,
                    effect->as.meet.contact);

@@ -13,7 +13,6 @@
 #include "vassal/client.h"
 
 enum {
-    ENTER_MS = 1500, /* one try of two */
     ENTER_TRIES = 2,
     SMALL_JOB = 64,      /* nodes that all know each other */
     ORDINALS_MAX = 1000, /* commands of one CI job under one key */
@@ -40,6 +39,7 @@ struct lobby {
     struct dz_buf key, contact;
     char digest[KEY_TEXT]; /* of the key with its ordinal: the meeting's name at the store */
     uint64_t node;
+    dz_ms try_ms;
     struct lobby_ops ops;
     struct client client;
     struct errand lease, seal, end, roll;
@@ -229,7 +229,7 @@ enter_once(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
                                .type = "application/json",
                                .body = dz_buf_slice(&body),
                                .answer_max = ANSWER_MAX,
-                               .timeout_ms = ENTER_MS };
+                               .timeout_ms = self->try_ms };
     enum dz_rc rc = dz_http_call(http, &ask, &status, &answer, err);
     struct dz_http_answer said = { .status = rc == DZ_OK ? status : 0, .rc = rc };
     if (said.status == 200 && meeting_read_enter(dz_buf_slice(&answer), entry, roll) == DZ_OK)
@@ -384,6 +384,7 @@ lobby_new(const struct lobby_cfg *cfg, struct lobby **self_out, struct dz_err *e
     self->url = dz_strdup(cfg->url);
     self->uri = dz_strdup(cfg->uri);
     self->node = cfg->node;
+    self->try_ms = cfg->try_ms;
     self->ops = *cfg->ops;
     dz_buf_add(&self->key, cfg->key.ptr, cfg->key.len);
     dz_buf_add(&self->contact, cfg->contact.ptr, cfg->contact.len);

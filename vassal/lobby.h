@@ -30,6 +30,7 @@ struct lobby_cfg {
     struct dz_slice key;     /* the join key's parts, of any length */
     uint64_t node;           /* this one */
     struct dz_slice contact; /* how others reach it */
+    dz_ms try_ms;            /* for one of two tries to come in */
     const struct lobby_ops *ops;
 };
 

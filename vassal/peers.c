@@ -16,7 +16,11 @@
 
 enum { COMMANDS_MAX = 1000 /* of one CI job under one key */ };
 
-enum { LOOKS = 2, LOOK_MS = 1500 /* so long a run's beginning waits for a store that is silent */ };
+enum {
+    TRIES = 2,
+    MEET_S = 3, /* DAGZ_MEET_TIMEOUT: so long a run's beginning waits for a store that is silent */
+    MEET_MAX_S = 4, /* twice that, and the agent would be taken for dead */
+};
 
 static const char *
 from_environment(void *arg, const char *name)
@@ -143,10 +147,11 @@ enter_room(struct peers *self, struct dz_slice key, struct dz_meeting_entry *ent
 }
 
 /* A CI job that has ended its part in a room, and comes again, runs another command: that one has a
- * room of its own, where it meets the same command of the other slots. */
+ * room of its own, where it meets the same command of the other slots.  why: nodes do not meet
+ * through the store, NULL: nobody would expect it. */
 static enum dz_rc
 meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-             struct dz_err *err)
+             const char *why, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
     struct dz_meeting_entry entry;
@@ -164,6 +169,8 @@ meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct 
     }
     if (rc == DZ_OK)
         take_entry(self, &entry, "on this host");
+    if (rc == DZ_OK && why)
+        dz_buf_addf(&self->how, ": %s", why);
     return rc;
 }
 
@@ -199,12 +206,23 @@ on_idle(void *arg)
     self->ops.idle(self->ops.arg);
 }
 
+/* For one of two tries. */
+static dz_ms
+patience_ms(void)
+{
+    const char *text = from_environment(NULL, "DAGZ_MEET_TIMEOUT");
+    char *end = NULL;
+    double seconds = text && *text ? strtod(text, &end) : MEET_S;
+    bool is_ok = seconds > 0 && seconds <= MEET_MAX_S && (!end || !*end);
+    return (dz_ms) ((is_ok ? seconds : MEET_S) * 1000 / TRIES) + 1;
+}
+
 /* The first try may have to wake something up. */
 static bool
 is_store_there(const char *url)
 {
-    for (unsigned i = 0; i < LOOKS; i++) {
-        enum client_found found = client_look(url, LOOK_MS);
+    for (unsigned i = 0; i < TRIES; i++) {
+        enum client_found found = client_look(url, patience_ms());
         if (found == CLIENT_STORE)
             return true;
         if (found == CLIENT_STRANGER)
@@ -240,6 +258,7 @@ meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct
                              .key = dz_buf_slice(&key),
                              .node = self->node,
                              .contact = mesh_contact(self->mesh),
+                             .try_ms = patience_ms(),
                              .ops = &ops };
     rc = lobby_new(&cfg, &self->lobby, err);
     struct dz_meeting_entry entry = make_entry(self);
@@ -299,7 +318,7 @@ open_by_rule(struct peers *self, const struct dz_msg_start *start, const struct 
     if (start->rendezvous == DZ_RENDEZVOUS_NONE || !self->ci.key)
         return be_alone(self, err);
     if (start->rendezvous == DZ_RENDEZVOUS_HOST)
-        return meet_on_host(self, start, job, err);
+        return meet_on_host(self, start, job, NULL, err);
     struct dz_err why;
     enum dz_rc rc = meet_at_store(self, start, job, &why);
     if (rc == DZ_OK)
@@ -311,7 +330,7 @@ open_by_rule(struct peers *self, const struct dz_msg_start *start, const struct 
         log_warn("peers.store", "why=%s", why.text);
     if (self->ci.total > 1)
         return be_a_shard(self, job->url ? why.text : "no store answers", err);
-    return meet_on_host(self, start, job, err);
+    return meet_on_host(self, start, job, job->url ? why.text : NULL, err);
 }
 
 enum dz_rc

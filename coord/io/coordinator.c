@@ -136,7 +136,11 @@ apply(struct coordinator *self, const struct coord_effect *effect)
         return;
     case COORD_FX_RETELL: self->has_to_retell = true; return;
     case COORD_FX_TESTS: add_tests(self, effect); return;
-    case COORD_FX_NODE: self->host.node(self->host.arg, effect); return;
+    case COORD_FX_NODE:
+        log_debug("coord.node", "node=%016" PRIx64 " word=%s why=%s", effect->as.node.node,
+                  effect->as.node.word, effect->as.node.why);
+        self->host.node(self->host.arg, effect);
+        return;
     }
 }
 

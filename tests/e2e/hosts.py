@@ -43,6 +43,7 @@ class Hosts(Party):
             "XDG_RUNTIME_DIR": str(own / "run"),
             "DAGZ_URL": self.url,
             "DAGZ_AGENT_LOG": str(own / "agent.log"),
+            "DAGZ_MEET_TIMEOUT": "4",  # on a machine that is busy
             **self.env,
         }
         where = {"preexec_fn": self.spaces[len(self.runs)].enter} if self.spaces else {}

@@ -152,6 +152,7 @@ def test_a_scheduler_dies_while_the_store_is_down_and_the_results_arrive_later(h
     paths = [m[1] for result in results for m in re.finditer(r"pending in \S+.*; zb push (\S+)", result.out)]
     assert paths
     hosts.url = store.up()
+    assert len(paths) == 2 and "lost the scheduler" in results[1].out
     for path in paths:
         done = hosts.zb("push", path)
         assert done.returncode == 0, done.stderr
@@ -175,7 +176,7 @@ def test_a_store_that_hangs_and_comes_back_costs_nothing(hosts, store):
 
 def test_a_store_that_is_asked_for_and_silent_is_one_clear_line(hosts, store):
     store.zb("daemon", "down")
-    hosts.join("--dagz-rendezvous=store")
+    hosts.join("--dagz-rendezvous=store", DAGZ_MEET_TIMEOUT="1")
     (result,) = hosts.finish()
     assert result.code == 4
     assert f"--dagz-rendezvous=store: no store answers at {hosts.url}" in result.err + result.out
@@ -222,8 +223,10 @@ def test_a_host_that_is_cut_off_for_a_while(far, victim):
     far.net.unplug(far.spaces[victim], is_on=False)
     far.wait_until("it speaks again", lambda: far.ways(victim + 1) > ways)
     results = far.finish()
-    assert codes(results) == [0, 0, 0]
-    far.check_store(check_account(results))
+    assert codes(results) == [0, 0, 0]  # the others may be done before it takes part again
+    there = [result for result in results if "was sealed while this node was cut off" not in result.out]
+    assert len(there) >= 2
+    far.check_store(check_account(there))
 
 
 def test_a_host_that_is_cut_off_until_all_is_over(far):

@@ -373,6 +373,12 @@ agent_item(struct agent *self, uint64_t inc, uint64_t exec)
 }
 
 void
+agent_each_left(const struct agent *self, cargo_fn *fn, void *arg)
+{
+    cargo_each(&self->cargo, fn, arg);
+}
+
+void
 agent_persist_epoch(struct agent *self, uint64_t n)
 {
     spool_put_epoch(self->spool, n);

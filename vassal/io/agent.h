@@ -39,6 +39,8 @@ void agent_event(struct agent *self, const struct vassal_event *event);
 
 /* The item of an execution that the scheduler counts now, NULL: not of this node. */
 struct cargo_item *agent_item(struct agent *self, uint64_t inc, uint64_t exec);
+/* Executions that count and are not known to be stored, copies of other nodes' too. */
+void agent_each_left(const struct agent *self, cargo_fn *fn, void *arg);
 /* Write the epoch's number to the spool. */
 void agent_persist_epoch(struct agent *self, uint64_t n);
 uint64_t agent_inc(const struct agent *self);

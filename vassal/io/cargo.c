@@ -83,13 +83,33 @@ cargo_find(struct cargo *self, uint64_t inc, uint64_t exec)
 }
 
 void
-cargo_drop(struct cargo *self, uint64_t record)
+cargo_strip(struct cargo *self, uint64_t record)
 {
     struct cargo_item *item = cargo_get(self, record);
     if (!item)
         return;
     self->bytes -= (size_t) item->blob_len + item->text_len;
-    free(item->bytes);
+    dz_free(&item->bytes);
+    item->blob_len = item->text_len = 0;
+}
+
+void
+cargo_each(const struct cargo *self, cargo_fn *fn, void *arg)
+{
+    for (uint64_t record = self->first; record < self->end; record++) {
+        const struct cargo_item *item = place_of(self, record);
+        if (item->record == record)
+            fn(arg, item);
+    }
+}
+
+void
+cargo_drop(struct cargo *self, uint64_t record)
+{
+    struct cargo_item *item = cargo_get(self, record);
+    if (!item)
+        return;
+    cargo_strip(self, record);
     *item = (struct cargo_item){ 0 };
     while (self->first < self->end && place_of(self, self->first)->record == 0)
         self->first++;

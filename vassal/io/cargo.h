@@ -16,7 +16,8 @@ struct cargo_item {
     enum dz_cause cause; /* FINISHED: the worker reported it */
     uint32_t signal;
     dz_us elapsed_us;
-    uint8_t *bytes; /* owned; blob, then text */
+    bool is_counted; /* the scheduler said so, and that it is not stored yet */
+    uint8_t *bytes;  /* owned; blob, then text */
     uint32_t blob_len, text_len;
 };
 
@@ -36,6 +37,10 @@ struct cargo_item *cargo_get(struct cargo *self, uint64_t record); /* NULL: not 
 /* The item of this node's own execution, NULL: not there.  Quick when asked for in the order of records. */
 struct cargo_item *cargo_find(struct cargo *self, uint64_t inc, uint64_t exec);
 void cargo_drop(struct cargo *self, uint64_t record);
+/* Keep the facts and let go of reports and text. */
+void cargo_strip(struct cargo *self, uint64_t record);
+typedef void cargo_fn(void *arg, const struct cargo_item *item);
+void cargo_each(const struct cargo *self, cargo_fn *fn, void *arg);
 
 static inline struct dz_slice
 cargo_blob(const struct cargo_item *item)

@@ -302,6 +302,13 @@ mesh_contact(const struct mesh *self)
     return dz_buf_slice(&self->contact);
 }
 
+const char *
+mesh_way(const struct mesh *self, uint64_t node)
+{
+    const struct far *far = dz_map_get(&self->far, node);
+    return far && far->is_up ? dz_link_way(far->link) : "";
+}
+
 uint64_t
 mesh_impostors(const struct mesh *self)
 {

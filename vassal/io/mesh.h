@@ -67,6 +67,9 @@ void mesh_let_back(struct mesh *self, uint64_t node);
 /* Best effort, without a word when there is no way. inc 0: in whatever life it is. */
 void mesh_send(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice frame);
 
+/* The endpoint at which we reach it, "": it came to us, or there is no way. */
+const char *mesh_way(const struct mesh *self, uint64_t node);
+
 /* Frames that were dropped because they named another sender than the one whose key it was. */
 uint64_t mesh_impostors(const struct mesh *self);
 

@@ -134,7 +134,11 @@ counted(struct agent *self, const struct vassal_effect *effect)
         tell_report(self, item);
     if (!self->is_leading)
         self->up.said(self->up.arg, item);
-    cargo_drop(&self->cargo, effect->as.counted.record);
+    item->is_counted = word == DZ_WORD_COUNTED;
+    if (effect->as.counted.is_stored || !item->is_counted)
+        cargo_drop(&self->cargo, effect->as.counted.record);
+    else
+        cargo_strip(&self->cargo, effect->as.counted.record);
 }
 
 static void

@@ -161,6 +161,8 @@ take_one(struct coord *self, struct node *node, const struct dz_item_outcome *it
 void
 facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us now)
 {
+    if (self->phase == PHASE_SEALING)
+        return; /* the ledger is closing, maybe without them: unanswered, their nodes keep them */
     struct coord_record *records = dz_arena_take(&self->arena, outcomes.count, sizeof(*records));
     uint32_t count = 0;
     uint64_t greatest = 0;

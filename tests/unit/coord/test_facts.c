@@ -97,6 +97,21 @@ a_ledger_that_holds_something_else_does_not_agree(void **state)
     assert_false(effect(&lab, COORD_FX_DONE)->as.done.agrees);
 }
 
+/* The ledger may be closing without it; a node that heard "duplicate" would give it up. */
+static void
+nothing_is_said_of_what_comes_while_the_ledger_closes(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    join(&lab, 1);
+    count_all(&lab);
+    say(&lab, 1, &(struct dz_msg){ .id = DZ_MSG_mesh_drained });
+    assert_non_null(effect(&lab, COORD_FX_SEAL));
+    report(&lab, 1, 0, DZ_RESULT_OK, 900);
+    assert_null(told(&lab, DZ_MSG_mesh_rack, 0));
+    assert_null(effect(&lab, COORD_FX_COUNT));
+}
+
 /* Told again, all of them, because another scheduler was at work: what it counted counts. */
 static void
 rows_that_are_told_before_the_seal_count(void **state)
@@ -154,6 +169,7 @@ main(void)
         cmocka_unit_test(a_strike_tells_that_something_else_counts),
         cmocka_unit_test(a_double_counts_as_the_first_did),
         cmocka_unit_test(a_ledger_that_holds_something_else_does_not_agree),
+        cmocka_unit_test(nothing_is_said_of_what_comes_while_the_ledger_closes),
         cmocka_unit_test(rows_that_are_told_before_the_seal_count),
         cmocka_unit_test(a_test_that_only_the_ledger_names_is_given_up),
     };

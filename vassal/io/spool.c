@@ -336,6 +336,15 @@ spool_remove(const char *home, const char *job)
     (void) closedir(dir);
 }
 
+/* A job's store that waits for a server (store/push/spools.h) lies here, too, for however long. */
+static bool
+is_for_a_server(int dir, const char *name)
+{
+    char path[PATH_MAX];
+    (void) snprintf(path, sizeof(path), "%s/to", name);
+    return faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool
 is_old(int dir, const char *name)
 {
@@ -359,7 +368,7 @@ spool_sweep(const char *home)
     if (!dir)
         return;
     for (struct dirent *item = readdir(dir); item; item = readdir(dir)) {
-        if (is_old(dirfd(dir), item->d_name))
+        if (!is_for_a_server(dirfd(dir), item->d_name) && is_old(dirfd(dir), item->d_name))
             remove_folder(dirfd(dir), item->d_name);
     }
     (void) closedir(dir);

@@ -64,7 +64,7 @@ unsigned spool_inherit(const char *home, const char *job, uint64_t before_inc,
                        const struct spool_heir *heir);
 
 /* Remove environments that nobody has written to for SPOOL_KEEP_DAYS: of agents that died together
- * with their controllers. */
+ * with their controllers.  What waits there for a server stays. */
 enum { SPOOL_KEEP_DAYS = 7 };
 void spool_sweep(const char *home);
 

@@ -1,0 +1,102 @@
+/* test_spool.c - what a new agent clears away in the spool, and what it leaves alone. */
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/unit.h"
+#include "vassal/io/spool.h"
+
+enum { DAY_S = 24 * 3600 };
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void) st, (void) type, (void) ftw;
+    return remove(path);
+}
+
+static int
+setup(void **state)
+{
+    char *home = dz_strdup("/tmp/dz-spool-XXXXXX");
+    assert_non_null(mkdtemp(home));
+    *state = home;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void) nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(*state);
+    return 0;
+}
+
+static void
+put(const char *path, time_t age_s)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    const struct timespec then = { .tv_sec = time(NULL) - age_s };
+    assert_int_equal(futimens(fd, (const struct timespec[2]){ then, then }), 0);
+    assert_int_equal(close(fd), 0);
+}
+
+/* A folder in the spool, last written to so many days ago; `also` is a further file in it. */
+static void
+lay(const char *home, const char *name, int age_days, const char *also)
+{
+    char path[128];
+    (void) snprintf(path, sizeof(path), "%s/spool", home);
+    (void) mkdir(path, 0700);
+    (void) snprintf(path, sizeof(path), "%s/spool/%s", home, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void) snprintf(path, sizeof(path), "%s/spool/%s/data.mdb", home, name);
+    put(path, (time_t) age_days * DAY_S);
+    if (also) {
+        (void) snprintf(path, sizeof(path), "%s/spool/%s/%s", home, name, also);
+        put(path, (time_t) age_days * DAY_S);
+    }
+}
+
+static bool
+is_there(const char *home, const char *name)
+{
+    char path[128];
+    (void) snprintf(path, sizeof(path), "%s/spool/%s", home, name);
+    return access(path, F_OK) == 0;
+}
+
+static void
+a_journal_that_nobody_writes_goes_after_a_week(void **state)
+{
+    lay(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FG-17", SPOOL_KEEP_DAYS + 1, NULL);
+    lay(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FH-18", SPOOL_KEEP_DAYS - 1, NULL);
+    spool_sweep(*state);
+    assert_false(is_there(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FG-17"));
+    assert_true(is_there(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FH-18"));
+}
+
+static void
+what_waits_for_a_server_waits_however_long(void **state)
+{
+    lay(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FG.5f", 400, "to");
+    spool_sweep(*state);
+    assert_true(is_there(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FG.5f"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_journal_that_nobody_writes_goes_after_a_week, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_waits_for_a_server_waits_however_long, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -134,16 +134,3 @@ client_look(const char *url, dz_ms wait_ms)
                    memmem(body.data, body.len, name, strlen(name));
     return is_ours ? CLIENT_STORE : CLIENT_STRANGER;
 }
-
-void
-client_add_escaped(struct dz_buf *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char) *text;
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-            strchr("-._~", c))
-            dz_buf_add(out, &c, 1);
-        else
-            dz_buf_addf(out, "%%%02X", c);
-    }
-}

@@ -38,7 +38,4 @@ enum client_found {
 };
 enum client_found client_look(const char *url, dz_ms wait_ms);
 
-/* The same as `text`, as a part of a URL. */
-void client_add_escaped(struct dz_buf *out, const char *text);
-
 #endif

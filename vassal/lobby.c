@@ -86,7 +86,7 @@ send(struct errand *errand, const char *method, dz_ms timeout_ms, size_t answer_
     add_url(self, errand->verb, &url);
     if (errand == &self->roll) {
         dz_buf_addf(&url, "?skip=%" PRIu32 "&project=", self->skip);
-        client_add_escaped(&url, self->uri);
+        dz_url_add(&url, self->uri);
     }
     dz_buf_add(&url, "", 1);
     struct dz_http_ask ask = { .method = method,

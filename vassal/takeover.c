@@ -123,7 +123,7 @@ takeover_new(const struct takeover_cfg *cfg, struct takeover **self_out, struct 
     self->on_end = cfg->on_end;
     self->arg = cfg->arg;
     dz_buf_addf(&url, "%s/api/v1/jobs/%s/ledger?project=", cfg->url, cfg->ulid);
-    client_add_escaped(&url, cfg->uri);
+    dz_url_add(&url, cfg->uri);
     dz_buf_add(&url, "", 1);
     self->url = (char *) url.data;
     enum dz_rc rc = client_open(&self->client, cfg->loop, NULL, NULL, err);

@@ -162,9 +162,9 @@ ask_durations(struct upload *self, const char *uri, const char *profile)
     DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
     struct dz_err err;
     dz_buf_addf(&url, "%s/api/v1/durations?project=", self->url);
-    client_add_escaped(&url, uri);
+    dz_url_add(&url, uri);
     dz_buf_addf(&url, "&profile=");
-    client_add_escaped(&url, profile);
+    dz_url_add(&url, profile);
     dz_buf_add(&url, "", 1);
     struct dz_http_ask ask = { .method = "GET",
                                .url = (const char *) url.data,

@@ -31,25 +31,12 @@ remote_path(struct dz_buf *path, const char *text)
 }
 
 void
-remote_encoded(struct dz_buf *path, const char *text)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    for (; *text; text++) {
-        if (strchr(plain, *text))
-            dz_buf_add(path, text, 1);
-        else
-            dz_buf_addf(path, "%%%02X", (unsigned) (unsigned char) *text);
-    }
-}
-
-void
 remote_value(struct dz_buf *path, const char *name, const char *value)
 {
     if (!value)
         return;
     dz_buf_addf(path, "%c%s=", memchr(path->data, '?', path->len) ? '&' : '?', name);
-    remote_encoded(path, value);
+    dz_url_add(path, value);
 }
 
 void
@@ -213,7 +200,7 @@ get_job(struct source *source, const char *uri, const char *name, size_t failure
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
     remote_path(&path, "/jobs/");
-    remote_encoded(&path, name);
+    dz_url_add(&path, name);
     remote_number(&path, "failures", (int64_t) failures);
     remote_value(&path, "project", uri);
     return remote_document(self_of(source), &path, "zb.job/1", out, err);
@@ -378,7 +365,7 @@ remote_spans(struct source *source, const char *ulid, const char *name, doc_span
         DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 }, body = { 0 };
         before = page.count;
         dz_buf_addf(&path, "/jobs/%s/spans/", ulid);
-        remote_encoded(&path, name);
+        dz_url_add(&path, name);
         remote_number(&path, "limit", SPANS_PAGE);
         remote_number(&path, "offset", page.count);
         rc = remote_get(self_of(source), &path, &body, err);

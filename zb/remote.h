@@ -17,7 +17,6 @@ struct remote {
 void remote_path(struct dz_buf *path, const char *text);
 void remote_value(struct dz_buf *path, const char *name, const char *value); /* NULL: none */
 void remote_number(struct dz_buf *path, const char *name, int64_t value);
-void remote_encoded(struct dz_buf *path, const char *text);
 
 /* GET `path`.  ABSENT: 404.  REFUSED: 401, 403.  LIMIT: 400, what was asked makes no sense.  CLOSED:
  * nobody answers.  CORRUPT: it is no store. */

@@ -103,3 +103,16 @@ dz_hex_read(struct dz_slice text, uint8_t *out, size_t cap, size_t *len_out)
     *len_out = text.len / 2;
     return true;
 }
+
+void
+dz_url_add(struct dz_buf *self, const char *text)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (; *text; text++) {
+        if (strchr(plain, *text))
+            dz_buf_add(self, text, 1);
+        else
+            dz_buf_addf(self, "%%%02X", (unsigned) (unsigned char) *text);
+    }
+}

@@ -20,6 +20,9 @@ void dz_buf_drop(struct dz_buf *self, size_t len); /* removes the first `len` by
 void dz_hex_add(struct dz_buf *self, struct dz_slice bytes);
 bool dz_hex_read(struct dz_slice text, uint8_t *out, size_t cap, size_t *len_out);
 
+/* A part of a URL: percent-encoded but for the unreserved characters of RFC 3986. */
+void dz_url_add(struct dz_buf *self, const char *text);
+
 /* Room for `len` more bytes; the caller writes there and adds to self->len itself. */
 uint8_t *dz_buf_reserve(struct dz_buf *self, size_t len);
 

@@ -82,19 +82,6 @@ read_job_named(struct http_call *call, const char *name, char ulid_out[STORE_ULI
 
 /* ---- the next page ---- */
 
-static void
-add_encoded(struct dz_buf *out, const char *text)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    for (; *text; text++) {
-        if (strchr(plain, *text))
-            dz_buf_add(out, text, 1);
-        else
-            dz_buf_addf(out, "%%%02X", (unsigned) (unsigned char) *text);
-    }
-}
-
 void
 read_next(struct http_call *call, const char *name, const char *value)
 {
@@ -107,17 +94,17 @@ read_next(struct http_call *call, const char *name, const char *value)
             path++;
         }
         if (*path == '{')
-            add_encoded(out, call->params[param++]);
+            dz_url_add(out, call->params[param++]);
         else
             dz_buf_add(out, path, strcspn(path, "/"));
     }
     dz_buf_addf(out, "?%s=", name);
-    add_encoded(out, value);
+    dz_url_add(out, value);
     for (size_t i = 0; i < call->arg_count; i++) {
         if (strcmp(call->args[i].name, name) == 0)
             continue;
         dz_buf_addf(out, "&%s=", call->args[i].name);
-        add_encoded(out, call->args[i].value);
+        dz_url_add(out, call->args[i].value);
     }
     dz_buf_addf(out, ">; rel=\"next\"");
     dz_buf_add(out, "", 1);

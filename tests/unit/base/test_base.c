@@ -192,6 +192,15 @@ the_monotonic_clock_does_not_go_back(void **state)
     assert_true(dz_clock_wall_ms() > 1600000000000);
 }
 
+static void
+a_part_of_a_url_is_percent_encoded(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_url_add(&text, "aZ09-._~ /?&\xc3\xa9%");
+    assert_true(dz_slice_eq(dz_buf_slice(&text), dz_str("aZ09-._~%20%2F%3F%26%C3%A9%25")));
+}
+
 int
 main(void)
 {
@@ -201,6 +210,7 @@ main(void)
         cmocka_unit_test(every_code_has_a_text),
         cmocka_unit_test(what_is_moved_is_left_behind_as_null),
         cmocka_unit_test(a_buffer_grows_and_drops_from_the_front),
+        cmocka_unit_test(a_part_of_a_url_is_percent_encoded),
         cmocka_unit_test(what_is_due_first_comes_first_and_equals_keep_their_order),
         cmocka_unit_test(a_thousand_deadlines_come_out_sorted),
         cmocka_unit_test(a_list_of_strings_owns_them_and_ends_with_null),

@@ -5,7 +5,6 @@
  * daemon of this home, and what listens at the default port, are looked at first: without one the
  * store of the home is used directly. One that listens and says nothing counts as the home's
  * daemon if that has announced itself there, because it may be stopped. */
-#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/files.h"
 #include "shared/base/log.h"
 #include "shared/conf/url.h"
 #include "store/push/drain.h"
@@ -26,7 +26,6 @@ enum {
     FLUSH_MAX_S = 600,
     FAREWELL_US = 1000 * 1000, /* so long the store is waited for that is to hear of our end */
     OLD_MAX = 8,
-    TREE_FDS = 8,
 };
 
 static const char HOME[] = "home";
@@ -64,16 +63,6 @@ open_at(struct host *self, const char *home, char **warning_out, struct dz_err *
     return rc;
 }
 
-static int
-remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-    (void) info;
-    (void) kind;
-    (void) place;
-    (void) remove(path); /* what cannot be removed stays */
-    return 0;
-}
-
 static enum dz_rc
 open_below(struct host *self, const char *base, char **dir_out, struct dz_err *err)
 {
@@ -86,7 +75,7 @@ open_below(struct host *self, const char *base, char **dir_out, struct dz_err *e
     if (rc == DZ_OK)
         *dir_out = dz_move(dir);
     else
-        (void) nftw(dir, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+        dz_remove_tree(dir);
     return rc;
 }
 

@@ -1,7 +1,6 @@
 /* cmd_push.c - zb push: what a run could not send, from its spool folder to where it belongs. */
 #include <errno.h>
 #include <fts.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +9,14 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/files.h"
 #include "shared/conf/url.h"
 #include "shared/http/http.h"
 #include "store/push/drain.h"
 #include "store/push/push.h"
 #include "zb/zb.h"
 
-enum { WAIT_S = 60, WAIT_MAX_S = 86400, TREE_FDS = 16, STEP_MS = 200, ARGS_MAX = 256 };
+enum { WAIT_S = 60, WAIT_MAX_S = 86400, STEP_MS = 200, ARGS_MAX = 256 };
 
 const struct argp_option cmd_push_options[] = {
     { "wait", 'w', "SECONDS", 0, "how long to try a server that does not answer (60)", 0 },
@@ -176,14 +176,6 @@ push_all_in(struct pushing *self, const char *parent)
     return code;
 }
 
-static int
-remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
-{
-    (void) info, (void) kind, (void) place;
-    (void) remove(path);
-    return 0;
-}
-
 /* tar reads every kind of compression, and lets no name out of the folder. */
 static bool
 unpack(const char *archive, const char *into)
@@ -237,7 +229,7 @@ push_archive(struct pushing *self, const char *archive)
         unpack(archive, dir)
             ? push_below(self, dir, archive)
             : zb_fail(self->zb, ZB_ABSENT, "'%s' is no spool, and tar cannot unpack it", archive);
-    (void) nftw(dir, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(dir);
     return code;
 }
 

@@ -5,7 +5,6 @@
  * A child does the script's operations and says each that is done.  It is killed after some of them,
  * and what is there then must be what it said, and at most the operation more that was under way.  The
  * next child goes on. */
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,17 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "tests/crash/cut.h"
 #include "tests/crash/script.h"
 
 static struct script_state states[SCRIPT_OPS + 1];
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static void
 open_or_die(const char *home, struct store **out)
@@ -113,7 +106,7 @@ main(int argc, char **argv)
     if (!mkdtemp(home))
         return 2;
     learn(home);
-    (void) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(home);
     for (size_t i = 0; i < kills; i++) {
         struct store *store = NULL;
         struct script_state now;
@@ -129,11 +122,11 @@ main(int argc, char **argv)
         }
         if (done < SCRIPT_OPS)
             continue;
-        (void) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* begin again */
+        dz_remove_tree(home); /* begin again */
         lives++;
         done = 0;
     }
-    (void) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(home);
     (void) printf("kill_store: %zu kills in %zu lives: %zu bad\n", kills, lives, bad);
     return bad ? 1 : 0;
 }

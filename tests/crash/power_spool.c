@@ -4,26 +4,19 @@
  *
  * What was committed must be inherited, in order; nothing of it may be damaged, and nothing else be
  * there but what the commit under way would have added. */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "tests/crash/cut.h"
 #include "vassal/io/spool.h"
 
 enum { COMMITS = 60, PER_COMMIT = 7, INC = 1 };
 
 static const char JOB[] = "01KAJC00000000000000000000";
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static void
 live(const char *home)
@@ -122,14 +115,14 @@ main(int argc, char **argv)
         size_t events = cut_events();
         size_t event = images > events ? i % events : i * events / images;
         uint32_t promise = 0;
-        (void) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        dz_remove_tree(home);
         cut_image(event, seed * UINT64_C(1000003) + i, home, &promise);
         if (!try_image(home, promise)) {
             (void) fprintf(stderr, "image %zu: event %zu\n", i, event);
             bad++;
         }
     }
-    (void) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(home);
     (void) printf("power_spool: %zu images of cuts at %zu events: %zu bad\n", images, cut_events(),
                   bad);
     return bad ? 1 : 0;

@@ -4,13 +4,13 @@
  *
  * Each image must open at once, as the store that it was: with all that was acknowledged, and at most
  * the operation more that was under way.  Then the store must work on. */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "tests/crash/cut.h"
 #include "tests/crash/script.h"
 
@@ -18,17 +18,10 @@ enum { GO_ON = 3 /* operations */ };
 
 static struct script_state states[SCRIPT_OPS + 1]; /* [i]: after i operations */
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static void
 remove_folder(const char *path)
 {
-    (void) nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(path);
 }
 
 static void

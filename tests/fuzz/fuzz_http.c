@@ -8,7 +8,6 @@
  * that stay although their clients are gone. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/files.h"
 #include "store/http/gate.h"
 #include "store/http/server.h"
 #include "tests/fuzz/target.h"
@@ -77,13 +77,6 @@ add_job(struct world *self, const char *uri)
     store_job_close(&job);
 }
 
-static int
-unlink_one(const char *path, const struct stat *info, int type, struct FTW *ftw)
-{
-    (void) info, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static struct world *
 world(void)
 {
@@ -108,7 +101,7 @@ world(void)
     add_job(&self, "u");
     add_job(&self, "git@x:a.git//b c");
     must(server_new(self.store, &opts, &self.server, &err), &err);
-    (void) nftw(home, unlink_one, 8, FTW_DEPTH | FTW_PHYS); /* what is open stays */
+    dz_remove_tree(home); /* what is open stays */
     return &self;
 }
 

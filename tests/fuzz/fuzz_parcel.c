@@ -1,11 +1,11 @@
 /* Bytes that a stranger sends as a parcel, a receipt or durations.  To get past the checksum, the
  * input is what a parcel unpacks to, and is packed here; byte 0 says which of them it is.  What a
  * store has taken it must be able to read, and to send on. */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/files.h"
 #include "store/parcel.h"
 #include "store/store.h"
 #include "tests/fuzz/target.h"
@@ -22,20 +22,13 @@ struct world {
 
 static struct world world;
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static void
 end_world(void)
 {
     store_inbox_destroy(&world.inbox);
     store_close(&world.store);
     if (world.home[0])
-        (void) nftw(world.home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        dz_remove_tree(world.home);
     world.home[0] = '\0';
     world.inputs = 0;
 }

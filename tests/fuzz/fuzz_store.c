@@ -6,11 +6,11 @@
  *     byte 0   which record, of all tables
  *     byte 1   even: the rest is its new value.  odd: the rest are changes to the real value,
  *              three bytes each: an offset of two and what is xored there */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/files.h"
 #include "store/disk.h"
 #include "store/store.h"
 #include "tests/fuzz/target.h"
@@ -94,13 +94,6 @@ fill(struct world *self)
 }
 
 /* The store goes on in its open files; nothing is left behind, however the fuzzer ends. */
-static int
-unlink_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static struct world *
 world(void)
 {
@@ -115,7 +108,7 @@ world(void)
     must(store_open(home, STORE_WRITE, &made->store, NULL, &err), &err);
     fill(made);
     must(dz_kv_read(made->store->kv, remember, made, &err), &err);
-    (void) nftw(home, unlink_one, 8, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(home);
     return made;
 }
 

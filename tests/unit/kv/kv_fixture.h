@@ -2,12 +2,12 @@
 #ifndef DZ_TESTS_UNIT_KV_FIXTURE_H
 #define DZ_TESTS_UNIT_KV_FIXTURE_H
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "shared/kv/kv.h"
 #include "tests/unit/unit.h"
 
@@ -21,13 +21,6 @@ struct fixture {
 };
 
 static const struct dz_kv_opts OPTS = { .tables = TABLES, .table_count = 2, .map_size = 1 << 20 };
-
-static inline int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static inline int
 setup(void **state)
@@ -45,7 +38,7 @@ static inline int
 teardown(void **state)
 {
     struct fixture *f = *state;
-    (void) nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(f->root);
     free(f);
     return 0;
 }

@@ -2,12 +2,12 @@
 #ifndef DZ_TESTS_UNIT_STORE_FIXTURE_H
 #define DZ_TESTS_UNIT_STORE_FIXTURE_H
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "store/store.h"
 #include "tests/unit/unit.h"
 
@@ -22,13 +22,6 @@ struct fixture {
     struct store *store;
     struct dz_err err;
 };
-
-static inline int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static inline void
 open_store(struct fixture *f, enum store_mode mode)
@@ -55,7 +48,7 @@ teardown(void **state)
 {
     struct fixture *f = *state;
     store_close(&f->store);
-    (void) nftw(f->home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(f->home);
     free(f);
     return 0;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
+#include "shared/base/files.h"
 #include "tests/unit/vassal_io/fake_kin.h"
 
 enum { CHUNK = 256 << 10, LONG_RELAY = 1 << 20 /* from there on it counts as a blob */ };
@@ -259,13 +259,6 @@ fake_is_alone(struct fake *self)
     return poll(&polled, 1, 10000) > 0 && (polled.revents & POLLHUP);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static void
 clean_up(struct fake *self)
 {
@@ -280,7 +273,7 @@ clean_up(struct fake *self)
     free(self->verdicts);
     free(self->strikes);
     if (!getenv("DZ_FAKE_KEEP"))
-        (void) nftw(self->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        dz_remove_tree(self->root);
 }
 
 void

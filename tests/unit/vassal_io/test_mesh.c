@@ -1,11 +1,11 @@
 /* test_mesh.c - several nodes' connections, over TCP and over sockets of the host. */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/files.h"
 #include "shared/net/contact.h"
 #include "shared/net/hub.h"
 #include "shared/wire/frame.h"
@@ -94,13 +94,6 @@ setup(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
-static int
 teardown(void **state)
 {
     struct fixture *f = *state;
@@ -108,7 +101,7 @@ teardown(void **state)
         mesh_destroy(&f->nodes[i].mesh);
     dz_gate_destroy(&f->gate);
     dz_loop_destroy(&f->loop);
-    (void) nftw(f->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(f->top);
     free(f);
     return 0;
 }

@@ -1,7 +1,6 @@
 /* test_room.c - real processes in one room: who leads, who lives, what stays. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "shared/net/contact.h"
 #include "shared/net/hub.h"
 #include "tests/unit/unit.h"
@@ -21,13 +21,6 @@
 struct fixture {
     char top[64];
 };
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static int
 setup(void **state)
@@ -44,7 +37,7 @@ static int
 teardown(void **state)
 {
     struct fixture *f = *state;
-    (void) nftw(f->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(f->top);
     free(f);
     return 0;
 }

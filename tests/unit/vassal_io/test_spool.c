@@ -1,23 +1,16 @@
 /* test_spool.c - what a new agent clears away in the spool, and what it leaves alone. */
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "tests/unit/unit.h"
 #include "vassal/io/spool.h"
 
 enum { DAY_S = 24 * 3600 };
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 static int
 setup(void **state)
@@ -31,7 +24,7 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    (void) nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(*state);
     free(*state);
     return 0;
 }

@@ -1,9 +1,9 @@
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "shared/vcs/vcs.h"
 #include "tests/unit/unit.h"
 
@@ -11,13 +11,6 @@ struct fixture {
     char top[64];
     struct dz_err err;
 };
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
 
 /* git itself makes what libgit2 is asked about. */
 static void
@@ -47,7 +40,7 @@ static int
 teardown(void **state)
 {
     struct fixture *f = *state;
-    (void) nftw(f->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(f->top);
     free(f);
     return 0;
 }

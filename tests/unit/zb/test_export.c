@@ -1,10 +1,10 @@
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/base/files.h"
 #include "tests/unit/unit.h"
 #include "zb/export.h"
 
@@ -43,13 +43,6 @@ make(struct made *m, size_t count, size_t bad_every, size_t text_len, size_t out
     }
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void) st, (void) type, (void) ftw;
-    return remove(path);
-}
-
 static void
 drop(struct made *m)
 {
@@ -61,7 +54,7 @@ drop(struct made *m)
     free(m->export.tests);
     store_job_info_fini(&m->export.info);
     dz_buf_fini(&m->zb.out);
-    (void) nftw(m->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    dz_remove_tree(m->dir);
 }
 
 /* Export while stdout is the file's; returns how many files there are and their largest and all. */

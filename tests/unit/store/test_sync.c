@@ -134,6 +134,17 @@ ledger_there(struct pair *p)
     return ledger;
 }
 
+/* Field by field: the bytes between them say nothing. */
+static void
+assert_same_ledger(const struct store_ledger *a, const struct store_ledger *b)
+{
+    assert_int_equal(a->counted, b->counted);
+    assert_int_equal(a->executions, b->executions);
+    assert_true(a->digest == b->digest);
+    assert_int_equal(a->tests_counted, b->tests_counted);
+    assert_memory_equal(a->verdicts, b->verdicts, sizeof(a->verdicts));
+}
+
 static uint32_t
 logs_there(struct pair *p)
 {
@@ -157,7 +168,7 @@ everything_arrives_and_the_ledgers_are_equal(void **state)
     assert_ok(seal_job(p->from, p->job, 1));
     (void) send_all(p);
     struct store_ledger here = ledger_now(p->from, p->job), there = ledger_there(p);
-    assert_memory_equal(&here, &there, sizeof(here));
+    assert_same_ledger(&here, &there);
     assert_int_equal(there.executions, TESTS + 9);
     assert_int_equal(there.verdicts[DZ_RESULT_OK_FLAKY], 9);
     assert_int_equal(logs_there(p), LOGS);
@@ -209,7 +220,7 @@ a_replay_of_all_parcels_changes_nothing(void **state)
             at = after;
         } while (!store_at_eq(&after, &p->receipt.at));
         struct store_ledger now = ledger_there(p);
-        assert_memory_equal(&once, &now, sizeof(now));
+        assert_same_ledger(&once, &now);
         assert_int_equal(logs_there(p), LOGS);
     }
 }
@@ -239,7 +250,7 @@ what_two_senders_tell_counts_once(void **state)
     assert_ok(seal_job(p->from, p->job, 0));
     (void) send_all(p);
     struct store_ledger twice = ledger_there(p);
-    assert_memory_equal(&once, &twice, sizeof(once));
+    assert_same_ledger(&once, &twice);
 }
 
 static void

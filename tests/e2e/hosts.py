@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faults
 import leftovers
@@ -107,7 +108,7 @@ class Hosts(Party):
             leftovers.ended(self.runs[0].process.pid, POLL_S)
 
 
-def tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host, dict[str, str]]:
+def _tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host, dict[str, str]]:
     """A store on a host of its own, behind TLS and a token, and what the others need to be let in."""
     host = net.host()
     folder = tmp_path / "store"
@@ -122,6 +123,33 @@ def tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host, 
     tokens.write_text(f"{TOKEN} *\n")
     tokens.chmod(0o600)
     return place, host, {"SSL_CERT_FILE": str(cert), "DAGZ_TOKEN": TOKEN}
+
+
+class Far(Hosts):
+    """Hosts on a switch, and a store on one more."""
+
+    net: netns.Net
+    store: DaemonPlace
+    store_host: netns.Host
+
+    def store_up(self) -> None:
+        done = self.zb("daemon", "up", "--bg", home=self.store.home)
+        assert done.returncode == 0, done.stderr
+
+
+FarKind = TypeVar("FarKind", bound=Far)
+
+
+@contextlib.contextmanager
+def on_a_switch(kind: type[FarKind], tmp_path: Path, count: int) -> Iterator[FarKind]:
+    """So many hosts; the store is up."""
+    with netns.Net() as net:
+        place, host, env = _tls_store(net, tmp_path)
+        far = kind(tmp_path, f"https://{host.address}:29111")
+        far.net, far.env, far.prefix, far.store, far.store_host = net, env, host.argv, place, host
+        far.spaces = [net.host() for _ in range(count)]
+        far.store_up()
+        yield far
 
 
 def ended_by_itself(results: list[Result]) -> list[Result]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import netns
 import pytest
 from daemon_place import DaemonPlace
-from hosts import Hosts, tls_store
+from hosts import Far, Hosts, on_a_switch
 from lab import Result
 from test_nodes import SUITE, TESTS, check_account, kill_node, summary
 
@@ -34,29 +34,17 @@ def hosts(tmp_path: Path, store: DaemonPlace) -> Hosts:
     return Hosts(tmp_path, store.url())
 
 
-class Far(Hosts):
-    """Three hosts on a switch, and a store on a fourth."""
-
-    net: netns.Net
-    store: DaemonPlace
-    store_host: netns.Host
-
+class Three(Far):
     def ways(self, number: int) -> int:
         """How often the agent of a run has reached another one."""
         return sum("is reached at" in str(event.get("text")) for event in self.events(number))
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[Far]:
+def far(tmp_path: Path) -> Iterator[Three]:
     if REFUSED:
         pytest.skip(REFUSED)
-    with netns.Net() as net:
-        place, host, env = tls_store(net, tmp_path)
-        far = Far(tmp_path, f"https://{host.address}:29111")
-        far.net, far.env, far.prefix, far.store, far.store_host = net, env, host.argv, place, host
-        far.spaces = [net.host() for _ in range(3)]
-        done = far.zb("daemon", "up", "--bg", home=place.home)
-        assert done.returncode == 0, done.stderr
+    with on_a_switch(Three, tmp_path, 3) as far:
         yield far
 
 

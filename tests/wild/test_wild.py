@@ -15,8 +15,7 @@ from pathlib import Path
 
 import netns
 import pytest
-from daemon_place import DaemonPlace
-from hosts import Hosts, tls_store
+from hosts import Far, on_a_switch
 from lab import Result
 from test_nodes import TESTS, check_account, kill_node
 
@@ -32,12 +31,9 @@ LATE = re.compile("has ended|the job had ended before this node could join it")
 ALONE = "on this host"  # no store answered when it began
 
 
-class Wild(Hosts):
+class Wild(Far):
     """Four hosts and a store on a switch; the last host is never harmed for good."""
 
-    net: netns.Net
-    store: DaemonPlace
-    store_host: netns.Host
     draw: random.Random
     killed: set[int]
     told: set[int]
@@ -119,10 +115,6 @@ class Wild(Hosts):
 
     # ----
 
-    def store_up(self) -> None:
-        done = self.zb("daemon", "up", "--bg", home=self.store.home)
-        assert done.returncode == 0, done.stderr
-
     def begun(self) -> int:
         return sum(len(self.ran_on(run)) for run in self.runs)
 
@@ -181,12 +173,7 @@ class Wild(Hosts):
 def wild(tmp_path: Path) -> Iterator[Wild]:
     if REFUSED:
         pytest.skip(REFUSED)
-    with netns.Net() as net:
-        place, host, env = tls_store(net, tmp_path)
-        wild = Wild(tmp_path, f"https://{host.address}:29111")
-        wild.net, wild.env, wild.prefix, wild.store, wild.store_host = net, env, host.argv, place, host
-        wild.spaces = [net.host() for _ in range(HOSTS)]
-        wild.store_up()
+    with on_a_switch(Wild, tmp_path, HOSTS) as wild:
         yield wild
     if COUNT > 100:
         shutil.rmtree(tmp_path, ignore_errors=True)

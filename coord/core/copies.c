@@ -149,8 +149,7 @@ change_holder(struct coord *self, struct node *holder)
 }
 
 static void
-add_copy(const struct coord *self, const struct kept *kept, uint32_t local, struct dz_list *list,
-         struct dz_buf *bytes)
+add_copy(const struct kept *kept, uint32_t local, struct dz_list *list, struct dz_buf *bytes)
 {
     const struct coord_record *it = &kept->record;
     struct dz_item_outcome item = {
@@ -167,7 +166,6 @@ add_copy(const struct coord *self, const struct kept *kept, uint32_t local, stru
         .inc = it->inc,
         .origin = it->node,
     };
-    (void) self;
     dz_outcome_add(list, bytes, &item);
 }
 
@@ -195,7 +193,7 @@ send_some(struct coord *self, struct node *holder, dz_us now)
             continue;
         }
         kept->holder = holder;
-        add_copy(self, kept, local, list, &bytes);
+        add_copy(kept, local, list, &bytes);
         note_sent(self, self->kept_base + self->copy_at);
     }
     if (list->count == 0)

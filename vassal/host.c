@@ -114,7 +114,8 @@ find_peers(struct host *self, const struct dz_msg_start *start, const struct nam
                              .profile = name->profile,
                              .commit = name->commit,
                              .ulid = ulid,
-                             .url = self->url };
+                             .url = self->url,
+                             .has_answered = self->has_answered };
     struct peers_ops ops = host_peers_ops(self);
     rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
     host_tag(self->peers.job, self->peers.node, self->tag);

@@ -68,6 +68,7 @@ struct host {
     char *uri;              /* owned: the project */
     char tag[HOST_TAG_MAX]; /* of this node in this job: names its folders */
     bool is_home;           /* the server is the daemon of this home */
+    bool has_answered;      /* it was looked at, and is a store */
     struct store *store;    /* owned, as are all below; with a server the spool's, and borrowed */
     struct store_job *job;
     struct store_durations *durations;

@@ -14,8 +14,7 @@
 
 enum {
     ENTER_TRIES = 2,
-    SMALL_JOB = 64,      /* nodes that all know each other */
-    ORDINALS_MAX = 1000, /* commands of one CI job under one key */
+    SMALL_JOB = 64, /* nodes that all know each other */
     TELL_MS = 2000,
     TELL_AGAIN_US = 300 * 1000,
     ROLL_MS = 2000,
@@ -205,14 +204,6 @@ lobby_look_again(struct lobby *self)
 
 /* ------------------------------------------------------------------ coming in */
 
-/* What a store says that does not take us. */
-static enum dz_rc
-refuse(const struct lobby *self, int status, struct dz_slice body, struct dz_err *err)
-{
-    (void) body;
-    return dz_fail(err, DZ_REFUSED, "%s: the server answered %d", self->url, status);
-}
-
 static enum dz_rc
 enter_once(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *entry,
            struct meeting_roll *roll, struct dz_err *err)
@@ -236,10 +227,11 @@ enter_once(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
         return DZ_OK;
     if (said.status == 200)
         return dz_fail(err, DZ_REFUSED, "%s: this is no store that nodes can meet at", self->url);
-    if (!dz_http_is_passing(&said))
-        return rc == DZ_OK ? refuse(self, status, dz_buf_slice(&answer), err) : DZ_REFUSED;
-    return rc == DZ_OK ? dz_fail(err, DZ_CLOSED, "the server answered %d", status)
-                       : dz_fail(err, DZ_CLOSED, "%s", err->text);
+    bool is_passing = dz_http_is_passing(&said);
+    if (rc != DZ_OK)
+        return is_passing ? DZ_CLOSED : DZ_REFUSED;
+    return is_passing ? dz_fail(err, DZ_CLOSED, "the server answered %d", status)
+                      : dz_fail(err, DZ_REFUSED, "%s: the server answered %d", self->url, status);
 }
 
 static enum dz_rc
@@ -260,7 +252,7 @@ enter_with(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
         if (entry->answer.word != DZ_ARRIVAL_AGAIN)
             break;
         memcpy(entry->job, job, sizeof(job)); /* that was the other command's */
-        if (++ordinal == ORDINALS_MAX)
+        if (++ordinal == DZ_COMMANDS_MAX)
             return dz_fail(err, DZ_REFUSED, "this CI job has run %u commands under one key",
                            ordinal);
     }

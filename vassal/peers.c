@@ -14,8 +14,6 @@
 
 #define PLACE "inproc://dagz-node"
 
-enum { COMMANDS_MAX = 1000 /* of one CI job under one key */ };
-
 enum {
     TRIES = 2,
     MEET_S = 3, /* DAGZ_MEET_TIMEOUT: so long a run's beginning waits for a store that is silent */
@@ -160,8 +158,8 @@ meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct 
         add_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
     enum dz_rc rc = enter_room(self, dz_buf_slice(&key), &entry, err);
     for (unsigned i = 1; rc == DZ_OK && entry.answer.word == DZ_ARRIVAL_AGAIN; i++) {
-        if (i == COMMANDS_MAX)
-            return dz_fail(err, DZ_LIMIT, "this CI job has run %d commands of %s", COMMANDS_MAX,
+        if (i == DZ_COMMANDS_MAX)
+            return dz_fail(err, DZ_LIMIT, "this CI job has run %d commands of %s", DZ_COMMANDS_MAX,
                            self->ci.key);
         leave_room(self);
         add_part(&key, dz_str("again"));
@@ -240,7 +238,7 @@ meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct
         return dz_fail(err, DZ_CLOSED,
                        "no store answers: start one with 'zb daemon up --bg', or "
                        "name it by DAGZ_URL");
-    if (!is_store_there(job->url))
+    if (!job->has_answered && !is_store_there(job->url))
         return dz_fail(err, DZ_CLOSED, "no store answers at %s", job->url);
     enum dz_rc rc = listen_at(self, NULL, err);
     if (rc != DZ_OK)

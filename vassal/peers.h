@@ -46,8 +46,9 @@ struct peers {
 /* What makes a job this one and no other, besides what `start` says. */
 struct peers_job {
     const char *uri, *profile, *commit;
-    const char *ulid; /* its name, if a job begins here */
-    const char *url;  /* of the store; NULL: there is none */
+    const char *ulid;  /* its name, if a job begins here */
+    const char *url;   /* of the store; NULL: there is none */
+    bool has_answered; /* it was asked just now */
 };
 
 /* Find the others.  A key or a slot that makes no sense is an error: a run that was meant to share

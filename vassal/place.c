@@ -121,16 +121,15 @@ open_new(struct host *self, struct dz_err *err)
 
 /* Is there one that this run's records go to? */
 static bool
-has_server(const struct dz_url *url)
+has_server(struct host *self, const struct dz_url *url)
 {
     if (url->is_none)
         return false;
     if (url->from == DZ_URL_OPTION || url->from == DZ_URL_ENV)
         return true;
     enum client_found found = client_look(url->text, LOOK_MS);
-    if (url->from == DZ_URL_HOME)
-        return found == CLIENT_STORE || found == CLIENT_SILENT;
-    return found == CLIENT_STORE;
+    self->has_answered = found == CLIENT_STORE;
+    return self->has_answered || (url->from == DZ_URL_HOME && found == CLIENT_SILENT);
 }
 
 static enum dz_rc
@@ -139,7 +138,7 @@ find_server(struct host *self, struct dz_slice option, struct dz_err *err)
     struct dz_url url;
     DZ_AUTO(dz_free) char *said = dz_slice_dup(option);
     enum dz_rc rc = dz_url_find(said, self->home, &url, err);
-    if (rc == DZ_OK && has_server(&url)) {
+    if (rc == DZ_OK && has_server(self, &url)) {
         self->url = dz_strdup(url.text);
         self->is_home = url.is_home;
     }

@@ -53,6 +53,8 @@ enum dz_arrival_word {
                        * it: come again under the key with the next ordinal (meeting.h) */
 };
 
+enum { DZ_COMMANDS_MAX = 1000 /* of one CI job under one key: nobody answers AGAIN more often */ };
+
 struct dz_arrival_reply {
     enum dz_arrival_word word;
     uint32_t number; /* of the generation that is joined, or missed */

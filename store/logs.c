@@ -143,12 +143,6 @@ store_spans_close(struct store_spans **self_p)
 }
 
 enum dz_rc
-store_spans_refresh(struct store_spans *self, struct dz_err *err)
-{
-    return timeline_refresh(self->timeline, err);
-}
-
-enum dz_rc
 store_spans_next(struct store_spans *self, struct store_span *out, struct dz_err *err)
 {
     const struct moment *m;

@@ -381,6 +381,5 @@ void store_spans_close(struct store_spans **self_p);
  * seq are not kept, the scope is. */
 DZ_MUST_USE enum dz_rc store_spans_next(struct store_spans *self, struct store_span *out,
                                         struct dz_err *err);
-DZ_MUST_USE enum dz_rc store_spans_refresh(struct store_spans *self, struct dz_err *err);
 
 #endif

@@ -38,7 +38,7 @@ struct dz_guard {
     dz_us
         alert_until; /* one was greedy: it comes again, and what it left is used without growing */
     uint32_t unheard_max;
-    struct dz_guard_counts counts;
+    uint32_t unheard; /* connections */
 };
 
 /* ------------------------------------------------------------------ the table */
@@ -53,7 +53,7 @@ link_newest(struct dz_guard *self, struct conn *conn)
     else
         self->oldest = conn;
     self->newest = conn;
-    self->counts.unheard++;
+    self->unheard++;
 }
 
 static void
@@ -68,7 +68,7 @@ unlink_one(struct dz_guard *self, struct conn *conn)
     else
         self->newest = conn->older;
     conn->older = conn->newer = NULL;
-    self->counts.unheard--;
+    self->unheard--;
 }
 
 static void
@@ -79,7 +79,6 @@ forget(struct dz_guard *self, int fd)
         return;
     if (conn->heard == 0)
         unlink_one(self, conn);
-    self->counts.open--;
     free(conn);
 }
 
@@ -94,12 +93,10 @@ remember(struct dz_guard *self, int fd)
     conn->fd = fd;
     conn->cookie = cookie;
     (void) dz_map_put(&self->conns, (uint64_t) fd, conn); /* there was none */
-    self->counts.open++;
     link_newest(self, conn);
-    if (self->counts.unheard <= self->unheard_max)
+    if (self->unheard <= self->unheard_max)
         return;
     struct conn *crowded = self->oldest;
-    self->counts.crowded++;
     dz_sock_shut(crowded->fd, crowded->cookie);
     forget(self, crowded->fd);
 }
@@ -140,7 +137,6 @@ look_through(struct dz_guard *self)
         struct conn *conn = value;
         if (dz_sock_received(conn->fd) <= conn->heard + AHEAD_MAX)
             continue;
-        self->counts.greedy++;
         self->alert_until = dz_clock_us() + ALERT_US;
         dz_sock_shut(conn->fd, conn->cookie); /* its end comes as an event, which forgets it */
     }
@@ -249,10 +245,4 @@ dz_guard_destroy(struct dz_guard **self_p)
         free(value);
     dz_map_fini(&self->conns);
     free(self);
-}
-
-void
-dz_guard_count(const struct dz_guard *self, struct dz_guard_counts *out)
-{
-    *out = self->counts;
 }

@@ -24,10 +24,4 @@ void dz_guard_destroy(struct dz_guard **self_p);
 /* A message of so many bytes came over the connection with this number (-1: of none). */
 void dz_guard_heard(struct dz_guard *self, int fd, size_t bytes);
 
-struct dz_guard_counts {
-    uint32_t open, unheard;
-    uint64_t crowded, greedy; /* ended for that */
-};
-void dz_guard_count(const struct dz_guard *self, struct dz_guard_counts *out);
-
 #endif

@@ -384,9 +384,3 @@ agent_persist_epoch(struct agent *self, uint64_t n)
     spool_put_epoch(self->spool, n);
     commit(self);
 }
-
-uint64_t
-agent_inc(const struct agent *self)
-{
-    return self->inc;
-}

@@ -43,7 +43,6 @@ struct cargo_item *agent_item(struct agent *self, uint64_t inc, uint64_t exec);
 void agent_each_left(const struct agent *self, cargo_fn *fn, void *arg);
 /* Write the epoch's number to the spool. */
 void agent_persist_epoch(struct agent *self, uint64_t n);
-uint64_t agent_inc(const struct agent *self);
 /* The job has another short id than was told: a server has numbered it. */
 void agent_rename(struct agent *self, const struct uplink_job *job);
 /* uplink.settle() is over.  pending: what the server has not, which is in `path`; 0 and "": none. */

@@ -227,9 +227,3 @@ room_close(struct room **self_p)
     free(self->path);
     free(self);
 }
-
-const char *
-room_path(const struct room *self)
-{
-    return self->path;
-}

@@ -29,7 +29,6 @@ enum { ROOM_ENDPOINT_MAX = 128 };
 DZ_MUST_USE enum dz_rc room_open(struct dz_slice key, struct room **self_out, struct dz_err *err);
 /* Leave, and take away what nobody needs. */
 void room_close(struct room **self_p);
-const char *room_path(const struct room *self);
 
 /* Where this node is to listen: "ipc:///run/user/1000/dagz/.../....sock". */
 void room_endpoint(const struct room *self, uint64_t node, char out[ROOM_ENDPOINT_MAX]);

@@ -181,12 +181,6 @@ spool_put_epoch(struct spool *self, uint64_t n)
                     (struct dz_slice){ number, sizeof(number) });
 }
 
-bool
-spool_is_dirty(const struct spool *self)
-{
-    return !is_off(self) && self->batch.count > 0;
-}
-
 enum spool_state
 spool_commit(struct spool *self, struct dz_err *err)
 {

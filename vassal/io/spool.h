@@ -42,8 +42,6 @@ void spool_put_epoch(struct spool *self, uint64_t n);
 enum spool_state { SPOOL_SOUND, SPOOL_FULL /* in memory for now */, SPOOL_LOST };
 /* How it is after this try; `err` tells why when it is not SOUND. */
 enum spool_state spool_commit(struct spool *self, struct dz_err *err);
-/* Something waits for a commit. */
-bool spool_is_dirty(const struct spool *self);
 
 /* ------------------------------------------------------------------ after a death */
 

@@ -40,7 +40,7 @@ struct hub_ask {
 };
 /* NULL: too many different ones. */
 struct hub_stream *hub_join(struct hub *self, const struct hub_ask *ask, void *owner);
-/* Bytes read; 0: held, read again when woken; -1: the end. */
+/* Bytes read; 0: held, read again when woken; -1: the hub stops. */
 ssize_t hub_read(struct hub_stream *stream, char *to, size_t max);
 void hub_leave(struct hub_stream **stream_p);
 

@@ -187,7 +187,8 @@ read_stream(void *arg, uint64_t at, char *to, size_t max)
     struct request *request = arg;
     (void) at;
     ssize_t len = hub_read(request->stream, to, max);
-    return len < 0 ? MHD_CONTENT_READER_END_OF_STREAM : len;
+    /* A stream has no end of its own: that it is cut short must be seen, and not only sometimes. */
+    return len < 0 ? MHD_CONTENT_READER_END_WITH_ERROR : len;
 }
 
 static enum MHD_Result

@@ -30,11 +30,11 @@ struct provider {
 /* clang-format off */
 static const struct provider PROVIDERS[] = {
     { "gitlab", "GitLab CI", "GITLAB_CI",
-      { { "CI_PROJECT_ID", "CI_PIPELINE_ID" }, 2 }, { { "CI_JOB_NAME" }, 1 }, { { "CI_JOB_ID" }, 1 },
+      { { "CI_PIPELINE_ID" }, 1 }, { { "CI_JOB_NAME" }, 1 }, { { "CI_JOB_ID" }, 1 },
       "CI_NODE_INDEX", "CI_NODE_TOTAL", 1, NULL, NULL, "CI_COMMIT_SHA" },
     /* The slot comes from the workflow: GitHub has no variables for it. */
     { "github", "GitHub Actions", "GITHUB_ACTIONS",
-      { { "GITHUB_REPOSITORY", "GITHUB_RUN_ID" }, 2 }, { { "GITHUB_JOB" }, 1 },
+      { { "GITHUB_RUN_ID" }, 1 }, { { "GITHUB_JOB" }, 1 },
       { { "GITHUB_RUN_ID", "GITHUB_JOB", "RUNNER_TRACKING_ID" }, 2 },
       "CI_NODE_INDEX", "CI_NODE_TOTAL", 0, "GITHUB_RUN_ATTEMPT", NULL, "GITHUB_SHA" },
     { "buildkite", "Buildkite", "BUILDKITE",
@@ -90,15 +90,25 @@ tell(struct dz_ci *out, const char *what, const char *from)
     out->facts[out->fact_count++] = (struct dz_ci_fact){ .what = what, .from = from };
 }
 
+/* The first variable that is needed and not set; NULL: none. */
+static const char *
+missing_of(const struct reader *self, const struct joined *parts)
+{
+    for (unsigned i = 0; i < parts->needed; i++)
+        if (!value_of(self, parts->names[i]))
+            return parts->names[i];
+    return NULL;
+}
+
 /* "a/b/c" of the variables that are set; NULL when one that is needed is not.  Caller owns. */
 static char *
 join(const struct reader *self, const struct joined *parts, const char *what)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    if (missing_of(self, parts))
+        return NULL;
     for (unsigned i = 0; i < PARTS && parts->names[i]; i++) {
         const char *value = value_of(self, parts->names[i]);
-        if (!value && i < parts->needed)
-            return NULL;
         if (value)
             dz_buf_addf(&text, "%s%.300s", text.len ? "/" : "", value);
     }
@@ -224,13 +234,11 @@ read_provider(const struct reader *self, const struct provider *provider)
         out->commit = dz_strdup(commit);
         tell(out, "commit", provider->commit);
     }
-    bool is_whole = out->pipeline && (out->step || provider->step.needed == 0);
-    if (!is_whole && out->problem[0] == '\0')
+    const char *missing = missing_of(self, out->pipeline ? &provider->step : &provider->pipeline);
+    if (missing && out->problem[0] == '\0')
         (void) snprintf(out->problem, sizeof(out->problem),
                         "%s does not say which %s this is: %s is not set", provider->title,
-                        out->pipeline ? "step" : "pipeline",
-                        out->pipeline ? provider->step.names[0]
-                                      : provider->pipeline.names[provider->pipeline.needed - 1]);
+                        out->pipeline ? "step" : "pipeline", missing);
 }
 
 /* A key that a person gave; it may be used on any CI and on none. */

@@ -40,8 +40,6 @@ class Step(Hosts):
         return self.join(
             CI="true",
             GITLAB_CI="true",
-            CI_PROJECT_ID="7",
-            CI_PROJECT_PATH="acme/shop",
             CI_PIPELINE_ID=self.pipeline,
             CI_JOB_NAME=f"tests {index}/{total}",
             CI_JOB_ID=f"{1000 + self.jobs_made}",
@@ -54,7 +52,6 @@ class Step(Hosts):
         return self.join(
             CI="true",
             GITHUB_ACTIONS="true",
-            GITHUB_REPOSITORY="acme/shop",
             GITHUB_RUN_ID=self.pipeline,
             GITHUB_RUN_ATTEMPT="1",
             GITHUB_JOB="tests",

@@ -101,7 +101,7 @@ def test_who_comes_late_is_told_so(hosts):
 
 def test_two_commands_of_one_ci_job_are_two_jobs(hosts):
     hosts.go()
-    gitlab = {"GITLAB_CI": "true", "CI_PROJECT_ID": "7", "CI_PIPELINE_ID": hosts.key[:8], "CI_JOB_NAME": "t"}
+    gitlab = {"GITLAB_CI": "true", "CI_PIPELINE_ID": hosts.key[:8], "CI_JOB_NAME": "t"}
     for _ in range(2):
         hosts.join(CI_JOB_ID="1", **gitlab)
         hosts.finish_some()
@@ -116,7 +116,7 @@ def test_two_commands_of_one_ci_job_are_two_jobs(hosts):
 def test_slots_of_a_step_run_their_shares_when_the_store_is_down_from_the_start(hosts, store):
     store.zb("daemon", "down")
     hosts.go()
-    gitlab = {"GITLAB_CI": "true", "CI_PROJECT_ID": "7", "CI_PIPELINE_ID": hosts.key[:8], "CI_JOB_NAME": "t"}
+    gitlab = {"GITLAB_CI": "true", "CI_PIPELINE_ID": hosts.key[:8], "CI_JOB_NAME": "t"}
     for i in (1, 2):
         hosts.join(
             CI_JOB_ID=str(i), CI_NODE_INDEX=str(i), CI_NODE_TOTAL="2", **gitlab, DAGZ_FLUSH_TIMEOUT="0"

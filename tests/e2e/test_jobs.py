@@ -157,7 +157,7 @@ def test_a_scheduler_that_has_other_tests_takes_over(tmp_path: Path) -> None:
 
 def test_a_ci_job_that_runs_the_command_again_makes_another_job(tmp_path: Path) -> None:
     party = Party(tmp_path)
-    gitlab = {"GITLAB_CI": "true", "CI_PROJECT_ID": "7", "CI_PIPELINE_ID": party.key[:8], "CI_JOB_NAME": "t"}
+    gitlab = {"GITLAB_CI": "true", "CI_PIPELINE_ID": party.key[:8], "CI_JOB_NAME": "t"}
     other = party.join(CI_JOB_ID="2", **gitlab)
     party.wait_for(other, 1)
     first = party.join(CI_JOB_ID="1", **gitlab)

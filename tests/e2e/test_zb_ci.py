@@ -8,7 +8,6 @@ import pytest
 
 GITLAB = {
     "GITLAB_CI": "true",
-    "CI_PROJECT_ID": "7",
     "CI_PIPELINE_ID": "1234",
     "CI_JOB_NAME": "unit tests 2/5",
     "CI_NODE_INDEX": "2",
@@ -24,7 +23,7 @@ def test_a_slot_is_shown_with_the_variables_that_said_so(place):
     assert [row[0] for row in rows] == ["pipeline", "step", "slot", "job", "key"]
     assert rows[1][1].split() == ["unit", "tests", "CI_JOB_NAME", "without", '"2/5"']
     assert rows[2][1].split() == ["2", "of", "5", "CI_NODE_INDEX"]
-    assert rows[4][1] == "gitlab/7/1234/unit tests"
+    assert rows[4][1] == "gitlab/1234/unit tests"
 
 
 def test_without_ci_it_says_how_to_join(place):

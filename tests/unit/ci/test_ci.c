@@ -19,11 +19,10 @@ look_up(void *arg, const char *name)
     dz_ci_detect(look_up, (void *) (const char *[]){ __VA_ARGS__, NULL }, given, &ci)
 
 #define GITLAB \
-    "GITLAB_CI", "true", "CI_PROJECT_ID", "7", "CI_PIPELINE_ID", "1234", "CI_JOB_ID", "998", \
-        "CI_COMMIT_SHA", "c0ffee"
+    "GITLAB_CI", "true", "CI_PIPELINE_ID", "1234", "CI_JOB_ID", "998", "CI_COMMIT_SHA", "c0ffee"
 #define GITHUB \
-    "GITHUB_ACTIONS", "true", "GITHUB_REPOSITORY", "acme/shop", "GITHUB_RUN_ID", "55", \
-        "GITHUB_JOB", "tests", "GITHUB_SHA", "c0ffee", "GITHUB_RUN_ATTEMPT", "2"
+    "GITHUB_ACTIONS", "true", "GITHUB_RUN_ID", "55", "GITHUB_JOB", "tests", "GITHUB_SHA", \
+        "c0ffee", "GITHUB_RUN_ATTEMPT", "2"
 
 static void
 outside_of_ci_a_run_joins_nobody(void **state)
@@ -43,7 +42,7 @@ slots_of_a_gitlab_step_share_a_key(void **state)
     DETECT(NULL, GITLAB, "CI_JOB_NAME", "unit tests 2/5", "CI_NODE_INDEX", "2", "CI_NODE_TOTAL",
            "5");
     assert_string_equal(ci.provider, "gitlab");
-    assert_string_equal(ci.key, "gitlab/7/1234/unit tests");
+    assert_string_equal(ci.key, "gitlab/1234/unit tests");
     assert_int_equal(ci.slot, 1);
     assert_int_equal(ci.total, 5);
     assert_string_equal(ci.job, "998");
@@ -72,7 +71,7 @@ cells_of_a_gitlab_matrix_are_steps_of_their_own(void **state)
     (void) state;
     DETECT(NULL, GITLAB, "CI_JOB_NAME", "test: [3.12, pg]", "CI_NODE_INDEX", "3", "CI_NODE_TOTAL",
            "6");
-    assert_string_equal(ci.key, "gitlab/7/1234/test: [3.12, pg]");
+    assert_string_equal(ci.key, "gitlab/1234/test: [3.12, pg]");
     assert_int_equal(ci.total, 0);
 }
 
@@ -82,7 +81,7 @@ github_counts_attempts_and_takes_slots_from_the_workflow(void **state)
     (void) state;
     DETECT(NULL, GITHUB, "CI_NODE_INDEX", "0", "CI_NODE_TOTAL", "3", "RUNNER_TRACKING_ID",
            "github_8f");
-    assert_string_equal(ci.key, "github/acme/shop/55/tests");
+    assert_string_equal(ci.key, "github/55/tests");
     assert_int_equal(ci.attempt, 2);
     assert_int_equal(ci.slot, 0);
     assert_int_equal(ci.total, 3);
@@ -198,6 +197,11 @@ variables_that_make_no_sense_are_named(void **state)
         assert_null(ci.key);
         assert_string_equal(
             ci.problem, "GitLab CI does not say which pipeline this is: CI_PIPELINE_ID is not set");
+    }
+    {
+        DETECT(NULL, "TF_BUILD", "True", "BUILD_BUILDID", "9", "SYSTEM_PHASENAME", "tests");
+        assert_string_equal(ci.problem, "Azure Pipelines does not say which pipeline this is: "
+                                        "SYSTEM_TEAMPROJECTID is not set");
     }
     {
         char key[DZ_CI_KEY_MAX + 2];

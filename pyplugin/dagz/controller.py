@@ -15,7 +15,7 @@ import pytest
 
 from dagz import _dagz, account, junit, reports, settings, verdict, xdist
 from dagz.agent import Agent, AgentLost
-from dagz.endings import end_fast, raise_there, spare_reports
+from dagz.endings import end_fast, import_what_ends_import, raise_there, raise_told, spare_reports
 from dagz.hooks import drop, quicken
 from dagz.signals import Signals
 from dagz.terminal import Ui
@@ -259,14 +259,9 @@ class Controller:
         if self.signals.number:
             pytest.exit(f"terminated by {self.signals.name}", returncode=self.signals.exit_code)
         if self.end is not None:
-            end = self.end
-            if end["kind"] == "exit":
-                pytest.exit(end["text"], returncode=end["code"])
-            if end["kind"] == "usage":
+            if self.end["kind"] == "usage":
                 self.ui.collected_nothing()
-                raise pytest.UsageError(*end["text"].split("\n"))
-            if end["kind"] == "interrupt":
-                raise_there(*end["place"], end["text"])
+            raise_told(self.end)
         if self.signals.interrupts:
             raise_there("Ctrl-C", 1, "")  # no line of ours: it would tell the user nothing
 
@@ -331,6 +326,8 @@ class Controller:
         if execution in self.seen:
             return  # an agent that took over says again what it is not sure of
         self.seen.add(execution)
+        if self.session is not None and len(self.seen) == (self.session.testscollected + 1) // 2:
+            import_what_ends_import(self.config)
         nodeid, location, done, extra = reports.unpack(blob, self.config)
         self.replay(nodeid, location, self.sign(done, worker), extra)
 
@@ -489,7 +486,7 @@ class Controller:
             seconds=time.monotonic() - self.started,
             exit_code=int(session.exitstatus),
         )
-        self.ui.last_lines(told)
+        self.ui.last_lines(told, is_refused=bool(self.errors) and self.collected is None)
         if self.settings.summary is not None:
             problem = account.write(self.settings.summary, told)
             if problem:

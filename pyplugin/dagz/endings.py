@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
+import importlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from dagz import _dagz
 
 COMMANDS = ("console_main", "_console_main")  # pytest's own command, before and since 9.1
+
+IMPORTED_AT_THE_END = {"hypothesispytest": "hypothesis.internal.observability"}  # plugin: module
 
 
 def is_command() -> bool:
@@ -28,11 +33,29 @@ def spare_reports() -> None:
         gc.freeze()
 
 
+def import_what_ends_import(config: pytest.Config) -> None:
+    """Import while tests run what a plugin would import at the very end, when somebody waits."""
+    for plugin, module in IMPORTED_AT_THE_END.items():
+        if config.pluginmanager.hasplugin(plugin):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
+
+
 def end_fast(config: pytest.Config) -> None:
     """Spare a process that ends anyway the freeing of every report, which takes seconds."""
     if is_command():
         _dagz.keep_forever(config)
         atexit.register(gc.freeze)  # objects of ours are out of the last collection
+
+
+def raise_told(end: Mapping[str, Any]) -> None:
+    """Raise what ended the session in another process, if it is one that shows in an exit code of its own."""
+    if end["kind"] == "exit":
+        pytest.exit(end["text"], returncode=end["code"])
+    if end["kind"] == "usage":
+        raise pytest.UsageError(*end["text"].split("\n"))
+    if end["kind"] == "interrupt":
+        raise_there(*end["place"], end["text"])
 
 
 def raise_there(filename: str, line: int, text: str) -> None:

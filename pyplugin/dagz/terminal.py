@@ -339,11 +339,17 @@ class Ui:
             if self.reporter is not None:
                 self.reporter.flush()
 
-    def last_lines(self, summary: dict[str, Any]) -> None:
+    def last_lines(self, summary: dict[str, Any], *, is_refused: bool) -> None:
+        """What came of the run; one that was refused has no account, but a program is told always."""
         reporter = self.reporter
         if reporter is None or reporter.verbosity < -1:
             return
-        s = summary
+        if not is_refused:
+            self.account(summary)
+        if self.mode == "agent":
+            self.line(json.dumps(summary))
+
+    def account(self, s: dict[str, Any]) -> None:
         elsewhere = f" + {s['elsewhere']} in other slots" if s["elsewhere"] else ""
         self.line(
             f"dagz: {s['collected']} collected = {s['run']} run + {s['redundant']} redundant + "
@@ -363,8 +369,6 @@ class Ui:
             here = s["here"]
             plural = "" if here["workers"] == 1 else "s"
             self.line(f"dagz: this node: {here['run']} of them on {here['workers']} worker{plural}")
-        if self.mode == "agent":
-            self.line(json.dumps(s))
 
     def left(self, results: int, path: str, why: str) -> None:
         """What a server has not got, when the run could not wait any longer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import gc
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ from dagz import _dagz, capture, identity, junit, marks, nursery, reports, tty, 
 from dagz.hooks import drop, is_pytests, quicken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from dagz.settings import Settings
 
@@ -294,6 +295,12 @@ class Worker:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         junit.Notes.remove(self.config)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_unconfigure(self) -> Generator[None, None, None]:
+        """pytest collects garbage here, and all of it again after: the second time is for nothing."""
+        yield
+        gc.freeze()
 
     def tell_end(self, error: BaseException) -> None:
         """A test ended the run: say how, so that the controller ends as plain pytest would."""

@@ -16,6 +16,7 @@ import pytest
 from dagz import _dagz, account, junit, reports, settings, verdict, xdist
 from dagz.agent import Agent, AgentLost
 from dagz.endings import end_fast, import_what_ends_import, raise_there, raise_told, spare_reports
+from dagz.follow import Follower
 from dagz.hooks import drop, quicken
 from dagz.signals import Signals
 from dagz.terminal import Ui
@@ -42,6 +43,8 @@ class Controller:
         self.manager = xdist.NodeManager(config, testrun_uid)
         self.nodes: dict[int, xdist.Node] = {}
         self.ui = Ui(config, chosen)
+        self.follower = Follower(self.ui, chosen.follow)
+        self.on_output = self.follower.heard
         self.session: pytest.Session | None = None
         self.job: dict[str, Any] = {}
         self.collected: dict[str, Any] | None = None
@@ -329,14 +332,16 @@ class Controller:
         if self.session is not None and len(self.seen) == (self.session.testscollected + 1) // 2:
             import_what_ends_import(self.config)
         nodeid, location, done, extra = reports.unpack(blob, self.config)
-        self.replay(nodeid, location, self.sign(done, worker), extra)
+        self.replay(worker, nodeid, location, done, extra)
 
-    def replay(self, nodeid: str, location: Any, done: list[Any], extra: dict[str, Any]) -> None:
+    def replay(self, worker: int, nodeid: str, location: Any, done: list[Any], extra: dict[str, Any]) -> None:
         hook = self.config.hook
+        xdist.sign(done, self.nodes[worker], self.testrun_uid)
         if "junit" in extra and done:
             junit.apply(self.config, done[0], extra["junit"])
         for data in extra.get("warnings", ()):
             self.replay_warning(data)
+        self.follower.ended(worker, nodeid, done, extra)
         self.ui.before_test(nodeid, location, extra)
         self.ui.logstart(nodeid=nodeid, location=location)
         assert self.session is not None
@@ -371,20 +376,11 @@ class Controller:
         name, location, done, death, extra = verdict.story(
             self.config, nodeid, result, worker, elapsed_ms, detail, blob
         )
-        self.sign(done, worker)
+        xdist.sign([death], self.nodes[worker], self.testrun_uid)
         self.config.hook.pytest_handlecrashitem(
             crashitem=name, report=death, sched=xdist.Scheduler(self.config)
         )
-        self.replay(name, location, done, extra)
-
-    def sign(self, done: list[Any], worker: int) -> list[Any]:
-        """Reports with what xdist's have: the worker that they come from."""
-        node = self.nodes[worker]
-        for report in done:
-            report.node = node
-            report.worker_id = node.gateway.id
-            report.testrun_uid = self.testrun_uid
-        return done
+        self.replay(worker, name, location, done, extra)
 
     # ------------------------------------------------------------ messages of zygote and workers
 
@@ -459,7 +455,7 @@ class Controller:
             self.session.shouldstop = str(reason)  # a plugin in a worker stopped the run
         for warning in data.get("extra", {}).get("warnings", ()):
             self.replay_warning(warning)
-        if data.get("passed"):
+        if data.get("passed") and self.settings.follow != "all":
             self.ui.passed_through(data["passed"])
         xdist.tell_down(self.nodes[num], data["output"], role == _dagz.ROLE_WORKER)
 

@@ -90,6 +90,15 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
             "help": "Terminal output: a live area, plain lines, or lines for another program.",
         },
     ),
+    (
+        "--dagz-follow",
+        None,
+        {
+            "metavar": "NODEID|failed|all",
+            "help": "Show what tests print while they run, each line with its worker.\n"
+            "failed: what a test printed, as soon as it has failed.",
+        },
+    ),
 )
 
 INI_ONLY = (

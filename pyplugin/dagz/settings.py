@@ -13,6 +13,7 @@ import pytest
 MIB = 1 << 20
 MEMORY_PER_WORKER = 256 * MIB  # what `auto` wants to have free for each worker
 WORKERS_MAX = 1024
+NODEID_MAX = 65535  # bytes that the wire has for one
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 FORKS = ("auto", "after-collection", "after-conftests", "before-conftests")
 
@@ -25,6 +26,7 @@ class Settings:
     test_timeout_ms: int
     worker_memory: int
     ui: str
+    follow: str  # whose output is shown at once: "", "all", "failed" or a node id
     fork: str
     capture: str
     tty: bool  # streams of tests say that they are terminals
@@ -178,6 +180,19 @@ def rendezvous(config: pytest.Config) -> str:
     return asked or "auto"
 
 
+def parse_follow(text: str, start: Path, root: Path) -> str:
+    """ "all", "failed", or a node id as the run has it: its file below `root`, where `start` has that file."""
+    if text in ("all", "failed"):
+        return text
+    if not text.strip() or len(text.encode("utf-8", "replace")) > NODEID_MAX or not text.isprintable():
+        raise usage(f"--dagz-follow={text[:60]!r}: all, failed, or the node id of a test is expected")
+    path, colons, rest = text.partition("::")
+    place = Path(os.path.abspath(start / path))
+    if place.exists() and root in place.parents:
+        path = place.relative_to(root).as_posix()
+    return path + colons + rest
+
+
 def one_of(config: pytest.Config, ini: str, allowed: tuple[str, ...]) -> str:
     value = str(config.getini(ini))
     if value not in allowed:
@@ -229,11 +244,15 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
     memory, _ = given(config, "--dagz-worker-memory", None)
     summary, _ = given(config, "--dagz-summary", None)
     job, _ = given(config, "--dagz-job", None)
+    followed, _ = given(config, "--dagz-follow", None)
     return Settings(
         workers=parse_workers("auto" if text is None else text, origin),
         test_timeout_ms=0 if timeout is None else parse_seconds(timeout, "--dagz-test-timeout"),
         worker_memory=0 if memory is None else parse_bytes(memory, "--dagz-worker-memory"),
         ui=given(config, "--dagz-ui", None)[0] or "auto",
+        follow=parse_follow(followed, config.invocation_params.dir, config.rootpath)
+        if followed is not None
+        else "",
         fork=one_of(config, "dagz_fork", FORKS),
         capture=one_of(config, "dagz_capture", ("pty", "pytest")),
         tty=one_of(config, "dagz_tty", ("true", "false")) == "true",

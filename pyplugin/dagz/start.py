@@ -70,7 +70,7 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
     chosen = settings.read(config, *xdist.wanted_workers(config))
     if chosen.workers == 0:
         xdist.pretend_worker(config)
-        config.pluginmanager.register(InProcess(config), "dagz_in_process")
+        config.pluginmanager.register(InProcess(config, chosen), "dagz_in_process")
         return None
     if getattr(config.known_args_namespace, "stepwise", False) and chosen.workers != 1:
         chosen = dataclasses.replace(
@@ -84,11 +84,13 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
 class InProcess:
     """--dagz-workers=0: plain pytest, for debuggers."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, chosen: settings.Settings) -> None:
         config.dagz_testrun_uid = uuid.uuid4().hex  # type: ignore[attr-defined]
+        self.follows = chosen.follow != ""
 
     def pytest_report_header(self) -> str:
-        return "dagz: no workers, everything runs in this process; nothing is recorded"
+        advice = "; -s shows what tests print" if self.follows else ""
+        return f"dagz: no workers, everything runs in this process; nothing is recorded{advice}"
 
 
 def needs_terminal(config: pytest.Config) -> bool:
@@ -190,4 +192,5 @@ def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, 
         "chooses": chooses(config),
         "python": interpreter(),
         "secret": os.urandom(32),
+        "follow": "" if chosen.follow == "failed" else chosen.follow,
     }

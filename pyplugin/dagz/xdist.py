@@ -18,7 +18,7 @@ from dagz import fixtures, settings
 from dagz.hooks import LIBRARIES, drop, is_projects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 WORKER = "PYTEST_XDIST_WORKER"
@@ -299,6 +299,14 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<WorkerController {self.gateway.id}>"
+
+
+def sign(done: Iterable[Any], node: Node, testrun_uid: str) -> None:
+    """Reports get what xdist's have: the worker that they come from."""
+    for report in done:
+        report.node = node
+        report.worker_id = node.gateway.id
+        report.testrun_uid = testrun_uid
 
 
 def tell_down(node: Node, output: dict[str, Any], is_worker: bool) -> None:

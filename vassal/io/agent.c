@@ -141,6 +141,7 @@ take_settings(struct agent *self, const struct dz_msg_start *start)
     self->inc = start->incarnation + 1;
     self->is_heir = start->job.len > 0;
     self->is_in_order = start->flags & DZ_START_IN_ORDER;
+    self->follow = dz_slice_dup(start->follow);
     self->seat_count = (unsigned) (start->workers > 0 ? start->workers : 1);
     if (self->is_in_order)
         self->seat_count = 1;
@@ -355,6 +356,7 @@ agent_destroy(struct agent **self_p)
     free(self->job);
     free(self->tag);
     free(self->home);
+    free(self->follow);
     free(self->pending);
     free(self->stop_reason);
     free(self);

@@ -43,16 +43,17 @@ enum {
     STACKS_QUIET_US = 60000,     /* no more of them come */
     WIND_DOWN_US = 120000000,    /* zygote's own end */
     SEED_END_US = 2000000,
-    REBIRTH_US = 2000000,     /* the living are named to a new agent */
-    ZYGOTES_MAX = 4,          /* the first one and three that replace it */
-    BARREN_MAX = 5,           /* workers of a seat that end one after another without a result */
-    CHOKE = 16 << 20,         /* bytes the controller has not taken: then rings are not read */
-    HELD_MAX = 64 << 20,      /* bytes of results that nobody has counted yet: likewise */
-    FRAME_MAX = 64 << 20,     /* of a worker */
-    DETAIL_MAX = 256 << 10,   /* stacks and output of a death */
-    TAIL_MAX = 8 << 10,       /* last output of it */
-    LOG_PIECE = 64 << 10,     /* one log record */
-    LOG_TEST_MAX = 8 << 20,   /* output of one execution that is kept */
+    REBIRTH_US = 2000000,   /* the living are named to a new agent */
+    ZYGOTES_MAX = 4,        /* the first one and three that replace it */
+    BARREN_MAX = 5,         /* workers of a seat that end one after another without a result */
+    CHOKE = 16 << 20,       /* bytes the controller has not taken: then rings are not read */
+    HELD_MAX = 64 << 20,    /* bytes of results that nobody has counted yet: likewise */
+    FRAME_MAX = 64 << 20,   /* of a worker */
+    DETAIL_MAX = 256 << 10, /* stacks and output of a death */
+    TAIL_MAX = 8 << 10,     /* last output of it */
+    FOLLOW_CHOKE = 1 << 20, /* bytes the controller has not taken: then it is told no more output */
+    LOG_PIECE = 64 << 10,   /* one log record */
+    LOG_TEST_MAX = 8 << 20, /* output of one execution that is kept */
     STACKS_SIGNAL_OFFSET = 5, /* SIGRTMIN + this makes a worker write its stacks */
 };
 
@@ -108,6 +109,7 @@ struct seat {
     uint64_t log_at;   /* stored up to here */
     uint64_t log_test; /* bytes of the running test that were stored */
     bool is_named;     /* the running test is in the log, though it printed nothing */
+    uint64_t unsaid;   /* bytes that the controller was too slow for, of what is followed */
     dz_us log_seen_us; /* when that was */
 
     /* the running test, as last seen */
@@ -196,6 +198,7 @@ struct agent {
     unsigned strikes;
     bool is_in_order;
     char *job, *tag, *home;  /* owned */
+    char *follow;            /* owned; whose output the controller shows, "": nobody's */
     struct uplink_job place; /* this node among others; strings are not kept */
     bool is_leading;         /* its scheduler runs here */
 
@@ -324,6 +327,10 @@ void seat_store_output(struct seat *self, uint64_t end, uint32_t test, uint32_t 
 void seat_drain_output(struct seat *self);
 /* A record without text: this test runs. */
 void seat_name_running(struct seat *self, uint32_t test, uint32_t attempt, dz_us since_us);
+/* Whether the controller shows what this test prints.  UPLINK_NO_TEST: between tests. */
+bool output_is_followed(const struct agent *agent, uint32_t test);
+void
+output_check_follow(struct agent *agent); /* the manifest is there: says if nobody has that name */
 /* Stacks and last output of a dead worker into self->detail. */
 void seat_gather_detail(struct seat *self, const char *headline);
 
@@ -343,6 +350,7 @@ void tell_worker_down(struct seat *seat, uint32_t status, enum dz_cause cause, b
                       struct dz_slice leftovers);
 void tell_progress(struct agent *agent);
 void tell_alive(struct agent *agent);
+void tell_output(struct seat *seat, uint32_t test, struct dz_slice text, uint64_t end);
 void tell_done(struct agent *agent);
 void tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why);
 void tell_relay(struct agent *agent, enum dz_role from, unsigned num, struct dz_slice body);

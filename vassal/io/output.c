@@ -8,6 +8,63 @@
 
 #include "vassal/io/inside.h"
 
+/* ------------------------------------------------------------------ --dagz-follow */
+
+static const char FOLLOW_ALL[] = "all";
+
+/* Is it the test of this name, or one below it: of a file, a class, a parametrized function? */
+static bool
+is_below(struct dz_slice id, const char *name)
+{
+    size_t len = strlen(name);
+    if (id.len < len || memcmp(id.ptr, name, len) != 0)
+        return false;
+    return id.len == len || name[len - 1] == '/' || strchr("[:/", id.ptr[len]) != NULL;
+}
+
+bool
+output_is_followed(const struct agent *agent, uint32_t test)
+{
+    if (!agent->follow || !*agent->follow)
+        return false;
+    if (strcmp(agent->follow, FOLLOW_ALL) == 0)
+        return true;
+    return test < agent->manifest.count && is_below(agent->manifest.ids[test], agent->follow);
+}
+
+void
+output_check_follow(struct agent *agent)
+{
+    if (!agent->follow || !*agent->follow || strcmp(agent->follow, FOLLOW_ALL) == 0)
+        return;
+    for (uint32_t i = 0; i < agent->manifest.count; i++)
+        if (output_is_followed(agent, i))
+            return;
+    tell_note(agent, 1, "--dagz-follow=%s: no test of this run has that name", agent->follow);
+}
+
+/* What is followed also goes to the controller; not more than it takes: the store has it all. */
+static void
+say_piece(struct seat *self, struct dz_slice text, uint64_t end, uint32_t test)
+{
+    if (!output_is_followed(self->agent, test))
+        return;
+    if (chan_backlog(&self->agent->controller) > FOLLOW_CHOKE) {
+        self->unsaid += text.len;
+        return;
+    }
+    if (self->unsaid > 0) {
+        char gap[96];
+        (void) snprintf(gap, sizeof(gap), "\n[dagz: %" PRIu64 " bytes are in 'zb logs' only]\n",
+                        self->unsaid);
+        self->unsaid = 0;
+        tell_output(self, test, dz_str(gap), end - text.len);
+    }
+    tell_output(self, test, text, end);
+}
+
+/* ------------------------------------------------------------------ the store */
+
 static void
 store_piece(struct seat *self, struct dz_slice text, uint64_t end, const struct uplink_log *about)
 {
@@ -17,6 +74,7 @@ store_piece(struct seat *self, struct dz_slice text, uint64_t end, const struct 
     log.worker = self->num;
     log.text = text;
     self->agent->up.log(self->agent->up.arg, &log);
+    say_piece(self, text, end, about->test);
 }
 
 /* What is above the limit of one execution is skipped, and said. */

@@ -80,6 +80,7 @@ agent_begin_run(struct agent *self)
     self->is_dirty = true;
     agent_log(self, "%u tests, digest %016llx", self->manifest.count,
               (unsigned long long) self->manifest.digest);
+    output_check_follow(self);
     present_seats(self);
     struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
                                   .as.manifest = { .total = self->manifest.count,

@@ -139,6 +139,17 @@ tell_progress(struct agent *agent)
 }
 
 void
+tell_output(struct seat *seat, uint32_t test, struct dz_slice text, uint64_t end)
+{
+    say(seat->agent, &(struct dz_msg){ .id = DZ_MSG_output,
+                                       .as.output = { .worker = seat->num,
+                                                      .source = seat->life,
+                                                      .end = end,
+                                                      .id = id_of(seat->agent, test),
+                                                      .text = text } });
+}
+
+void
 tell_alive(struct agent *agent)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_alive, .as.alive.count = ++agent->alive_count });

@@ -24,6 +24,8 @@
  *   way      endpoint: how the node is reached by `by`
  *   differs  why: it collected other tests; said by the one that schedules
  *   joined, lost, left    inc, epoch, why: said by the one that schedules
+ *   planned  tests, known (of how many earlier runs tell the duration), work_us (of those),
+ *            longest_us (the longest of them): of what was not counted when `by` began to schedule
  *   ended    exit_code, ran (tests), failed, why */
 
 /* Lines of one agent that wait for a transaction. */

@@ -83,6 +83,7 @@ struct doc_lane {
     char worker[DOC_WORKER];
     uint32_t runs;
     int64_t busy_us;
+    int64_t first_us, last_us; /* when its first test began, and its last one ended */
 };
 
 struct doc_job {

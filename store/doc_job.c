@@ -42,8 +42,14 @@ note_run(void *arg, const struct store_result *run)
         return;
     if (i == doc->lane_count)
         doc->lanes[doc->lane_count++] = (struct doc_lane){ .node = node, .number = run->worker };
-    doc->lanes[i].runs++;
-    doc->lanes[i].busy_us += run->setup_us + run->call_us + run->teardown_us;
+    struct doc_lane *lane = &doc->lanes[i];
+    int64_t took_us = run->setup_us + run->call_us + run->teardown_us;
+    if (lane->runs == 0 || run->start_us < lane->first_us)
+        lane->first_us = run->start_us;
+    if (lane->runs == 0 || run->start_us + took_us > lane->last_us)
+        lane->last_us = run->start_us + took_us;
+    lane->runs++;
+    lane->busy_us += took_us;
 }
 
 /* With the first line of what it said: a thousand tracebacks would need much memory. */
@@ -265,6 +271,8 @@ doc_job_json(struct dz_buf *out, const struct doc_job *self)
         jot_text(out, "worker", lane->worker);
         jot_int(out, "runs", lane->runs);
         jot_int(out, "busy_us", lane->busy_us);
+        jot_time(out, "first", lane->first_us);
+        jot_time(out, "last", lane->last_us);
         jot_close(out, '}');
     }
     jot_close(out, ']');

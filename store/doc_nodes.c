@@ -62,9 +62,26 @@ event_json(struct dz_buf *out, const struct store_event *event)
     jot_close(out, '}');
 }
 
+static void
+plan_json(struct dz_buf *out, const struct store_plan *plan)
+{
+    if (plan->tests == 0) {
+        jot_null(out, "plan");
+        return;
+    }
+    jot_key(out, "plan");
+    jot_open(out, '{');
+    jot_int(out, "tests", plan->tests);
+    jot_int(out, "known", plan->known);
+    jot_int(out, "work_us", plan->work_us);
+    jot_int(out, "longest_us", plan->longest_us);
+    jot_close(out, '}');
+}
+
 void
 doc_nodes_json(struct dz_buf *out, const struct doc_job *self)
 {
+    plan_json(out, &self->nodes->plan);
     jot_key(out, "members");
     jot_open(out, '[');
     for (uint32_t i = 0; i < self->nodes->node_count; i++)

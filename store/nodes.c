@@ -206,6 +206,25 @@ on_differs(struct line *line)
 }
 
 static void
+on_planned(struct line *line)
+{
+    struct store_plan plan = { .tests = count_at(line->facts, "tests"),
+                               .known = count_at(line->facts, "known"),
+                               .work_us = head_number(line->facts, "work_us"),
+                               .longest_us = head_number(line->facts, "longest_us") };
+    char text[TEXT_MAX];
+    if (plan.known > plan.tests || plan.work_us < 0 || plan.longest_us < 0)
+        return;
+    if (line->all->plan.tests == 0)
+        line->all->plan = plan;
+    (void) snprintf(text, sizeof(text),
+                    "n%u plans %" PRIu32 " tests; earlier runs tell how long %" PRIu32
+                    " of them take",
+                    line->number, plan.tests, plan.known);
+    add_event(line, line->word, false, text);
+}
+
+static void
 on_end(struct line *line)
 {
     const char *why = head_text(line->facts, "why");
@@ -248,8 +267,9 @@ static const struct {
     const char *word;
     void (*read)(struct line *line);
 } WORDS[] = {
-    { "differs", on_differs }, { "arrived", on_arrived }, { "rank", on_rank }, { "way", on_way },
-    { "joined", on_joined },   { "lost", on_end },        { "left", on_end },  { "ended", on_end },
+    { "differs", on_differs }, { "arrived", on_arrived }, { "rank", on_rank },
+    { "way", on_way },         { "joined", on_joined },   { "lost", on_end },
+    { "left", on_end },        { "ended", on_end },       { "planned", on_planned },
 };
 
 static void

@@ -42,12 +42,19 @@ struct store_event {
     bool is_main;  /* one of those that everybody wants to see */
 };
 
+/* What the first that scheduled expected. */
+struct store_plan {
+    uint32_t tests, known;       /* known: an earlier run tells how long it takes */
+    int64_t work_us, longest_us; /* of those that are known */
+};
+
 struct store_nodes {
     struct store_node *nodes; /* owned */
     uint32_t node_count, node_cap;
     struct store_event *events; /* owned; in order of time */
     uint32_t event_count, event_cap;
-    struct dz_map numbers; /* from id to number + 1 */
+    struct store_plan plan; /* tests 0: nobody told */
+    struct dz_map numbers;  /* from id to number + 1 */
 };
 
 DZ_MUST_USE enum dz_rc store_nodes_load(struct store *self, const char *ulid,

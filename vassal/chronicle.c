@@ -60,6 +60,31 @@ host_tell_rank(struct host *self, const struct vassal_effect *effect)
         tell(self, "rank", self->peers.node, facts);
 }
 
+/* rows: what the ledger has already, as the coordinator was told. */
+void
+host_tell_plan(struct host *self, const struct coord_row *rows, size_t row_count)
+{
+    int64_t tests = 0, known = 0, work_us = 0, longest_us = 0;
+    DZ_AUTO(dz_free) uint8_t *is_counted = dz_alloc0(self->manifest->count + 1, 1);
+    for (size_t i = 0; i < row_count; i++)
+        if (rows[i].is_counted && rows[i].what.test < self->manifest->count)
+            is_counted[rows[i].what.test] = 1;
+    for (uint32_t i = 0; i < self->manifest->count; i++) {
+        int64_t est_us = self->manifest->est_us[i];
+        if (is_counted[i])
+            continue;
+        tests++;
+        known += est_us > 0;
+        work_us += est_us;
+        longest_us = est_us > longest_us ? est_us : longest_us;
+    }
+    const struct chronicle_fact facts[] = {
+        { "tests", NULL, tests },           { "known", NULL, known }, { "work_us", NULL, work_us },
+        { "longest_us", NULL, longest_us }, { NULL, NULL, 0 },
+    };
+    tell(self, "planned", self->peers.node, facts);
+}
+
 void
 host_tell_node(void *arg, const struct coord_effect *effect)
 {

@@ -137,6 +137,7 @@ DZ_MUST_USE enum dz_rc host_brief(struct host *self, struct dz_err *err);
 /* chronicle.c: what is told of nodes, into the store */
 void host_tell_arrived(struct host *self, const struct dz_msg_start *start);
 void host_tell_rank(struct host *self, const struct vassal_effect *effect);
+void host_tell_plan(struct host *self, const struct coord_row *rows, size_t row_count);
 void host_tell_node(void *arg, const struct coord_effect *effect);
 void host_tell_way(struct host *self, uint64_t node, const char *endpoint);
 void host_tell_ended(struct host *self, int exit_code, const char *reason);

@@ -209,6 +209,69 @@ print_workers(struct zb *zb, const struct doc_job *doc)
     zb_table_print(&table, zb, 2);
 }
 
+/* ---- the plan, and what became of it ---- */
+
+/* Of all that ran something: from the first test to the last. */
+struct reality {
+    int64_t first_us, last_us, first_end_us, busy_us;
+};
+
+static void
+measure(const struct doc_job *doc, struct reality *out)
+{
+    *out = (struct reality){ .first_us = INT64_MAX, .first_end_us = INT64_MAX };
+    for (size_t i = 0; i < doc->lane_count; i++) {
+        const struct doc_lane *lane = &doc->lanes[i];
+        out->busy_us += lane->busy_us;
+        out->first_us = lane->first_us < out->first_us ? lane->first_us : out->first_us;
+        out->last_us = lane->last_us > out->last_us ? lane->last_us : out->last_us;
+        out->first_end_us = lane->last_us < out->first_end_us ? lane->last_us : out->first_end_us;
+    }
+}
+
+/* At best: all workers busy to the end, or the longest test alone. */
+static void
+print_expected(struct zb *zb, const struct store_plan *plan, size_t workers)
+{
+    char work[ZB_WORD], wall[ZB_WORD], text[256];
+    double scale = plan->known > 0 ? (double) plan->tests / plan->known : 0;
+    int64_t work_us = (int64_t) ((double) plan->work_us * scale);
+    int64_t wall_us = work_us / (int64_t) workers;
+    if (plan->known == 0) {
+        line(zb, "expected", "no earlier run tells how long these tests take");
+        return;
+    }
+    wall_us = wall_us > plan->longest_us ? wall_us : plan->longest_us;
+    (void) snprintf(text, sizeof(text), "%s of tests, so %s on %zu worker%s; %u of %u known",
+                    zb_span(work, work_us), zb_span(wall, wall_us), workers,
+                    workers == 1 ? "" : "s", plan->known, plan->tests);
+    line(zb, "expected", text);
+}
+
+static void
+print_plan(struct zb *zb, const struct doc_job *doc)
+{
+    const struct store_plan *plan = &doc->nodes->plan;
+    char work[ZB_WORD], wall[ZB_WORD], text[256];
+    struct reality was;
+    if (plan->tests == 0 || doc->lane_count == 0 || doc->info.state == STORE_RUNNING)
+        return;
+    measure(doc, &was);
+    int64_t wall_us = was.last_us - was.first_us;
+    heading(zb, "Plan");
+    print_expected(zb, plan, doc->lane_count);
+    (void) snprintf(text, sizeof(text), "%s of tests, in %s from the first to the last",
+                    zb_span(work, was.busy_us), zb_span(wall, wall_us));
+    line(zb, "took", text);
+    if (doc->lane_count < 2 || wall_us <= 0)
+        return;
+    double share = (double) was.busy_us / ((double) wall_us * (double) doc->lane_count);
+    (void) snprintf(text, sizeof(text),
+                    "workers busy %.0f %% of that; the first ended %s before the last", 100 * share,
+                    zb_span(wall, was.last_us - was.first_end_us));
+    line(zb, "balance", text);
+}
+
 /* ---- nodes ---- */
 
 static void
@@ -340,6 +403,7 @@ print(struct zb *zb, const struct overview *self)
     print_slowest(zb, &self->doc);
     print_nodes(zb, &self->doc);
     print_workers(zb, &self->doc);
+    print_plan(zb, &self->doc);
     print_events(zb, self);
     print_next(zb, &self->doc);
 }

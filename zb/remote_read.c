@@ -199,6 +199,11 @@ read_nodes(const json_t *doc, struct doc_job *out)
         read_member(json_array_get(members, i), &nodes->nodes[i]);
         out->node_runs[i] = count_at(json_array_get(members, i), "runs");
     }
+    const json_t *plan = json_object_get(doc, "plan");
+    nodes->plan = (struct store_plan){ .tests = count_at(plan, "tests"),
+                                       .known = count_at(plan, "known"),
+                                       .work_us = number_at(plan, "work_us"),
+                                       .longest_us = number_at(plan, "longest_us") };
     nodes->event_count = (uint32_t) json_array_size(events);
     nodes->events = dz_alloc0((size_t) nodes->event_count + 1, sizeof(*nodes->events));
     for (uint32_t i = 0; i < nodes->event_count; i++) {
@@ -241,6 +246,8 @@ remote_read_job(json_t *doc, struct doc_job *out)
         copy_word(out->lanes[i].worker, DOC_WORKER, text_at(lane, "worker"));
         out->lanes[i].runs = count_at(lane, "runs");
         out->lanes[i].busy_us = number_at(lane, "busy_us");
+        out->lanes[i].first_us = remote_read_time(lane, "first");
+        out->lanes[i].last_us = remote_read_time(lane, "last");
     }
 }
 

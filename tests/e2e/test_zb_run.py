@@ -132,3 +132,27 @@ def test_the_next_run_is_the_next_job(shop):
     assert [job["short_id"] for job in jobs] == ["j2", "j1"]
     assert jobs[1:] == before
     assert (jobs[0]["verdict"], jobs[0]["deselected"]) == ("passed", 5)
+
+
+def test_the_plan_is_held_against_what_became_of_it(tmp_path):
+    """The first run knows nothing, the next one what the first one took."""
+    slow = (
+        "import time, pytest\n@pytest.mark.parametrize('n', range(12))\ndef test_slow(n): time.sleep(0.05)\n"
+    )
+    project = Lab(tmp_path).project({"test_slow.py": slow})
+    jobs = []
+    for _ in range(2):
+        result = project.run("dagz", "--dagz-workers=2", env={"DAGZ_HOME": str(tmp_path / "home")})
+        asked = [ZB, "job", "latest"]
+        place = {"cwd": project.path, "env": result.env, "check": True, "text": True, "timeout": TIMEOUT_S}
+        text = subprocess.run(asked, capture_output=True, **place).stdout
+        document = subprocess.run([*asked, "--json"], capture_output=True, **place).stdout
+        jobs.append((text, json.loads(document)))
+    (first, first_doc), (second, second_doc) = jobs
+    assert "expected  no earlier run tells" in first and first_doc["plan"]["known"] == 0
+    plan = second_doc["plan"]
+    assert (plan["tests"], plan["known"]) == (12, 12)
+    assert plan["work_us"] >= 12 * 50_000 and 50_000 <= plan["longest_us"] < plan["work_us"]
+    assert "on 2 workers; 12 of 12 known" in second
+    assert all(lane["first"] < lane["last"] for lane in second_doc["by_worker"])
+    assert "workers busy" in second

@@ -98,6 +98,13 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct nami
     return rc;
 }
 
+static void
+on_wait(void *arg)
+{
+    struct host *self = arg;
+    agent_waits(self->agent);
+}
+
 static enum dz_rc
 find_peers(struct host *self, const struct dz_msg_start *start, const struct naming *name,
            struct dz_err *err)
@@ -115,7 +122,9 @@ find_peers(struct host *self, const struct dz_msg_start *start, const struct nam
                              .commit = name->commit,
                              .ulid = ulid,
                              .url = self->url,
-                             .has_answered = self->has_answered };
+                             .has_answered = self->has_answered,
+                             .on_wait = on_wait,
+                             .arg = self };
     struct peers_ops ops = host_peers_ops(self);
     rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
     host_tag(self->peers.job, self->peers.node, self->tag);

@@ -39,6 +39,8 @@ struct lobby {
     char digest[KEY_TEXT]; /* of the key with its ordinal: the meeting's name at the store */
     uint64_t node;
     dz_ms try_ms;
+    void (*on_wait)(void *wait_arg);
+    void *wait_arg;
     struct lobby_ops ops;
     struct client client;
     struct errand lease, seal, end, roll;
@@ -244,6 +246,7 @@ enter_with(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
     memcpy(job, entry->job, sizeof(job));
     for (;;) {
         name_meeting(self, ordinal);
+        self->on_wait(self->wait_arg);
         enum dz_rc rc = enter_once(self, http, entry, &roll, err);
         if (rc == DZ_CLOSED && ++tries < ENTER_TRIES)
             continue;
@@ -377,6 +380,8 @@ lobby_new(const struct lobby_cfg *cfg, struct lobby **self_out, struct dz_err *e
     self->uri = dz_strdup(cfg->uri);
     self->node = cfg->node;
     self->try_ms = cfg->try_ms;
+    self->on_wait = cfg->on_wait;
+    self->wait_arg = cfg->wait_arg;
     self->ops = *cfg->ops;
     dz_buf_add(&self->key, cfg->key.ptr, cfg->key.len);
     dz_buf_add(&self->contact, cfg->contact.ptr, cfg->contact.len);

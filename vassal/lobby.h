@@ -25,12 +25,14 @@ struct lobby_ops {
 };
 
 struct lobby_cfg {
-    struct dz_loop *loop;    /* borrowed */
-    const char *url, *uri;   /* of the store, of the project; copied, as is the rest */
-    struct dz_slice key;     /* the join key's parts, of any length */
-    uint64_t node;           /* this one */
-    struct dz_slice contact; /* how others reach it */
-    dz_ms try_ms;            /* for one of two tries to come in */
+    struct dz_loop *loop;            /* borrowed */
+    const char *url, *uri;           /* of the store, of the project; copied, as is the rest */
+    struct dz_slice key;             /* the join key's parts, of any length */
+    uint64_t node;                   /* this one */
+    struct dz_slice contact;         /* how others reach it */
+    dz_ms try_ms;                    /* for one of two tries to come in */
+    void (*on_wait)(void *wait_arg); /* such a try begins */
+    void *wait_arg;
     const struct lobby_ops *ops;
 };
 

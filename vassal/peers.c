@@ -17,7 +17,7 @@
 enum {
     TRIES = 2,
     MEET_S = 3, /* DAGZ_MEET_TIMEOUT: so long a run's beginning waits for a store that is silent */
-    MEET_MAX_S = 4, /* twice that, and the agent would be taken for dead */
+    MEET_MAX_S = 4,
 };
 
 static const char *
@@ -217,10 +217,11 @@ patience_ms(void)
 
 /* The first try may have to wake something up. */
 static bool
-is_store_there(const char *url)
+is_store_there(const struct peers_job *job)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        enum client_found found = client_look(url, patience_ms());
+        job->on_wait(job->arg);
+        enum client_found found = client_look(job->url, patience_ms());
         if (found == CLIENT_STORE)
             return true;
         if (found == CLIENT_STRANGER)
@@ -238,7 +239,7 @@ meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct
         return dz_fail(err, DZ_CLOSED,
                        "no store answers: start one with 'zb daemon up --bg', or "
                        "name it by DAGZ_URL");
-    if (!job->has_answered && !is_store_there(job->url))
+    if (!job->has_answered && !is_store_there(job))
         return dz_fail(err, DZ_CLOSED, "no store answers at %s", job->url);
     enum dz_rc rc = listen_at(self, NULL, err);
     if (rc != DZ_OK)
@@ -257,6 +258,8 @@ meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct
                              .node = self->node,
                              .contact = mesh_contact(self->mesh),
                              .try_ms = patience_ms(),
+                             .on_wait = job->on_wait,
+                             .wait_arg = job->arg,
                              .ops = &ops };
     rc = lobby_new(&cfg, &self->lobby, err);
     struct dz_meeting_entry entry = make_entry(self);

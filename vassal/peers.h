@@ -46,9 +46,11 @@ struct peers {
 /* What makes a job this one and no other, besides what `start` says. */
 struct peers_job {
     const char *uri, *profile, *commit;
-    const char *ulid;  /* its name, if a job begins here */
-    const char *url;   /* of the store; NULL: there is none */
-    bool has_answered; /* it was asked just now */
+    const char *ulid;           /* its name, if a job begins here */
+    const char *url;            /* of the store; NULL: there is none */
+    bool has_answered;          /* it was asked just now */
+    void (*on_wait)(void *arg); /* the store is asked, and its answer waited for */
+    void *arg;
 };
 
 /* Find the others.  A key or a slot that makes no sense is an error: a run that was meant to share

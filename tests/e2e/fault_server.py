@@ -106,10 +106,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FaultServer:
-    """`times` answers to records are `fault`; the rest go to the store at `target`."""
+    """`times` answers to records (or what `verb` names) are `fault`; the rest go to the store at `target`."""
 
-    def __init__(self, target: str, fault: Callable[[Handler], None], times: int = LONG) -> None:
+    def __init__(
+        self, target: str, fault: Callable[[Handler], None], times: int = LONG, verb: str = "records"
+    ) -> None:
         self.target = target
+        self.verb = verb
         self.fault = fault
         self.left = times
         self.asked = 0
@@ -124,7 +127,7 @@ class FaultServer:
     def next_fault(self, path: str) -> Callable[[Handler], None] | None:
         with self.lock:
             self.asked += 1
-            if not path.endswith("/records") or self.left == 0:
+            if not path.endswith(f"/{self.verb}") or self.left == 0:
                 return None
             self.left -= 1
             return self.fault

@@ -12,6 +12,7 @@ from pathlib import Path
 import netns
 import pytest
 from daemon_place import DaemonPlace
+from fault_server import FaultServer, Handler, plain
 from hosts import Far, Hosts, on_a_switch
 from lab import Result
 from test_nodes import SUITE, TESTS, check_account, kill_node, summary
@@ -160,6 +161,24 @@ def test_a_store_that_hangs_and_comes_back_costs_nothing(hosts, store):
     results = hosts.finish()
     assert codes(results) == [KILLED, 0, 0]
     hosts.check_store(check_account(results[1:]))
+
+
+def test_a_store_that_answers_late_again_and_again_is_waited_for(tmp_path, store):
+    """Longer than an agent may be silent: this CI job had run other commands under the key."""
+
+    def again_but_late(handler: Handler) -> None:
+        handler.server.release.wait(1.4)
+        plain(handler, 200, b'{"word":"again","generation":1,"job":"","came":0,"ended":0}')
+
+    server = FaultServer(store.url(), again_but_late, times=8, verb="enter")
+    hosts = Hosts(tmp_path, server.url)
+    hosts.go()
+    hosts.join()
+    (result,) = hosts.finish()
+    server.close()
+    assert (result.code, server.left) == (0, 0)
+    assert "the agent died" not in result.out and f"through {server.url}" in result.out
+    check_account([result])
 
 
 def test_a_store_that_is_asked_for_and_silent_is_one_clear_line(hosts, store):

@@ -95,6 +95,13 @@ agent_settled(struct agent *self, uint64_t pending, const char *path, const char
 }
 
 void
+agent_waits(struct agent *self)
+{
+    tell_alive(self);
+    chan_flush(&self->controller);
+}
+
+void
 agent_rename(struct agent *self, const struct uplink_job *job)
 {
     if (self->state < AGENT_DONE)

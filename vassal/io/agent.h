@@ -49,6 +49,9 @@ void agent_rename(struct agent *self, const struct uplink_job *job);
 void agent_settled(struct agent *self, uint64_t pending, const char *path, const char *why);
 /* A line for people. severity as in message note. */
 void agent_note(struct agent *self, unsigned severity, struct dz_slice text);
+
+/* Before something that waits, while the loop does not turn: the controller is to hear that we live. */
+void agent_waits(struct agent *self);
 /* A line for the log in the store: what scheduler and agent do. */
 void agent_log(struct agent *self, const char *fmt, ...) DZ_PRINTF(2, 3);
 

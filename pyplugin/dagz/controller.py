@@ -271,7 +271,7 @@ class Controller:
     @property
     def is_late(self) -> bool:
         """The job had ended before this node came, and nothing was collected."""
-        return self.done is not None and self.done["exit_code"] == 0 and self.collected is None
+        return bool(self.done) and self.done["exit_code"] == 0 and self.collected is None
 
     def raise_error(self) -> None:
         """The run could not begin: 4 where the user has something to mend, else 3."""

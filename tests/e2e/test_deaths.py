@@ -140,6 +140,19 @@ def test_a_second_agent_may_die_too(hold):
     held.passes()
 
 
+def test_an_agent_that_dies_too_often_while_tests_are_collected_is_one_clear_line(hold):
+    held, killed = hold(COLLECTS), []
+    for _ in range(4):
+        while set(held.pids("agent")) <= set(killed):
+            leftovers.ended(held.run.process.pid, POLL_S)
+        killed.append(held.signal("agent", signal.SIGKILL))
+    held.go()
+    result = held.finish()
+    assert result.code == 3
+    assert "the agent died too often; the run stops here" in result.out
+    assert "Traceback" not in result.out + result.err
+
+
 # ---------------------------------------------------------------- stopped for ever
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ class Hosts(Party):
         self.url = url
         self.env: dict[str, str] = {}
         self.spaces: list[netns.Host] = []  # where the runs are, one after the other; none: here
+        self.runtime = tempfile.TemporaryDirectory(prefix="dzt-")  # short: sockets have no long paths
         self.prefix: list[str] = []  # where zb asks from
 
     def folder(self, number: int) -> Path:
@@ -38,10 +40,12 @@ class Hosts(Party):
 
     def join(self, *args: str, **env: str) -> Run:
         own = self.folder(len(self.runs) + 1)
-        (own / "run").mkdir(parents=True, mode=0o700)
+        own.mkdir()
+        place = Path(self.runtime.name) / str(len(self.runs) + 1)
+        place.mkdir(mode=0o700)
         mine = {
             "DAGZ_HOME": str(own / "home"),
-            "XDG_RUNTIME_DIR": str(own / "run"),
+            "XDG_RUNTIME_DIR": str(place),
             "DAGZ_URL": self.url,
             "DAGZ_AGENT_LOG": str(own / "agent.log"),
             "DAGZ_MEET_TIMEOUT": "4",  # on a machine that is busy
@@ -88,7 +92,7 @@ class Hosts(Party):
         limit = time.monotonic() + WAIT_S
         while not is_so():
             assert time.monotonic() < limit, f"{what}: not within {WAIT_S} s"
-            leftovers.ended(self.runs[0].process.pid, POLL_S)
+            time.sleep(POLL_S)
 
     def agent(self, run: Run) -> int:
         (pid, *_) = faults.roles(run.env[leftovers.TOKEN], run.process.pid)["agent"]
@@ -103,9 +107,7 @@ class Hosts(Party):
 
     def pause(self, seconds: float) -> None:
         """The length of a fault."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            leftovers.ended(self.runs[0].process.pid, POLL_S)
+        time.sleep(seconds)
 
 
 def _tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host, dict[str, str]]:

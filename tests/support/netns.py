@@ -69,6 +69,12 @@ class Space:
         env = {"PATH": PATH}
         subprocess.run([tool, *line.split()], preexec_fn=self.enter, env=env, check=True, timeout=20)
 
+    def set(self, setting: str) -> None:
+        """Of the kernel, as sysctl names it: "net.ipv4.ip_forward=1"."""
+        name, _, value = setting.partition("=")
+        script = f"echo '{value}' > /proc/sys/{name.replace('.', '/')}"
+        subprocess.run(["/bin/sh", "-c", script], preexec_fn=self.enter, check=True, timeout=20)
+
     def close(self) -> None:
         """Whoever still runs there is killed."""
         assert self.holder.stdin and self.holder.stdout
@@ -150,6 +156,13 @@ class Net:
     def unplug(self, host: Host, is_on: bool = True) -> None:
         """From now on (or, is_on=False, no longer) the host reaches nobody, and nobody it."""
         self.switch.ip(f"link set {host.port} {'down' if is_on else 'up'}")
+
+    def lead_through(self, router: Host, hosts: list[Host]) -> None:
+        """What these send to each other goes to `router` from now on; cut() has no effect between them."""
+        for host in hosts:
+            for other in hosts:
+                if other is not host:
+                    host.space.ip(f"route add {other.address}/32 via {router.address}")
 
     def close(self) -> None:
         for host in self.hosts:

@@ -363,7 +363,7 @@ def soak(session: Session) -> None:
             action = pytest_step("tests/plugin", limit_s=60 * MINUTE, python=found)
             session.do(f"all on CPython {version}", action)
     session.do("daemon under load", load)
-    os.environ["DZT_WILD"] = "1000"
+    os.environ.update(DZT_WILD="1000", DZT_WILD_FREEZE_S="30")
     session.do("many drawn faults on several hosts", pytest_step("tests/wild", limit_s=240 * MINUTE))
     session.do("fuzz", fuzz)
 

@@ -209,7 +209,7 @@ class Controller:
             if session.shouldfail or session.shouldstop:
                 self.stop(0, str(session.shouldfail or session.shouldstop))
             if self.end is not None:
-                self.stop(0, self.end["text"] or "pytest.exit")
+                self.stop(0, self.end.get("text") or "pytest.exit")
         self.ui.finished()
         self.raise_end()
         if self.first_shouldfail:  # tests that were running failed too; the first reason stands
@@ -405,8 +405,8 @@ class Controller:
     def relayed_failed(self, num: int, role: int, data: dict[str, Any]) -> None:
         if self.collected is not None:
             return
-        text = data["text"] if data["usage"] else f"{data['name']} in a worker: {data['text']}"
-        self.end = self.end or {"kind": "usage", "text": text}
+        words = [f"{data['name']} in a worker: {data['words'][0]}"] if data["name"] else data["words"]
+        self.end = self.end or {"kind": "usage", "words": words}
 
     def relayed_reads_id(self, num: int, role: int, data: dict[str, Any]) -> None:
         place = f"{data['place']} reads the worker id before the fork"

@@ -53,7 +53,7 @@ def raise_told(end: Mapping[str, Any]) -> None:
     if end["kind"] == "exit":
         pytest.exit(end["text"], returncode=end["code"])
     if end["kind"] == "usage":
-        raise pytest.UsageError(*end["text"].split("\n"))
+        raise pytest.UsageError(*end["words"])
     if end["kind"] == "interrupt":
         raise_there(*end["place"], end["text"])
 

@@ -72,13 +72,18 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
         xdist.pretend_worker(config)
         config.pluginmanager.register(InProcess(config, chosen), "dagz_in_process")
         return None
-    if getattr(config.known_args_namespace, "stepwise", False) and chosen.workers != 1:
+    if is_stepwise(namespace) and chosen.workers != 1:
         chosen = dataclasses.replace(
             chosen, workers=1, mapped="--stepwise runs one worker in collection order"
         )
     if needs_terminal(config) and not sys.stdin.isatty():
         raise settings.usage("--pdb and --trace need a terminal; use --dagz-workers=0 without one")
     return start_processes(config, chosen)
+
+
+def is_stepwise(namespace: Any) -> bool:
+    """--sw, or one of its companions, each of which implies it."""
+    return any(getattr(namespace, name, False) for name in ("stepwise", "stepwise_skip", "stepwise_reset"))
 
 
 class InProcess:
@@ -157,7 +162,7 @@ def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, 
 
     namespace = config.known_args_namespace
     flags = 0
-    if getattr(namespace, "stepwise", False):
+    if is_stepwise(namespace):
         flags |= _dagz.START_IN_ORDER
     if getattr(namespace, "failedfirst", False) or getattr(namespace, "newfirst", False):
         flags |= _dagz.START_KEEP_ORDER

@@ -6,7 +6,7 @@ What the zygote learns that reporters want to know (collection reports, warnings
 for the header) travels to the controller as relayed dictionaries with a ``kind``:
 
     configured                  conftests are loaded and configured
-    failed {text, usage}        conftests could not be loaded, or the command line was wrong
+    failed {words, name}        conftests could not be loaded, or the command line was wrong
     collected {...}             collection is over, see Zygote.tell_collected
     reads_id {place, fallback}  the project reads the worker's id before the fork
     needs_sessionstart          collection failed, and a conftest's pytest_sessionstart had not run
@@ -146,8 +146,7 @@ class Zygote:
 
     def fail(self, error: BaseException) -> None:
         """The controller most likely met the same error and shows it; ours is for the other case."""
-        is_usage = isinstance(error, pytest.UsageError)
-        self.relay("failed", text=f"{error}", name=type(error).__name__, usage=is_usage)
+        self.relay("failed", **describe_failure(error))
         self.ready(0, go=False)
         nursery.leave(4)
 
@@ -238,8 +237,7 @@ class Zygote:
         if self.can_start_sessions() and not isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
             self.fall_back("needs_sessionstart")
         if isinstance(error, pytest.UsageError):
-            text = "\n".join(map(str, error.args))
-            self.relay("failed", text=text, name="UsageError", usage=True)
+            self.relay("failed", **describe_failure(error))
         elif isinstance(error, (session.Failed, session.Interrupted)):
             self.tell_collected(session)
         elif (end := describe_end(error)) is not None:
@@ -348,7 +346,7 @@ class Zygote:
         try:
             self.ties = marks.ties(session.items)
         except pytest.UsageError as error:
-            self.relay("failed", text=str(error), name="UsageError", usage=True)
+            self.relay("failed", **describe_failure(error))
             self.ready(0, go=False)
             return True
         self.tell_collected(session)
@@ -422,6 +420,13 @@ class Zygote:
         if native > 0:
             names.append(f"{native} of native code")
         self.relay("threads", names=names, fallback=False)
+
+
+def describe_failure(error: BaseException) -> dict[str, Any]:
+    """What pytest would print, one text for each line that begins with ERROR.  name: "" for a wrong command line."""
+    if isinstance(error, pytest.UsageError):
+        return {"words": list(map(str, error.args)), "name": ""}
+    return {"words": [str(error)], "name": type(error).__name__}
 
 
 def thread_names() -> list[str]:

@@ -30,6 +30,18 @@ def test_exit_code(suite, files, args, code):
 
 
 @PLAIN
+def test_a_usage_error_of_two_lines_is_one_error(suite, way):
+    result = suite({"test_a.py": "def test_a(): pass"}).run("test_a.py::test_none")
+    assert result.code == 4
+    told = [
+        line.partition(" ")[0]
+        for line in result.err.splitlines()
+        if "not found" in line or "no match" in line
+    ]
+    assert told == ["ERROR:", "(no"]
+
+
+@PLAIN
 def test_an_error_in_a_hook_is_an_internal_error(suite, way):
     s = suite(
         {

@@ -157,6 +157,13 @@ def test_stepwise_stops_and_goes_on(suite, way):
 
 
 @pytest.mark.ways("plain", "dagz")
+def test_stepwise_is_implied_by_skipping_the_first_failure(suite, way):
+    result = suite(HALF_BAD).run("--sw-skip")
+    assert result.code == 2
+    assert list(result.outcomes) == [f"test_h.py::test_n[{n}]" for n in range(4)]
+
+
+@pytest.mark.ways("plain", "dagz")
 @pytest.mark.smoke
 def test_exitfirst_stops_and_is_exit_1(suite, way):
     files = {

@@ -10,7 +10,8 @@ A difference is explained when the test also differs between two plain runs, of 
 test alone with another allocator (the latter for texts, never for outcomes); or when plain pytest, asked for
 that test alone, gives what dagz gave (then the suite itself depends on order); or when the
 only difference is that bytes written to descriptor 2, under no Python stream, are in the stdout
-section (both descriptors of a worker are one terminal, so that their order is true).  Plain runs are kept in ``build/suites`` and taken from there the next time, until table or environment change.
+section (both descriptors of a worker are one terminal, so that their order is true); or when the only
+difference is a name that the project itself gives to each xdist worker (``Suite.worker_names``).  Plain runs are kept in ``build/suites`` and taken from there the next time, until table or environment change.
 """
 
 from __future__ import annotations
@@ -77,15 +78,24 @@ def steady(text: str) -> str:
     return text
 
 
-def short(text: str) -> str:
-    """A long text as its head and a digest: a comparison needs no more."""
-    if len(text) < 300:
-        return text
-    return f"{text[:200]}...({len(text)} {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]})"
+def apart(one: str, two: str) -> tuple[str, str]:
+    """What is shown of two texts: their heads, and where they part."""
+    at = len(os.path.commonprefix([one, two]))
+    if at < 200:
+        return one[:400], two[:400]
+    return f"{one[:100]} ... {one[at - 80 : at + 220]}", f"{two[:100]} ... {two[at - 80 : at + 220]}"
 
 
-def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
+def renamed(text: str, names: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, put in names:
+        text = pattern.sub(put, text)
+    return text
+
+
+def seen_of(lines: Iterable[Mapping[str, Any]], names: Sequence[tuple[str, str]] = ()) -> Seen:
+    """names: patterns that are replaced in sections before they are looked at."""
     found: Seen = defaultdict(Counter)
+    steadied = [(re.compile(pattern), put) for pattern, put in names]
     lines = list(lines)
     divided = {line["nodeid"] for line in lines if line.get("type") == "SubtestReport"}
     for line in lines:
@@ -95,13 +105,13 @@ def seen_of(lines: Iterable[Mapping[str, Any]]) -> Seen:
             written = line["sections"]
             if line["nodeid"] in divided:
                 written = [(name, text) for name, text in written if not LETTERS.fullmatch(text)]
-            sections = [(name, short(steady(text))) for name, text in written]
-            what = [line["type"], line["outcome"], line["wasxfail"], short(steady(line["last"])), sections]
+            sections = [[name, renamed(steady(text), steadied)] for name, text in written]
+            what = [line["type"], line["outcome"], line["wasxfail"], steady(line["last"]), sections]
             found[nodeid, line["when"]][json.dumps(what)] += 1
         elif kind == "collect":
             found[line["nodeid"], "collect"][line["outcome"]] += 1
         elif kind == "warning":
-            what = [line["when"], line["category"], short(steady(line["message"]))]
+            what = [line["when"], line["category"], steady(line["message"])]
             found[steady(line["nodeid"]), "warning"][json.dumps(what)] += 1
         elif kind == "deselected":
             found["", "deselected"]["count"] += line["count"]
@@ -213,10 +223,11 @@ class Bench:
 
     @property
     def digest(self) -> str:
-        text = json.dumps([asdict(self.suite), self.venv.name, 3])
+        asked = {name: value for name, value in asdict(self.suite).items() if name != "worker_names"}
+        text = json.dumps([asked, self.venv.name, 4])
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
-    def environment(self, state: Path) -> dict[str, str]:
+    def environment(self, state: Path, variables: Mapping[str, str]) -> dict[str, str]:
         env = {k: os.environ[k] for k in KEPT_ENV if k in os.environ}
         env["PATH"] = f"{self.venv / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
         env.update(
@@ -224,11 +235,11 @@ class Bench:
             DAGZ_HOME=str(state / "dagz"),
             DZT_RECORD=str(state / "record.jsonl"),
             PYTHONPATH=str(INJECT),
-            PYTEST_DEBUG_TEMPROOT=str(state / "tmp"),
             PYTHONHASHSEED="0",
             LANG="C.UTF-8",
             TMPDIR=str(state / "tmp"),
         )
+        env.update(variables)
         env[leftovers.TOKEN] = uuid.uuid4().hex
         return {**env, **self.suite.env}
 
@@ -237,8 +248,10 @@ class Bench:
     ) -> Outcome:
         # outside of this tree, whose pyproject.toml a suite's own pytests would find; and a short path
         state = Path(tempfile.mkdtemp(prefix="dzt-"))
-        (state / "tmp").mkdir()
-        env = {**self.environment(state), **variables}
+        # a plain run's base directory is as deep as that of a worker: tests print relative paths
+        root = state / "tmp" if "--dagz" in extra else state / "tmp" / "below"
+        root.mkdir(parents=True)
+        env = self.environment(state, {"PYTEST_DEBUG_TEMPROOT": str(root), **variables})
         argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
         argv += chosen if chosen is not None else self.suite.args
         began = time.monotonic()
@@ -318,10 +331,16 @@ def alone(bench: Bench, nodeids: Sequence[str], plain: Seen, dagz: Seen) -> set[
     return agreed
 
 
-def unexplained(bench: Bench, one: Seen, ours: Seen, fresh: bool) -> tuple[int, list[tuple[str, str]]]:
+def unexplained(
+    bench: Bench, first: Outcome, dagz: Outcome, fresh: bool
+) -> tuple[int, list[tuple[str, str]]]:
     """The number of differences, and those for which nothing but dagz accounts."""
+    one, ours = seen_of(first.lines), seen_of(dagz.lines)
     keys = differing(one, ours)
     left = [key for key in keys if not only_moved(key, one, ours)]
+    if left and bench.suite.worker_names:
+        pair = [seen_of(each.lines, bench.suite.worker_names) for each in (first, dagz)]
+        left = [key for key in left if pair[0][key] != pair[1][key]]
     if left:
         again = seen_of(bench.plain(2, fresh).lines)
         unsteady = {nodeid for nodeid, _ in differing(one, again)}
@@ -348,7 +367,7 @@ def compare(bench: Bench, args: argparse.Namespace) -> Row:
     first = bench.plain(1, fresh)
     dagz = bench.plain(2, fresh) if args.plain else dagz_run(bench, args.workers, args.again)
     one, ours = seen_of(first.lines), seen_of(dagz.lines)
-    differences, left = unexplained(bench, one, ours, fresh) if dagz.tests else (first.tests, list(one))
+    differences, left = unexplained(bench, first, dagz, fresh) if dagz.tests else (first.tests, list(one))
     return Row(
         suite=bench.name,
         tests=first.tests,
@@ -371,7 +390,8 @@ def grouped(keys: Sequence[tuple[str, str]], one: Seen, ours: Seen) -> list[str]
     for key in keys:
         plain = sorted((one.get(key, Counter()) - ours.get(key, Counter())).elements())
         dagz = sorted((ours.get(key, Counter()) - one.get(key, Counter())).elements())
-        groups[f"    plain {plain}\n    dagz  {dagz}"].append(" ".join(key))
+        shown = apart(str(plain), str(dagz))
+        groups[f"    plain {shown[0]}\n    dagz  {shown[1]}"].append(" ".join(key))
     order = sorted(groups, key=lambda text: -len(groups[text]))
     return [f"{len(groups[text])} x {groups[text][0]}\n{text}" for text in order]
 

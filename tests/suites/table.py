@@ -20,6 +20,8 @@ class Suite:
     env: dict[str, str] = field(default_factory=dict)
     editable: bool = False  # the sdist itself is installed, not the wheel of its version
     timeout_s: int = 3600
+    # (pattern, text): what the project's own plugin names after its worker, as under xdist
+    worker_names: Sequence[tuple[str, str]] = ()
 
 
 SUITES: dict[str, Suite] = {
@@ -118,7 +120,16 @@ SUITES: dict[str, Suite] = {
     "babel": Suite("babel==2.*", ["freezegun", "pytz", "tzdata", "setuptools"], ["tests"], sdist=True),
     "anyio": Suite(
         "anyio==4.*",
-        ["trio==0.*", "hypothesis==6.*", "psutil", "pytest-mock==3.*", "trustme", "truststore", "uvloop"],
+        [
+            "trio==0.*",
+            "hypothesis==6.*",
+            "psutil",
+            "pytest-mock==3.*",
+            "pytest-timeout==2.*",
+            "trustme",
+            "truststore",
+            "uvloop",
+        ],
         ["tests"],
         sdist=True,
     ),
@@ -128,7 +139,13 @@ SUITES: dict[str, Suite] = {
         ["tests"],
         sdist=True,
     ),
-    "alembic": Suite("alembic==1.*", ["sqlalchemy==2.*", "tzdata", "black", "mako"], ["tests"], sdist=True),
+    "alembic": Suite(
+        "alembic==1.*",
+        ["sqlalchemy==2.*", "tzdata", "black", "mako"],
+        ["tests"],
+        sdist=True,
+        worker_names=[(r"scratch_test_[0-9a-f]{12}", "scratch")],
+    ),
     "pydantic": Suite(
         "pydantic==2.*",
         [
@@ -143,10 +160,15 @@ SUITES: dict[str, Suite] = {
             "pytz",
             "tzdata",
             "pytest-run-parallel",
+            "time-machine",
             "typing-inspection",
             "packaging",
         ],
-        ["tests", "--ignore=tests/typechecking", "--ignore=tests/mypy", "--benchmark-skip"],
+        [
+            "tests",
+            *(f"--ignore=tests/{part}" for part in ("typechecking", "mypy", "test_docs.py")),
+            "--benchmark-skip",
+        ],
         sdist=True,
     ),
     "numpy": Suite(
@@ -154,5 +176,114 @@ SUITES: dict[str, Suite] = {
         ["hypothesis==6.*", "typing-extensions", "charset-normalizer"],
         ["lib", "linalg", "ma", "random", "fft", "polynomial", "-m", "not slow"],
         below="numpy",
+    ),
+    "trio": Suite(
+        "trio==0.*",
+        ["astor", "pyopenssl", "trustme", "async-generator"],
+        ["trio/_tests", "-p", "trio._tests.pytest_plugin"],
+    ),
+    "tornado": Suite("tornado==6.*", ["pycurl"], ["tornado/test"]),
+    "black": Suite("black==26.*", ["parameterized", "aiohttp", "colorama"], ["tests"], sdist=True),
+    "mypy": Suite(
+        "mypy==2.*",
+        ["attrs", "filelock", "lxml", "psutil", "setuptools", "tomli"],
+        [
+            *(
+                f"mypy/test/test{part}.py"
+                for part in ("parse", "types", "infer", "subtypes", "semanal", "transform")
+            ),
+            "-o",
+            "addopts=",  # its own ask for xdist
+        ],
+        sdist=True,
+    ),
+    "sphinx": Suite(
+        "sphinx==8.*",
+        ["defusedxml", "setuptools", "typing-extensions", "html5lib", "cython"],
+        ["tests", "--ignore=tests/test_builders/test_build_linkcheck.py"],
+        sdist=True,
+    ),
+    "scikit-learn": Suite(
+        "scikit-learn==1.*", ["pandas"], ["preprocessing", "metrics", "feature_extraction"], below="sklearn"
+    ),
+    "scipy": Suite(
+        "scipy==1.*", ["hypothesis==6.*", "threadpoolctl"], ["linalg", "special", "fft"], below="scipy"
+    ),
+    "aiohttp": Suite(
+        "aiohttp==3.*",
+        [
+            "pytest-mock==3.*",
+            "pytest-cov==7.*",
+            "pytest-aiohttp",
+            "freezegun",
+            "re-assert",
+            "trustme",
+            "proxy.py",
+            "blockbuster",
+            "pytest-codspeed",
+            "gunicorn",
+            "isal",
+            "zlib-ng",
+            "brotli",
+            "uvloop",
+            "pytest-timeout==2.*",
+        ],
+        ["tests", "-o", "addopts="],
+        sdist=True,
+    ),
+    "celery": Suite(
+        "celery==5.*",
+        [
+            "pytest-subtests",
+            "pytest-timeout==2.*",
+            "pytest-click",
+            "pytest-order",
+            "pytest-celery",
+            "boto3",
+            "moto",
+            "cryptography",
+            "msgpack",
+            "pyyaml",
+            "redis",
+        ],
+        ["t/unit"],
+        sdist=True,
+        pytest="pytest==8.*",
+    ),
+    "tox": Suite(
+        "tox==4.*",
+        [
+            "devpi-process",
+            "distlib",
+            "flaky",
+            "pytest-mock==3.*",
+            "pytest-xdist==3.*",
+            "re-assert",
+            "setuptools",
+            "time-machine",
+            "wheel",
+            "hatch-vcs",
+            "psutil",
+        ],
+        ["tests/session", "tests/config", "-p", "no:xdist"],
+        sdist=True,
+    ),
+    "pillow": Suite(
+        "pillow==12.*",
+        ["defusedxml", "olefile", "packaging", "pytest-timeout==2.*", "trove-classifiers"],
+        ["Tests"],
+        sdist=True,
+    ),
+    "ipython": Suite(
+        "ipython==9.*",
+        ["pytest-asyncio==1.*", "testpath", "packaging", "setuptools", "matplotlib", "numpy", "pandas"],
+        ["tests"],
+        sdist=True,
+    ),
+    "xarray": Suite(
+        "xarray",
+        ["dask", "scipy", "bottleneck", "hypothesis==6.*"],
+        ["tests/test_dataset.py", "tests/test_variable.py", "tests/test_groupby.py"],
+        below="xarray",
     ),
 }

@@ -60,6 +60,7 @@ coord_destroy(struct coord **self_p)
     copies_fini(self);
     dz_arena_fini(&self->arena);
     dz_buf_fini(&self->frame);
+    dz_buf_fini(&self->items);
     void *const owned[] = { self->fx,          self->tests,
                             self->strikes,     self->dirty_slots,
                             self->dirty_nodes, self->asked,
@@ -256,10 +257,14 @@ check_holders(const struct coord *self)
     uint64_t held = 0;
     size_t up = 0;
     size_t parked = 0;
+    size_t owed = 0;
+    size_t givers = 0;
     for (size_t i = 0; i < self->slot_count; i++) {
         const struct slot *slot = self->slots[i];
         up += slot->is_up;
         parked += slot->is_parked;
+        owed += slot->is_parked && slot->wants;
+        givers += slot->is_up && (slot->is_revoking || slot->held_count - slot->stale > 1);
         dz_assert(slot->held_count <= HELD_MAX);
         held += slot->held_count;
         for (uint32_t h = 0; h < slot->held_count; h++)
@@ -267,6 +272,7 @@ check_holders(const struct coord *self)
     }
     dz_assert(held == self->held_total);
     dz_assert(up == self->up_count && parked == self->parked_count);
+    dz_assert(owed == self->owed_count && givers == self->giver_count);
     for (uint32_t t = 0; t < self->total; t++)
         dz_assert(holders[t] == self->tests[t].holders);
     free(holders);

@@ -206,9 +206,9 @@ static void
 count_test(struct coord *self, uint32_t test, uint32_t result, bool is_final)
 {
     struct test *it = &self->tests[test];
-    if (it->state == TEST_COUNTED && !is_final && !DZ_BROKEN(COUNT_ONCE))
+    if (it->state == TEST_COUNTED && !is_final)
         return;
-    if (it->state == TEST_COUNTED && is_final)
+    if (it->state == TEST_COUNTED && !DZ_BROKEN(COUNT_ONCE))
         uncount(self, test);
     self->absent -= it->state == TEST_ABSENT;
     self->elsewhere -= it->state == TEST_ELSEWHERE;

@@ -38,6 +38,26 @@ held_us(const struct coord *self, const struct slot *slot)
     return sum;
 }
 
+static uint32_t
+live_in(const struct slot *slot)
+{
+    return slot->held_count - slot->stale;
+}
+
+/* Looked for often: slots to which an answer is owed, and those of which others may get something. */
+static void
+recount(struct coord *self, struct slot *slot)
+{
+    bool is_owed = slot->is_parked && slot->wants;
+    bool may_give = slot->is_up && (slot->is_revoking || live_in(slot) > 1);
+    self->owed_count += is_owed;
+    self->owed_count -= slot->is_owed;
+    self->giver_count += may_give;
+    self->giver_count -= slot->may_give;
+    slot->is_owed = is_owed;
+    slot->may_give = may_give;
+}
+
 static void
 hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
 {
@@ -54,6 +74,7 @@ hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
     slot->node->held++;
     slot->node->alone_held += alone;
     slot->alone_held += alone;
+    recount(self, slot);
 }
 
 void
@@ -83,6 +104,7 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
     slot->node->held--;
     slot->node->alone_held -= alone;
     slot->alone_held -= alone;
+    recount(self, slot);
     if (at == 0)
         slot->moved_at = now;
     if (self->has_needs && (slot->held_count == 0 || alone > 0))
@@ -118,6 +140,7 @@ slot_drop_all(struct coord *self, struct slot *slot)
     }
     slot->is_revoking = false;
     slot->revoke_due = slot->stale = 0;
+    recount(self, slot);
     slots_unpark(self);
 }
 
@@ -143,6 +166,7 @@ set_parked(struct coord *self, struct slot *slot, bool is_parked)
         self->parked_count++;
     else
         self->parked_count--;
+    recount(self, slot);
 }
 
 void
@@ -155,6 +179,7 @@ slot_up(struct coord *self, struct slot *slot)
     slot->is_up = true;
     slot->wants = false;
     set_parked(self, slot, false);
+    recount(self, slot);
     slot_mark(self, slot);
 }
 
@@ -165,6 +190,7 @@ slot_wants(struct coord *self, struct slot *slot)
     slot->wants = true;
     /* Its queue is empty.  The last test that it took waits for what comes next. */
     slot->stale = slot->held_count > 0 ? slot->held_count - 1 : 0;
+    recount(self, slot);
 }
 
 void
@@ -177,6 +203,7 @@ slot_lost(struct coord *self, struct slot *slot)
     }
     slot->is_up = slot->wants = false;
     set_parked(self, slot, false);
+    recount(self, slot);
 }
 
 /* A slot's worker collected other tests and lacks this one. */
@@ -215,6 +242,7 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
         slot->is_bare = back->grants.count == 0; /* all is begun: results are on their way */
     }
     slot->is_bereft = back->why == DZ_BACK_GIVEN && slot->held_count > 0;
+    recount(self, slot);
     plan_return(self->plan, slot->number, tests, count, back->why == DZ_BACK_GIVEN);
     slots_unpark(self);
     slot_mark(self, slot);
@@ -256,22 +284,35 @@ queued_us(struct coord *self, struct slot *slot)
     return 0;
 }
 
+/* Of what waits in the queue of a slot, may another one get something? */
+static bool
+may_get(const struct coord *self, const struct slot *idle, const struct slot *slot)
+{
+    if (!slot->may_give)
+        return false;
+    if (live_in(slot) < 2)
+        return true; /* it was asked for, and has not answered */
+    uint32_t last = slot->held[slot->held_count - 1];
+    return plan_may_run(self->plan, idle->number, last) &&
+           (slot->is_revoking || !plan_is_tied(self->plan, last));
+}
+
 /* May a slot that has nothing get something yet?  Tests that nobody was given, or that wait behind
  * others in a queue, may still come to it, unless they are tied to their slot.  Until neither is
  * left its worker is not sent to tear down what its session made: it would be made twice. */
 static bool
-more_may_come(const struct coord *self, const struct slot *idle)
+more_may_come(struct coord *self, const struct slot *idle)
 {
     if (plan_has_for(self->plan, idle->number))
         return true;
-    for (size_t i = 0; i < self->slot_count; i++) {
-        const struct slot *slot = self->slots[i];
-        uint32_t live = slot->held_count - slot->stale;
-        bool is_tied = live > 1 && plan_is_tied(self->plan, slot->held[slot->held_count - 1]);
-        if (live > 1 && !plan_may_run(self->plan, idle->number, slot->held[slot->held_count - 1]))
+    size_t left = self->giver_count;
+    for (size_t i = 0; i < self->slot_count && left > 0; i++) {
+        size_t at = (self->giver_at + i) % self->slot_count;
+        left -= self->slots[at]->may_give;
+        if (!may_get(self, idle, self->slots[at]))
             continue;
-        if (slot->is_up && (slot->is_revoking || (live > 1 && !is_tied)))
-            return true;
+        self->giver_at = at;
+        return true;
     }
     return false;
 }
@@ -279,21 +320,16 @@ more_may_come(const struct coord *self, const struct slot *idle)
 static void
 say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t count, dz_us now)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_buf *bytes = &self->items;
+    dz_buf_clear(bytes);
     struct dz_msg msg = { .id = DZ_MSG_mesh_assign,
                           .as.mesh_assign = { .slot = slot->num,
                                               .follow = count > 0 && more_may_come(self, slot) } };
     for (size_t i = 0; i < count; i++) {
         struct dz_item_grant grant = { .test = local_of(self, slot->node, tests[i]) };
-        dz_grant_add(&msg.as.mesh_assign.grants, &bytes, &grant);
+        dz_grant_add(&msg.as.mesh_assign.grants, bytes, &grant);
     }
     node_say(self, slot->node, &msg, now);
-}
-
-static uint32_t
-live_in(const struct slot *slot)
-{
-    return slot->held_count - slot->stale;
 }
 
 static size_t
@@ -345,10 +381,12 @@ give(struct coord *self, struct slot *slot, dz_us now)
         if (queued >= target || live_in(slot) > REFILL_MAX || !dz_flow_has_room(&slot->node->flow))
             break;
         slot->wants = false;
+        recount(self, slot);
         given = give_batch(self, slot, target - queued, now);
     }
     set_parked(self, slot, !has_given && (is_dry || slot->is_parked));
     slot->wants = slot->wants && !has_given && more_may_come(self, slot); /* the answer is owed */
+    recount(self, slot);
     if (slot->is_parked)
         coord_wake(self, now + RESCUE_US);
 }
@@ -361,6 +399,7 @@ say_revoke(struct coord *self, struct slot *slot, dz_us now)
     node_say(self, slot->node, &msg, now);
     slot->revoke_due = 0;
     slot->is_revoking = true;
+    recount(self, slot);
 }
 
 static void
@@ -384,14 +423,13 @@ serve(struct coord *self, struct slot *slot, dz_us now)
 static void
 mark_settled(struct coord *self)
 {
-    if (self->parked_count == 0)
-        return;
-    for (size_t i = 0; i < self->slot_count; i++) {
+    size_t left = self->owed_count;
+    for (size_t i = 0; i < self->slot_count && left > 0; i++) {
         struct slot *slot = self->slots[i];
-        bool is_owed = slot->is_parked && slot->wants;
-        if (is_owed && !more_may_come(self, slot))
+        left -= slot->is_owed;
+        if (slot->is_owed && !more_may_come(self, slot))
             slot_mark(self, slot);
-        else if (is_owed && self->odd_count == 0)
+        else if (slot->is_owed && self->odd_count == 0)
             return; /* what may come to one may come to all */
     }
 }

@@ -92,6 +92,8 @@ struct slot {
     bool is_revoking;
     bool is_bare;   /* nothing waits in its queue: it said so, and was given nothing since */
     bool is_dirty;  /* in coord.dirty_slots */
+    bool is_owed;   /* parked, and wants: counted in coord.owed_count */
+    bool may_give;  /* something waits in its queue: counted in coord.giver_count */
     bool is_bereft; /* its worker died: what became of the test that it ran must be heard first */
     uint32_t revoke_due;
     uint32_t alone_held; /* of what it holds, so many must be alone */
@@ -176,7 +178,7 @@ struct coord {
     struct dz_arena arena;   /* of the effects of the last step */
     struct coord_effect *fx; /* owned */
     size_t fx_count, fx_cap;
-    struct dz_buf frame; /* scratch */
+    struct dz_buf frame, items; /* scratch: one frame, the lists of one message */
 
     bool has_manifest;
     uint32_t total;
@@ -198,6 +200,8 @@ struct coord {
     struct node **dirty_nodes; /* owned array of borrowed nodes */
     size_t dirty_node_count, dirty_node_cap;
     size_t parked_count, up_count;
+    size_t owed_count, giver_count;
+    size_t giver_at; /* where the last search for one of them ended */
 
     struct asked *asked; /* owned: a queue over all batches */
     size_t asked_first, asked_count, asked_cap;

@@ -91,11 +91,12 @@ say_racks(struct coord *self, struct node *node, dz_us now)
 {
     size_t done = 0;
     while (done < node->rack_count && dz_flow_has_room(&node->flow)) {
-        DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+        struct dz_buf *bytes = &self->items;
+        dz_buf_clear(bytes);
         struct dz_msg msg = { .id = DZ_MSG_mesh_rack };
         for (; done < node->rack_count && msg.as.mesh_rack.racks.count < RACKS_MAX; done++) {
             struct dz_item_rack item = { node->racks[done].record, node->racks[done].word };
-            dz_rack_add(&msg.as.mesh_rack.racks, &bytes, &item);
+            dz_rack_add(&msg.as.mesh_rack.racks, bytes, &item);
         }
         node_say(self, node, &msg, now);
     }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 64 << 10, ALIGNMENT = alignof(max_align_t) };
+enum { BLOCK_MIN = 1 << 10, BLOCK_MAX = 64 << 10, ALIGNMENT = alignof(max_align_t) };
 
 struct dz_arena_block {
     struct dz_arena_block *next; /* owned */
@@ -41,12 +41,23 @@ dz_arena_fini(struct dz_arena *self)
 void
 dz_arena_clear(struct dz_arena *self)
 {
-    if (!self->first)
-        return;
-    free_chain(self->first->next);
-    self->first->next = NULL;
-    self->first->used = 0;
-    self->last = self->first;
+    while (self->first && self->first->next) {
+        struct dz_arena_block *block = self->first;
+        self->first = block->next;
+        free(block);
+    }
+    if (self->first && self->first->size > BLOCK_MAX)
+        dz_arena_fini(self); /* one great step is no reason to keep its memory */
+    else if (self->first)
+        self->first->used = 0;
+}
+
+static size_t
+next_size(const struct dz_arena *self, size_t need)
+{
+    size_t size = self->last ? self->last->size * 2 : BLOCK_MIN;
+    size = size < BLOCK_MAX ? size : BLOCK_MAX;
+    return need > size ? need : size;
 }
 
 void *
@@ -55,7 +66,7 @@ dz_arena_take(struct dz_arena *self, size_t count, size_t size)
     dz_assert(size == 0 || count <= SIZE_MAX / 2 / size);
     size_t need = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (!self->last || self->last->size - self->last->used < need) {
-        struct dz_arena_block *block = block_new(need > BLOCK_SIZE ? need : BLOCK_SIZE);
+        struct dz_arena_block *block = block_new(next_size(self, need));
         if (self->last)
             self->last->next = block;
         else

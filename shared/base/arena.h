@@ -15,7 +15,7 @@ struct dz_arena {
 };
 
 void dz_arena_fini(struct dz_arena *self);  /* frees and zeroes; DZ_AUTO-able */
-void dz_arena_clear(struct dz_arena *self); /* keeps the first block */
+void dz_arena_clear(struct dz_arena *self); /* keeps the last block, if it is small */
 
 /* `count` objects of `size` bytes, aligned for any of them, not zeroed. */
 void *dz_arena_take(struct dz_arena *self, size_t count, size_t size);

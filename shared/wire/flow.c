@@ -78,10 +78,11 @@ dz_flow_say(struct dz_flow *self, const struct dz_msg *body, dz_us now, struct d
 void
 dz_flow_whisper(struct dz_flow *self, const struct dz_msg *body, struct dz_buf *out)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    size_t start = self->kept.len; /* its memory is used, and given back at once */
     if (body)
-        dz_msg_encode(body, &bytes);
-    wrap(self, 0, dz_buf_slice(&bytes), out);
+        dz_msg_encode(body, &self->kept);
+    wrap(self, 0, (struct dz_slice){ self->kept.data + start, self->kept.len - start }, out);
+    self->kept.len = start;
 }
 
 /* A peer's ack is a claim: one of something never said is ignored. */

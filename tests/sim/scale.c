@@ -25,22 +25,20 @@ struct node {
     dz_us began;
 };
 
-/* A frame under way: those of one step are handled in the order in which they were sent. */
+/* A frame under way, before its bytes. */
 struct frame {
-    struct frame *next;
     uint64_t to;
     bool is_to_coord;
     size_t len;
-    uint8_t bytes[];
 };
 
 struct scale {
     struct coord *coord; /* owned */
     struct node *nodes;  /* owned */
     uint32_t node_count, test_count, left;
-    struct frame *first, *last;
-    struct coord_test *tests; /* owned */
-    char (*ids)[32];          /* owned */
+    struct dz_buf posted, read; /* frames one after another, in the order in which they were sent */
+    struct coord_test *tests;   /* owned */
+    char (*ids)[32];            /* owned */
     dz_us now;
     uint64_t counted, frames, execs;
     bool is_over;
@@ -50,14 +48,9 @@ struct scale {
 static void
 post(struct scale *self, uint64_t to, bool is_to_coord, struct dz_slice bytes)
 {
-    struct frame *frame = dz_realloc(NULL, 1, sizeof(*frame) + bytes.len);
-    *frame = (struct frame){ .to = to, .is_to_coord = is_to_coord, .len = bytes.len };
-    memcpy(frame->bytes, bytes.ptr, bytes.len);
-    if (self->last)
-        self->last->next = frame;
-    else
-        self->first = frame;
-    self->last = frame;
+    struct frame frame = { .to = to, .is_to_coord = is_to_coord, .len = bytes.len };
+    dz_buf_add(&self->posted, &frame, sizeof(frame));
+    dz_buf_add(&self->posted, bytes.ptr, bytes.len);
     self->frames++;
 }
 
@@ -172,21 +165,30 @@ give_vassal(struct scale *self, uint32_t n, const struct vassal_event *event)
 }
 
 static void
+hand_over(struct scale *self, const struct frame *frame, struct dz_slice bytes)
+{
+    if (frame->is_to_coord)
+        give_coord(self, &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = bytes });
+    else
+        give_vassal(self, (uint32_t) frame->to - 1,
+                    &(struct vassal_event){ .kind = VASSAL_EV_MESSAGE, .as.message = bytes });
+}
+
+static void
 deliver(struct scale *self)
 {
-    while (self->first) {
-        struct frame *frame = self->first;
-        struct dz_slice bytes = { frame->bytes, frame->len };
-        self->first = frame->next;
-        if (!self->first)
-            self->last = NULL;
-        if (frame->is_to_coord)
-            give_coord(self,
-                       &(struct coord_event){ .kind = COORD_EV_MESSAGE, .as.message = bytes });
-        else
-            give_vassal(self, (uint32_t) frame->to - 1,
-                        &(struct vassal_event){ .kind = VASSAL_EV_MESSAGE, .as.message = bytes });
-        free(frame);
+    while (self->posted.len > 0) {
+        struct dz_buf now = self->posted;
+        self->posted = self->read;
+        dz_buf_clear(&self->posted);
+        for (size_t at = 0; at < now.len;) {
+            struct frame frame;
+            memcpy(&frame, now.data + at, sizeof(frame));
+            struct dz_slice bytes = { now.data + at + sizeof(frame), frame.len };
+            at += sizeof(frame) + frame.len;
+            hand_over(self, &frame, bytes);
+        }
+        self->read = now;
     }
 }
 
@@ -309,6 +311,8 @@ main(int argc, char **argv)
     for (uint32_t n = 0; n < self->node_count; n++)
         vassal_destroy(&self->nodes[n].vassal);
     coord_destroy(&self->coord);
+    dz_buf_fini(&self->posted);
+    dz_buf_fini(&self->read);
     free(self->nodes);
     free(self->tests);
     free(self->ids);

@@ -93,9 +93,7 @@ struct record {
 /* Another node, as the scheduler told. */
 struct peer {
     uint64_t node, inc;
-    uint16_t contact_len;
     bool is_gone; /* the transport said so */
-    uint8_t contact[DZ_CONTACT_MAX];
 };
 
 /* Who schedules, as far as this node knows: rank.c. */
@@ -126,7 +124,7 @@ struct vassal {
     struct dz_arena arena;
     struct vassal_effect *fx; /* owned */
     size_t fx_count, fx_cap;
-    struct dz_buf frame; /* scratch */
+    struct dz_buf frame, items; /* scratch: one frame, the lists of one message */
 
     struct ranking ranking;
     dz_us stepped_at;

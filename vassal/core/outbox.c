@@ -216,7 +216,8 @@ void
 outbox_tell(struct vassal *self, dz_us now)
 {
     while (self->told < self->record_count && dz_flow_has_room(&self->flow)) {
-        DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+        struct dz_buf *bytes = &self->items;
+        dz_buf_clear(bytes);
         struct dz_msg msg = { .id = DZ_MSG_mesh_result };
         struct dz_list *list = &msg.as.mesh_result.outcomes;
         while (self->told < self->record_count && list->count < DZ_GRANTS_MAX) {
@@ -224,7 +225,7 @@ outbox_tell(struct vassal *self, dz_us now)
             if (record->state == RECORD_WRITING)
                 break;
             if (record->state == RECORD_HELD)
-                add_item(list, &bytes, record);
+                add_item(list, bytes, record);
             self->told++;
         }
         if (list->count == 0)
@@ -308,12 +309,13 @@ backs_clear(struct vassal *self)
 static void
 tell_back(struct vassal *self, const struct back *back, dz_us now)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_buf *bytes = &self->items;
+    dz_buf_clear(bytes);
     struct dz_msg msg = { .id = DZ_MSG_mesh_back,
                           .as.mesh_back = { .slot = back->slot, .why = back->why } };
     for (size_t i = 0; i < back->count; i++) {
         struct dz_item_grant item = { back->grants[i].test, back->grants[i].attempt };
-        dz_grant_add(&msg.as.mesh_back.grants, &bytes, &item);
+        dz_grant_add(&msg.as.mesh_back.grants, bytes, &item);
     }
     session_say(self, &msg, now);
 }

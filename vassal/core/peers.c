@@ -1,6 +1,4 @@
 /* peers.c - the order in which nodes succeed a scheduler, as it told. */
-#include <string.h>
-
 #include "vassal/core/inside.h"
 
 enum {
@@ -20,12 +18,7 @@ rank_members(struct vassal *self, const struct dz_msg_mesh_members *members)
     struct dz_list list = members->members;
     struct dz_item_member item;
     while (it->peer_count < DZ_SUCCESSORS_MAX && dz_member_next(&list, &item)) {
-        struct peer *peer = &it->peers[it->peer_count++];
-        *peer = (struct peer){ .node = item.node,
-                               .inc = item.inc,
-                               .contact_len = (uint16_t) item.contact.len };
-        if (item.contact.len > 0)
-            memcpy(peer->contact, item.contact.ptr, item.contact.len);
+        it->peers[it->peer_count++] = (struct peer){ .node = item.node, .inc = item.inc };
         if (item.node == self->cfg.node || item.contact.len == 0)
             continue;
         struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_MEET);

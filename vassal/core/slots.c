@@ -426,7 +426,8 @@ slot_says(const struct vslot *slot)
 void
 slots_say(struct vassal *self, dz_us now)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_buf *bytes = &self->items;
+    dz_buf_clear(bytes);
     struct dz_msg msg = { .id = DZ_MSG_mesh_slots };
     for (unsigned i = 0; i < self->slot_count; i++) {
         struct vslot *slot = &self->slots[i];
@@ -434,7 +435,7 @@ slots_say(struct vassal *self, dz_us now)
             continue;
         slot->must_say = false;
         struct dz_item_slot item = { .num = slot->num, .state = slot_says(slot) };
-        dz_slot_add(&msg.as.mesh_slots.slots, &bytes, &item);
+        dz_slot_add(&msg.as.mesh_slots.slots, bytes, &item);
     }
     if (msg.as.mesh_slots.slots.count > 0)
         session_say(self, &msg, now);

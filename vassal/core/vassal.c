@@ -55,6 +55,7 @@ vassal_destroy(struct vassal **self_p)
     dz_flow_fini(&self->flow);
     dz_arena_fini(&self->arena);
     dz_buf_fini(&self->frame);
+    dz_buf_fini(&self->items);
     dz_buf_fini(&self->stop_reason);
     free(self->fx);
     free(self->slots);

@@ -147,8 +147,20 @@ def http_seeds() -> None:
     put("http", "head", request("/", method="HEAD"))
 
 
+def duct_seeds() -> None:
+    """Letters between nodes, of each kind and of the length that it has, and what they are changed by."""
+    lengths = {1: 73, 2: 105, 3: 38, 4: 41, 5: 49}
+    letters = {
+        kind: struct.pack("<QI", 9 * kind, n) + bytes([kind]) + bytes(n - 1) for kind, n in lengths.items()
+    }
+    for kind, letter in letters.items():
+        put("duct", f"kind-{kind}", letter)
+    put("duct", "all", b"".join(letters.values()) * 2)
+
+
 def main() -> None:
     core_seeds()
+    duct_seeds()
     http_seeds()
     parcel_seeds()
     for path in sorted((ROOT / "tests/golden/frames").glob("*.hex")):

@@ -407,8 +407,18 @@ def load(step: Step) -> None:
     step.passed = 1
 
 
+def many_nodes(step: Step) -> None:
+    """Real agents in one job, played by one process."""
+    must(step, run(step, ["cmake", "--preset", "release"], limit_s=MINUTE), "configure")
+    argv = ["cmake", "--build", "build/release", "--target", "bench_mesh"]
+    must(step, run(step, argv, limit_s=10 * MINUTE), "build")
+    must(step, run(step, ["build/release/bin/bench_mesh"], limit_s=5 * MINUTE), "bench_mesh")
+    step.passed = 1
+
+
 def bench(session: Session) -> None:
     session.do("daemon under load", load)
+    session.do("many nodes", many_nodes)
     if session.do("wheel", build_wheel).failed:
         return
 

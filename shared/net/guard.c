@@ -2,9 +2,11 @@
 #include "shared/net/guard.h"
 
 #include <czmq.h>
+#include <inttypes.h>
 #include <sys/resource.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 #include "shared/base/map.h"
 #include "shared/net/sock.h"
 
@@ -18,6 +20,7 @@ enum {
     GROWTH = 16 << 20,      /* bytes; then greedy ones are looked for */
     AHEAD_MAX = 24 << 20,   /* bytes that one may be ahead of what came out */
     MESSAGE_OVERHEAD = 512, /* bytes at most around a message: frames, routing, encryption */
+    SAY_US = 10000000,      /* how often it is said what was cut off, however many come */
 };
 
 struct conn {
@@ -38,8 +41,29 @@ struct dz_guard {
     dz_us
         alert_until; /* one was greedy: it comes again, and what it left is used without growing */
     uint32_t unheard_max;
-    uint32_t unheard; /* connections */
+    uint32_t unheard;         /* connections */
+    uint64_t crowded, greedy; /* cut off, and not yet said */
+    dz_us said_at;
 };
+
+/* ------------------------------------------------------------------ saying so */
+
+/* The first at once, then sums: a crowd must not fill the log. */
+static void
+say(struct dz_guard *self)
+{
+    dz_us now = dz_clock_us();
+    bool is_early = self->said_at != 0 && now < self->said_at + SAY_US;
+    if (is_early || (self->crowded == 0 && self->greedy == 0))
+        return;
+    if (self->crowded > 0)
+        log_debug("guard.crowded", "cut=%" PRIu64 " most=%" PRIu32, self->crowded,
+                  self->unheard_max);
+    if (self->greedy > 0)
+        log_debug("guard.greedy", "cut=%" PRIu64 " ahead_max=%d", self->greedy, AHEAD_MAX);
+    self->crowded = self->greedy = 0;
+    self->said_at = now;
+}
 
 /* ------------------------------------------------------------------ the table */
 
@@ -99,6 +123,8 @@ remember(struct dz_guard *self, int fd)
     struct conn *crowded = self->oldest;
     dz_sock_shut(crowded->fd, crowded->cookie);
     forget(self, crowded->fd);
+    self->crowded++;
+    say(self);
 }
 
 void
@@ -138,6 +164,7 @@ look_through(struct dz_guard *self)
         if (dz_sock_received(conn->fd) <= conn->heard + AHEAD_MAX)
             continue;
         self->alert_until = dz_clock_us() + ALERT_US;
+        self->greedy++;
         dz_sock_shut(conn->fd, conn->cookie); /* its end comes as an event, which forgets it */
     }
 }
@@ -151,6 +178,7 @@ on_timer(void *arg)
         look_through(self);
     if (size > self->size + GROWTH || size < self->size)
         self->size = size;
+    say(self);
     dz_loop_set(self->loop, &self->timer, dz_clock_us() + LOOK_US);
 }
 

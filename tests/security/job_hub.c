@@ -7,7 +7,7 @@
  *
  *     admit KEY    expel KEY    count
  *
- * and ends with its input. */
+ * and ends with its input.  DAGZ_AGENT_LOG: its log, as an agent's. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +152,9 @@ main(void)
 {
     struct job_hub self = { 0 };
     struct dz_err err = { "" };
+    const char *log = getenv("DAGZ_AGENT_LOG"); // NOLINT(concurrency-mt-unsafe): one thread
+    if (log && dz_log_open(log, DZ_LOG_DEBUG, &err) != DZ_OK)
+        (void) fprintf(stderr, "job_hub: %s\n", err.text);
     dz_fd_raise_limit();
     dz_net_setup();
     enum dz_rc rc = open_all(&self, &err);

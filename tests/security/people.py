@@ -48,9 +48,14 @@ def connections(port: int) -> int:
 class Child:
     """A process that answers in lines and ends with its input."""
 
-    def __init__(self, *argv: object) -> None:
+    def __init__(self, *argv: object, **env: str) -> None:
         self.process = subprocess.Popen(
-            list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=ENV
+            list(map(str, argv)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**ENV, **env},
         )
 
     def line(self, limit_s: float = SOON_S) -> str:
@@ -67,8 +72,11 @@ class Child:
 
 
 class Hub(Child):
-    def __init__(self) -> None:
-        super().__init__(BIN / "job_hub")
+    def __init__(self, log: Path | None = None, files: int = 0) -> None:
+        """`files`: so many descriptors it may have; 0: as many as this process."""
+        self.log = log
+        limit = ["prlimit", f"--nofile={files}:{files}"] if files else []
+        super().__init__(*limit, BIN / "job_hub", **({"DAGZ_AGENT_LOG": str(log)} if log else {}))
         self.key, self.node, self.endpoint = self.line().split()
         self.port = int(self.endpoint.rpartition(":")[2])
         self.address = ("127.0.0.1", self.port)
@@ -97,6 +105,12 @@ class Hub(Child):
 
     def count(self) -> dict[str, int]:
         return dict(json.loads(self.ask("count")))
+
+    def cuts(self, event: str) -> list[int]:
+        """How many connections were cut off, by each line of its log that says so."""
+        assert self.log
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [int(line["cut"]) for line in lines if line.get("event") == event]
 
     def member(self, way: str, **kwargs: str) -> Member:
         """One whose key is admitted."""

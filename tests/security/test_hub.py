@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from people import SOON_S, Crowd, Hub, Member, Recorder, connections, is_cut, memory, wait_for
@@ -16,11 +18,12 @@ MORE = int(os.environ.get("DZT_HOSTILE", "1"))
 FRAMES = 250 * MORE  # of a good member while somebody else is hostile: a second's worth
 P99_MS = 50.0
 GROWTH = 128 << 20
+SAID_EVERY_S = 10  # what the guard did
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with Hub(tmp_path / "log") as hub:
         yield hub
 
 
@@ -140,6 +143,8 @@ def test_what_a_member_says_that_is_no_frame_costs_nobody_else(hub: Hub, way: st
             most = max(most, memory(hub.pid))
     check_served(member, calm)
     assert bad.told["sent"] > 0 and bad.told.get("heard", 0) == 0
+    if way == "parts":
+        assert sum(hub.cuts("guard.greedy")) > 0
     assert most - before < GROWTH, f"{(most - before) >> 20} MiB"
 
 
@@ -161,3 +166,19 @@ def test_a_crowd_that_says_nothing_or_dribbles_costs_little(hub: Hub) -> None:
     assert cut > 1000
     assert most - before < GROWTH, f"{(most - before) >> 20} MiB"
     wait_for("places to be free", lambda: connections(hub.port) == 0)
+
+
+def test_what_a_crowd_loses_is_logged_and_does_not_fill_the_log(tmp_path: Path) -> None:
+    """Half of 400 descriptors are for those who have said nothing; others push them out."""
+    begin = time.monotonic()
+    with Hub(tmp_path / "log", files=400) as hub:
+        with hub.member("good") as member:
+            member.is_up()
+            crowd = Crowd("zmtp", hub.port, 1000)
+            pass_frames(hub)
+        cut = crowd.end()["cut"]
+        lines = hub.cuts("guard.crowded")
+    assert member.told["lost"] == 0
+    assert cut > 500
+    assert 1 <= len(lines) <= (time.monotonic() - begin) / SAID_EVERY_S + 1
+    assert sum(lines) <= cut

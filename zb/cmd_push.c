@@ -101,7 +101,7 @@ drain(struct pushing *self, struct spool_dir *dir, struct store_receipt *out, st
     return rc == DZ_OK ? ZB_DONE : zb_exit_of(rc);
 }
 
-/* Until it is there, refused, or not answered for too long. */
+/* Until it is there or refused, or nothing was taken for too long, whatever was answered. */
 static int
 send_dir(struct pushing *self, struct spool_dir *dir, struct store_receipt *out, struct dz_err *err)
 {
@@ -113,8 +113,8 @@ send_dir(struct pushing *self, struct spool_dir *dir, struct store_receipt *out,
     dz_us patience = (dz_us) self->wait_s * 1000000, began = dz_clock_us();
     while (rc == DZ_OK && push_state(push) < PUSH_DONE) {
         dz_us now = dz_clock_us(), at = push_at(push);
-        dz_us heard = push_heard(push) > began ? push_heard(push) : began;
-        if (now - heard > patience)
+        dz_us moved = push_moved(push) > began ? push_moved(push) : began;
+        if (now - moved > patience)
             break;
         push_step(push, now);
         dz_us wait = at > now ? at - now : 0;

@@ -31,7 +31,7 @@ struct push {
     struct store_receipt receipt;
     size_t soft;
     unsigned tries, bads;
-    dz_us at, heard;
+    dz_us at, heard, moved;
     char why[256];
 };
 
@@ -210,6 +210,7 @@ take_receipt(struct push *self, const struct store_receipt *receipt)
     self->receipt = *receipt;
     self->has_receipt = true;
     self->heard = dz_clock_us();
+    self->moved = is_news ? self->heard : self->moved;
     self->is_alone = false;
     self->bads = 0;
     if (!measure(self))
@@ -334,6 +335,12 @@ dz_us
 push_heard(const struct push *self)
 {
     return self->heard;
+}
+
+dz_us
+push_moved(const struct push *self)
+{
+    return self->moved;
 }
 
 const char *

@@ -52,8 +52,14 @@ def silent(handler: Handler) -> None:
     handler.close_connection = True
 
 
+NOTHING_TAKEN = (
+    b'{"schema":"dagz.receipt/1","short":"","stored":{"results":0,"texts":0,"logs":0,"spans":0},"taken":0,'
+    b'"wants_list":false,"sealed":false,"ledger_wrong":false,"counted":0,"digest":"0000000000000000"}'
+)
+
 FAULTS: dict[str, Callable[[Handler], None]] = {
     "garbage": lambda h: plain(h, 200, b"\xff\xfe<html>welcome to the hotel</html>"),
+    "stuck": lambda h: plain(h, 200, NOTHING_TAKEN),
     "other-json": lambda h: plain(h, 200, b'{"schema":"dagz.receipt/1","stored":[]}'),
     "short": short,
     "endless": endless,

@@ -183,7 +183,7 @@ def test_wrong_answers_are_outlived(sync, name):
     sync.check_stored()
 
 
-@pytest.mark.parametrize("name", sorted(FINAL) + ["garbage"])
+@pytest.mark.parametrize("name", sorted(FINAL) + ["garbage", "stuck"])
 def test_a_server_that_takes_nothing_costs_the_patience_at_most(sync, name):
     server = FaultServer(sync.place.up(), (FINAL | FAULTS)[name])
     try:
@@ -192,6 +192,20 @@ def test_a_server_that_takes_nothing_costs_the_patience_at_most(sync, name):
         server.close()
     (spool,) = sync.spools()
     assert f"{TESTS} results pending in {spool}" in result.out
+    done = sync.place.zb("push", str(spool))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    sync.check_stored()
+
+
+def test_a_push_to_a_server_that_answers_and_takes_nothing_ends(sync):
+    sync.run(DAGZ_URL="http://127.0.0.1:9", DAGZ_FLUSH_TIMEOUT="0")
+    (spool,) = sync.spools()
+    server = FaultServer(sync.place.up(), FAULTS["stuck"])
+    try:
+        done = sync.place.zb("push", "--wait=1", str(spool), DAGZ_URL=server.url)
+    finally:
+        server.close()
+    assert done.returncode == 3 and "the server takes nothing" in done.stderr
     done = sync.place.zb("push", str(spool))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     sync.check_stored()

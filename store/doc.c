@@ -14,6 +14,8 @@ doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker)
 {
     if (worker == STORE_NO_WORKER)
         (void) snprintf(out, DOC_WORKER, "agent");
+    else if (worker == STORE_EARLIER)
+        (void) snprintf(out, DOC_WORKER, "earlier");
     else if (nodes > 1)
         (void) snprintf(out, DOC_WORKER, "n%u.jw%u", node, worker);
     else

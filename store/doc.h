@@ -91,6 +91,7 @@ struct doc_job {
     struct doc_test *failures;  /* owned; at most as many as were asked for */
     size_t failures_len;
     uint32_t failure_count; /* all */
+    uint32_t carried;       /* executions that count as an earlier generation had them */
     struct doc_test slowest[DOC_SLOWEST];
     size_t slowest_len;
     struct doc_lane *lanes; /* owned */

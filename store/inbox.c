@@ -92,6 +92,7 @@ check_head(const json_t *head, struct dz_err *err)
     bool is_ok = is_number(head, "start_us", TIME_MAX_US) &&
                  is_number(head, "workers", UINT16_MAX) &&
                  is_number(head, "node_total", UINT16_MAX) && is_number(head, "is_dirty", 1) &&
+                 is_number(head, "generation", UINT32_MAX) &&
                  json_is_integer(json_object_get(head, "origin"));
     return is_ok ? DZ_OK : dz_fail(err, DZ_CORRUPT, "a job whose numbers make no sense");
 }
@@ -100,6 +101,7 @@ static enum dz_rc
 adopt(struct store_inbox *self, const char *ulid, const json_t *head, struct store_job **job_out,
       struct dz_err *err)
 {
+    const char *previous = head_text(head, "previous"); /* of a newer dagz only */
     struct store_begin begin = {
         .ulid = ulid,
         .uri = head_text(head, "uri"),
@@ -113,6 +115,8 @@ adopt(struct store_inbox *self, const char *ulid, const json_t *head, struct sto
         .workers = (uint32_t) head_number(head, "workers"),
         .node_total = (uint32_t) head_number(head, "node_total"),
         .now_us = head_number(head, "start_us"),
+        .generation = (uint32_t) head_number(head, "generation"),
+        .previous = dz_ulid_read(dz_str(previous), NULL) ? previous : "",
     };
     return job_adopt(self->store, &begin, head, job_out, err);
 }

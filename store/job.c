@@ -104,10 +104,11 @@ new_head(const struct beginning *b, uint32_t n)
     const struct {
         const char *key, *text;
     } texts[] = {
-        { "uri", begin->uri },         { "timezone", begin->timezone },
-        { "profile", begin->profile }, { "commit", begin->commit },
-        { "command", begin->command }, { "versions", begin->versions },
-        { "rootdir", begin->rootdir }, { "manifest", "" },
+        { "uri", begin->uri },           { "timezone", begin->timezone },
+        { "profile", begin->profile },   { "commit", begin->commit },
+        { "command", begin->command },   { "versions", begin->versions },
+        { "rootdir", begin->rootdir },   { "manifest", "" },
+        { "previous", begin->previous },
     };
     for (size_t i = 0; i < DZ_LEN(texts); i++)
         (void) json_object_set_new(head, texts[i].key, json_text(or_empty(texts[i].text)));
@@ -123,6 +124,7 @@ new_head(const struct beginning *b, uint32_t n)
         { "node_total", begin->node_total },
         { "is_dirty", begin->is_dirty },
         { "is_sealed", 0 },
+        { "generation", begin->generation },
     };
     for (size_t i = 0; i < DZ_LEN(numbers); i++)
         (void) json_object_set_new(head, numbers[i].key, json_integer(numbers[i].number));

@@ -67,6 +67,7 @@ fill_info(const json_t *head, const char *ulid, int64_t now_us, struct store_job
         .workers = u32(head, "workers"),
         .node_total = u32(head, "node_total"),
         .nodes = u32(head, "nodes"),
+        .generation = u32(head, "generation"),
         .collected = u32(head, "collected"),
         .deselected = u32(head, "deselected"),
         .redundant = u32(head, "redundant"),
@@ -77,6 +78,7 @@ fill_info(const json_t *head, const char *ulid, int64_t now_us, struct store_job
         .digest = (uint64_t) head_number(head, "digest"),
     };
     (void) snprintf(out->ulid, sizeof(out->ulid), "%s", ulid);
+    (void) snprintf(out->previous, sizeof(out->previous), "%s", head_text(head, "previous"));
     short_id_write(u32(head, "day"), u32(head, "n"), zone_day(zone, now_us), out->short_id);
     if (out->state == STORE_SEALED) {
         out->exit_code = (int) head_number(head, "exit_code");

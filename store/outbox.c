@@ -7,7 +7,8 @@
 static const char *const HEAD_KEYS[] = { "uri",        "timezone", "profile",   "commit",
                                          "command",    "versions", "rootdir",   "host",
                                          "boot",       "pid",      "pid_start", "workers",
-                                         "node_total", "is_dirty", "start_us",  "origin" };
+                                         "node_total", "is_dirty", "start_us",  "origin",
+                                         "generation", "previous" };
 static const char *const SEAL_KEYS[] = { "collected",      "deselected", "redundant", "not_run",
                                          "counted",        "duplicates", "lost",      "nodes",
                                          "sealed_workers", "digest",     "exit_code", "end_us",

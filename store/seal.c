@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/wire/generation.h"
 #include "store/job.h"
 
 enum { DAY_US_1000 = 86400000 }; /* thousandths: an enum is an int */
@@ -51,7 +52,7 @@ learn(struct sealing *self, struct dz_kv_txn *txn, struct dz_err *err)
     for (size_t at = 0; at + sizeof(row) <= rows.len; at += sizeof(row)) {
         memcpy(&row, rows.data + at, sizeof(row));
         double us = (double) (row.setup_us + row.call_us + row.teardown_us);
-        if (row.test < job->test_count && teaches(&row))
+        if (row.test < job->test_count && row.node != DZ_NODE_CARRIED && teaches(&row))
             news[count++] = (struct duration_row){
                 .id = job->hashes[row.test],
                 .log_mean = (float) log(us < 1 ? 1 : us),

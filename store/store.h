@@ -29,6 +29,7 @@ enum {
     STORE_BATCH_MAX = 4096,     /* records of each kind in one batch */
     STORE_NO_TEST = 0xffffff,
     STORE_NO_WORKER = 0xffff,
+    STORE_EARLIER = 0xfffe, /* the worker of a result that an earlier generation counted */
 };
 
 struct store;
@@ -69,7 +70,9 @@ struct store_begin {
     bool is_dirty; /* the worktree differed from the commit */
     uint32_t workers, node_total;
     int64_t now_us;
-    const char *ulid; /* its long id, from store_new_ulid(); NULL: a new one */
+    const char *ulid;     /* its long id, from store_new_ulid(); NULL: a new one */
+    uint32_t generation;  /* how often the CI ran it before */
+    const char *previous; /* long id of the generation before it, "": none is known */
 };
 
 /* A new long id, with the time of now_us. */
@@ -261,6 +264,8 @@ struct store_job_info {
     int64_t start_us, end_us; /* end_us: of the last that is known, when not sealed */
     int exit_code;            /* -1: not sealed */
     uint32_t workers, node_total, nodes;
+    uint32_t generation;               /* 0: the first */
+    char previous[STORE_ULID_LEN + 1]; /* the generation before it, "": none is known */
     uint32_t collected, deselected, redundant, not_run, counted, duplicates, lost;
     uint32_t verdicts[DZ_RESULTS];
     uint64_t digest;

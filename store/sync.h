@@ -95,6 +95,23 @@ DZ_MUST_USE enum dz_rc store_rows_end(struct dz_slice parcel, uint64_t *end_out,
 DZ_MUST_USE enum dz_rc store_rows_take(struct store_job *job, struct dz_slice parcel,
                                        struct dz_err *err);
 
+/* ---- a generation that goes on from an earlier one ---- */
+
+struct store_carried {
+    uint32_t passed, failed,
+        missing; /* tests of the job, by what the earlier one counted of them */
+};
+/* Into a job's own ledger, what tests that did not fail have counted in an earlier generation, as
+ * rows of DZ_NODE_CARRIED; again: fine.  pages: its whole ledger, as parcels, the first with the
+ * list of tests.  Tests that the job lacks are left. */
+DZ_MUST_USE enum dz_rc store_rows_carry(struct store_job *job, const struct dz_buf *pages,
+                                        size_t page_count, struct store_carried *out,
+                                        struct dz_err *err);
+/* The same pages, of a job that lies in a store here; appended to a list.  Caller owns them. */
+DZ_MUST_USE enum dz_rc store_rows_pages(struct store *store, const char *ulid,
+                                        struct dz_buf **pages_out, size_t *count_out,
+                                        struct dz_err *err);
+
 /* The inbox of this handle, which owns it. */
 struct store_inbox *store_inbox_of(struct store *store);
 

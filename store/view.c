@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/wire/generation.h"
 #include "store/nodes.h"
 #include "store/texts.h"
 
@@ -58,7 +59,8 @@ chain(struct store_view *self)
         self->next[i] = NO_ROW;
         if (test >= tests)
             continue;
-        (void) store_nodes_number(&self->nodes, row_at(self, i)->node);
+        if (row_at(self, i)->node != DZ_NODE_CARRIED)
+            (void) store_nodes_number(&self->nodes, row_at(self, i)->node);
         if (row_at(self, i)->result == DZ_RESULT_CRASHED && was_strike(self, row_at(self, i)))
             continue;
         if (self->first[test] == NO_ROW)

@@ -30,6 +30,7 @@ host_fini(struct host *self)
     dz_loop_unset(self->loop, &self->reap);
     dz_loop_unset(self->loop, &self->farewell);
     takeover_destroy(&self->takeover);
+    takeover_destroy(&self->earlier);
     coordinator_destroy(&self->past);
     coordinator_destroy(&self->coordinator);
     peers_close(&self->peers);
@@ -85,6 +86,8 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct nami
         .node_total = self->peers.ci.total > 0 ? self->peers.ci.total : 1,
         .now_us = dz_clock_us() + self->wall_offset_us,
         .ulid = self->peers.job,
+        .generation = self->peers.generation,
+        .previous = self->peers.previous,
     };
     enum dz_rc rc = store_job_begin(self->store, &begin, &self->job, err);
     if (rc == DZ_EXISTS)

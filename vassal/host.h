@@ -75,6 +75,7 @@ struct host {
     struct coordinator *coordinator; /* while this node schedules */
     struct coordinator *past;        /* deposed, to be destroyed when nothing calls it any more */
     struct takeover *takeover;       /* before it leads: what the store has counted */
+    struct takeover *earlier;        /* likewise, what counts of the generation before */
     struct vassal_effect leading;    /* as it was told to lead */
     struct dz_timer farewell;
     bool is_uploaded;      /* nothing more will be sent of this node's records */
@@ -166,6 +167,12 @@ void host_forgo_store(struct host *self, const char *why);
 void host_flush(void *arg);
 DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
                                  struct dz_err *err);
+/* rerun.c: what a generation takes over from the one before it */
+bool host_carries(const struct host *self);
+/* Ask the server for it; on_end is called from the loop. */
+void host_read_earlier(struct host *self, void (*on_end)(void *arg));
+/* Into the ledger, before the coordinator reads that; and a line for people. */
+void host_carry(struct host *self);
 /* left.c */
 /* What nobody is known to have stored goes into this node's own folder. */
 void host_keep_left(struct host *self);

@@ -49,6 +49,7 @@ brief(struct host *self, struct dz_err *err)
         return rc;
     self->brought = rest.count;
     self->test_count = self->manifest->count + rest.count;
+    host_carry(self);
     rc = host_rows(self, &rows, &row_count, err);
     struct coordinator_tests tests = { .tests = self->tests,
                                        .count = self->manifest->count,
@@ -70,7 +71,8 @@ brief(struct host *self, struct dz_err *err)
 enum dz_rc
 host_brief(struct host *self, struct dz_err *err)
 {
-    bool is_reading = self->takeover && !takeover_is_over(self->takeover);
+    bool is_reading = (self->takeover && !takeover_is_over(self->takeover)) ||
+                      (self->earlier && !takeover_is_over(self->earlier));
     if (!self->coordinator || !self->manifest || is_reading)
         return DZ_OK;
     return brief(self, err);
@@ -112,7 +114,8 @@ on_taken_over(void *arg)
 {
     struct host *self = arg;
     struct dz_err err;
-    if (self->is_about_to_lead)
+    bool is_asking = self->takeover && !takeover_is_over(self->takeover);
+    if (self->is_about_to_lead && !is_asking)
         begin_to_lead(self);
     else if (host_brief(self, &err) != DZ_OK)
         agent_note(self->agent, 2, dz_str(err.text));
@@ -144,6 +147,7 @@ lead(struct host *self, const struct vassal_effect *effect)
     takeover_destroy(&self->takeover);
     if (self->coord_cfg.has_store && !effect->as.lead.is_blind)
         read_ledger(self);
+    host_read_earlier(self, on_taken_over);
     self->is_about_to_lead =
         self->takeover && !takeover_is_over(self->takeover) && self->manifest != NULL;
     if (!self->is_about_to_lead)

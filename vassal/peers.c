@@ -59,6 +59,7 @@ make_entry(const struct peers *self)
         .arrival = { .index = self->ci.total > 0 ? self->ci.slot : DZ_NO_INDEX,
                      .ci_job = self->ci.job ? dz_hash64(dz_str(self->ci.job)) : self->node,
                      .attempt = self->ci.attempt },
+        .mode = self->mode,
     };
     memcpy(entry.job, self->job, sizeof(entry.job));
     return entry;
@@ -110,13 +111,35 @@ tell_arrival(struct peers *self, const struct dz_meeting_entry *entry, const cha
     }
 }
 
+/* What a generation after the first runs. */
+static void
+tell_generation(struct peers *self, const struct dz_meeting_entry *entry)
+{
+    if (entry->answer.word == DZ_ARRIVAL_LATE)
+        return;
+    if (self->generation > 0)
+        dz_buf_addf(&self->how, "; generation %" PRIu32 ": ", self->generation);
+    if (self->generation > 0 && self->previous[0] == '\0')
+        dz_buf_addf(&self->how, "nothing is known of earlier ones, everything runs");
+    else if (self->generation > 0 && self->is_full)
+        dz_buf_addf(&self->how, "everything runs again");
+    else if (self->generation > 0)
+        dz_buf_addf(&self->how, "what failed or is missing of job %s runs again", self->previous);
+    else if (self->mode == DZ_RERUN_FAILED)
+        dz_buf_addf(&self->how, "; there is no earlier generation: DAGZ_MODE=failed runs all");
+}
+
 static void
 take_entry(struct peers *self, const struct dz_meeting_entry *entry, const char *where)
 {
     memcpy(self->job, entry->job, sizeof(self->job));
     self->is_late = entry->answer.word == DZ_ARRIVAL_LATE;
     self->is_meeting = !self->is_late;
+    self->generation = entry->answer.number;
+    memcpy(self->previous, entry->previous, sizeof(self->previous));
+    self->is_full = entry->is_full;
     tell_arrival(self, entry, where);
+    tell_generation(self, entry);
 }
 
 /* Another room's door, or none. */
@@ -345,6 +368,9 @@ peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *
         dz_ci_detect(from_environment, NULL, given, &self->ci);
     if (self->ci.problem[0] != '\0')
         return dz_fail(err, DZ_REFUSED, "%s ('zb ci env' tells more)", self->ci.problem);
+    const char *mode = from_environment(NULL, "DAGZ_MODE");
+    if (!dz_rerun_read(mode, &self->mode))
+        return dz_fail(err, DZ_REFUSED, "DAGZ_MODE=%.60s is none of auto, failed and full", mode);
     if (start->secret.len == DZ_KEY_LEN) {
         dz_keys_of(start->secret.ptr, &self->keys);
         self->node = dz_key_node(&self->keys.public);

@@ -30,9 +30,13 @@ struct peers {
     struct peers_ops ops;
     uint64_t node, inc;
     bool is_meeting;
-    bool is_late;              /* the job had ended: there is nothing to do */
-    bool has_sealed;           /* by us */
-    char job[DZ_ULID_LEN + 1]; /* the job's long id */
+    bool is_late;                   /* the job had ended: there is nothing to do */
+    bool has_sealed;                /* by us */
+    char job[DZ_ULID_LEN + 1];      /* the job's long id */
+    enum dz_rerun mode;             /* DAGZ_MODE */
+    uint32_t generation;            /* how often the CI ran it before */
+    char previous[DZ_ULID_LEN + 1]; /* the generation before this one; "": none is known */
+    bool is_full;                   /* nothing counts as it was there */
     struct dz_ci ci;
     struct dz_buf how; /* for people: why it is so */
 

@@ -22,7 +22,7 @@ struct takeover {
     struct dz_buf *pages; /* owned */
     size_t page_count;
     uint64_t rows;
-    bool is_over, is_good;
+    bool is_over, is_good, wants_list;
     void (*on_end)(void *arg);
     void *arg;
 };
@@ -78,7 +78,8 @@ ask(struct takeover *self)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
     struct dz_err err;
-    dz_buf_addf(&url, "%s&from=%" PRIu64, self->url, self->rows);
+    dz_buf_addf(&url, "%s&from=%" PRIu64 "%s", self->url, self->rows,
+                self->wants_list && self->page_count == 0 ? "&list=1" : "");
     dz_buf_add(&url, "", 1);
     struct dz_http_ask asked = { .method = "GET",
                                  .url = (const char *) url.data,
@@ -101,6 +102,13 @@ takeover_put(struct takeover *self, struct store_job *job, struct dz_err *err)
     return rc;
 }
 
+const struct dz_buf *
+takeover_pages(const struct takeover *self, size_t *count_out)
+{
+    *count_out = self->page_count;
+    return self->pages;
+}
+
 bool
 takeover_is_over(const struct takeover *self)
 {
@@ -120,6 +128,7 @@ takeover_new(const struct takeover_cfg *cfg, struct takeover **self_out, struct 
     struct dz_buf url = { 0 };
     self->loop = cfg->loop;
     self->over = (struct dz_timer){ .fn = on_over, .arg = self };
+    self->wants_list = cfg->wants_list;
     self->on_end = cfg->on_end;
     self->arg = cfg->arg;
     dz_buf_addf(&url, "%s/api/v1/jobs/%s/ledger?project=", cfg->url, cfg->ulid);

@@ -105,6 +105,16 @@ print_head(struct zb *zb, const struct overview *self)
     (void) snprintf(text, sizeof(text), "%.120s on %.100s", job->rootdir, job->host);
     line(zb, "where", text);
     line(zb, "project", job->uri);
+    if (job->generation > 0) {
+        (void) snprintf(text, sizeof(text), "%u%s%s", job->generation,
+                        *job->previous ? ", after " : "", job->previous);
+        line(zb, "again", text);
+    }
+    if (self->doc.carried > 0) {
+        (void) snprintf(text, sizeof(text), "%u results count as they were there",
+                        self->doc.carried);
+        line(zb, "", text);
+    }
     line(zb, "id", job->ulid);
 }
 

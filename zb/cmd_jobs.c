@@ -54,14 +54,16 @@ next_step(const struct store_job_info *job, char *out, size_t size)
 static void
 add_row(struct zb_table *table, const struct store_job_info *job, int64_t now_us, bool is_all)
 {
-    char when[ZB_WORD], span[ZB_WORD], next[ZB_WORD];
+    char when[ZB_WORD], span[ZB_WORD], next[ZB_WORD], again[ZB_WORD] = "";
     enum zb_tint tint;
     const char *word = zb_job_word(job, &tint);
     DZ_AUTO(zone_destroy) struct zone *zone = zone_new(job->timezone);
     struct dz_buf counts = { 0 };
     zb_job_counts(job, &counts);
     next_step(job, next, sizeof(next));
-    zb_table_add(table, ZB_BOLD, "%s", is_all ? job->ulid : job->short_id);
+    if (job->generation > 0)
+        (void) snprintf(again, sizeof(again), " (generation %u)", job->generation);
+    zb_table_add(table, ZB_BOLD, "%s%s", is_all ? job->ulid : job->short_id, again);
     zb_table_add(table, ZB_PLAIN, "%s", zb_when(when, zone, job->start_us, now_us));
     zb_table_add(table, tint, "%s", word);
     zb_table_add(table, ZB_PLAIN, "%s", (char *) counts.data);

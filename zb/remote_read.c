@@ -117,6 +117,8 @@ remote_read_info(const json_t *doc, struct store_job_info *out)
     };
     out->end_us = out->start_us + number_at(doc, "duration_us");
     copy_word(out->ulid, sizeof(out->ulid), text_at(doc, "id"));
+    copy_word(out->previous, sizeof(out->previous), text_at(doc, "previous"));
+    out->generation = count_at(doc, "generation");
     copy_word(out->short_id, sizeof(out->short_id), text_at(doc, "short_id"));
     read_counts(doc, out);
 }

@@ -1,5 +1,32 @@
 #include "shared/wire/generation.h"
 
+#include <string.h>
+
+const char *const dz_rerun_words[] = {
+    [DZ_RERUN_AUTO] = "auto", [DZ_RERUN_FAILED] = "failed", [DZ_RERUN_FULL] = "full", NULL
+};
+
+bool
+dz_rerun_read(const char *text, enum dz_rerun *out)
+{
+    *out = DZ_RERUN_AUTO;
+    if (!text || !*text)
+        return true;
+    for (int i = 0; dz_rerun_words[i]; i++) {
+        if (strcmp(text, dz_rerun_words[i]) != 0)
+            continue;
+        *out = (enum dz_rerun) i;
+        return true;
+    }
+    return false;
+}
+
+bool
+dz_rerun_is_full(enum dz_rerun mode, bool was_good)
+{
+    return mode == DZ_RERUN_AUTO ? was_good : mode == DZ_RERUN_FULL;
+}
+
 static const struct dz_slot_past *
 find_job(const struct dz_generation *newest, uint64_t ci_job)
 {

@@ -60,6 +60,21 @@ struct dz_arrival_reply {
     uint32_t number; /* of the generation that is joined, or missed */
 };
 
+/* What a generation after the first runs: DAGZ_MODE. */
+enum dz_rerun {
+    DZ_RERUN_AUTO,   /* after a failed one FAILED, after a good one FULL */
+    DZ_RERUN_FAILED, /* what failed or is missing; the rest counts as it was */
+    DZ_RERUN_FULL,
+};
+extern const char *const dz_rerun_words[]; /* in the order of the enum; NULL ends */
+/* "" is AUTO.  False: it is none of the words. */
+bool dz_rerun_read(const char *text, enum dz_rerun *out);
+/* Does all of it run again? */
+bool dz_rerun_is_full(enum dz_rerun mode, bool was_good);
+
+/* The node of results that a generation took over from an earlier one: nobody's number. */
+#define DZ_NODE_CARRIED UINT64_C(0xffffffffffffffff)
+
 struct dz_arrival_reply dz_generation_of(const struct dz_generation *newest,
                                          const struct dz_arrival *who);
 

@@ -108,6 +108,19 @@ read_members(struct dz_slice text, struct dz_meeting *out)
     }
 }
 
+/* "previous <job> <is it run in full>" */
+static void
+read_previous(struct dz_slice text, struct dz_meeting *out)
+{
+    struct dz_slice line = field(text, "previous");
+    struct dz_slice job = { line.ptr, line.len < DZ_ULID_LEN ? line.len : DZ_ULID_LEN };
+    if (!dz_ulid_read(job, NULL))
+        return;
+    memcpy(out->previous, job.ptr, DZ_ULID_LEN);
+    line = (struct dz_slice){ line.ptr + DZ_ULID_LEN, line.len - DZ_ULID_LEN };
+    out->is_full = next_hex(&line) != 0;
+}
+
 void
 dz_meeting_read(struct dz_slice text, struct dz_meeting *out)
 {
@@ -116,6 +129,7 @@ dz_meeting_read(struct dz_slice text, struct dz_meeting *out)
     if (!dz_ulid_read(job, NULL) || line.len == 0)
         return;
     memcpy(out->job, job.ptr, DZ_ULID_LEN);
+    read_previous(text, out);
     out->generation.exists = true;
     out->generation.number = (uint32_t) next_hex(&line);
     out->generation.is_sealed = next_hex(&line) != 0;
@@ -129,6 +143,8 @@ dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
 {
     dz_buf_addf(out, "job %s\ngeneration %" PRIx32 " %d %d\n", self->job, self->generation.number,
                 self->generation.is_sealed, self->generation.is_good);
+    if (self->previous[0] != '\0')
+        dz_buf_addf(out, "previous %s %d\n", self->previous, self->is_full);
     write_lease(&self->lease, out);
     for (size_t i = 0; i < self->member_count; i++)
         dz_buf_addf(out, "member %" PRIx64 " %" PRIx32 " %" PRIx64 " %x\n", self->members[i].node,
@@ -177,6 +193,9 @@ has_ended_here(const struct dz_meeting *self, const struct dz_arrival *who)
 static void
 open_generation(struct dz_meeting *self, const struct dz_meeting_entry *entry)
 {
+    bool was_good = self->generation.is_sealed && self->generation.is_good;
+    memcpy(self->previous, self->job, sizeof(self->previous));
+    self->is_full = dz_rerun_is_full(entry->mode, was_good);
     self->generation = (struct dz_generation){ .exists = true, .number = entry->answer.number };
     self->lease = (struct dz_lease){ .epoch.n = self->lease.epoch.n };
     self->member_count = 0;
@@ -195,6 +214,8 @@ dz_meeting_enter(struct dz_meeting *self, struct dz_meeting_entry *entry)
     if (entry->answer.word == DZ_ARRIVAL_OPENS)
         open_generation(self, entry);
     memcpy(entry->job, self->job, sizeof(entry->job));
+    memcpy(entry->previous, self->previous, sizeof(entry->previous));
+    entry->is_full = self->is_full;
     if (entry->answer.word == DZ_ARRIVAL_LATE)
         return DZ_OK;
     known = find_node(self, entry->node); /* of this generation */

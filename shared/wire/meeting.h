@@ -22,6 +22,8 @@ struct dz_meeting_member {
 
 struct dz_meeting {
     char job[DZ_ULID_LEN + 1];       /* of the newest generation, "": nobody has come yet */
+    char previous[DZ_ULID_LEN + 1];  /* of the generation before it, "": none is known */
+    bool is_full;                    /* nothing counts as it was in the previous one */
     struct dz_generation generation; /* without its `past`, which is below */
     struct dz_lease lease;
     struct dz_meeting_member *members; /* owned */
@@ -37,8 +39,11 @@ void dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out);
 struct dz_meeting_entry {
     uint64_t node;
     struct dz_arrival arrival;      /* as what the CI started it */
+    enum dz_rerun mode;             /* who opens a generation decides what it runs */
     char job[DZ_ULID_LEN + 1];      /* in: the name if a job begins here; out: the job's name */
-    struct dz_arrival_reply answer; /* out */
+    struct dz_arrival_reply answer; /* out, as are the next */
+    char previous[DZ_ULID_LEN + 1]; /* as in the meeting */
+    bool is_full;
 };
 /* Somebody comes in; a node that is in (its agent died and was replaced) stays the one member that
  * it is.  LATE, AGAIN: the meeting is unchanged.  LIMIT: too many members. */

@@ -156,12 +156,15 @@ read_enter(struct meet_call *self)
 {
     struct dz_meeting_entry *entry = &self->ask.entry;
     uint64_t index, attempt;
+    int mode = DZ_RERUN_AUTO;
     if (!hex_field(self, "node", &entry->node) ||
         !hex_field(self, "ci_job", &entry->arrival.ci_job) ||
         !number_field(self, "index", UINT32_MAX, DZ_NO_INDEX, &index) ||
         !number_field(self, "attempt", UINT32_MAX, 0, &attempt) || !contact_field(self) ||
-        !job_field(self))
+        !job_field(self) ||
+        (json_object_get(self->body, "mode") && !word_field(self, "mode", dz_rerun_words, &mode)))
         return false;
+    entry->mode = (enum dz_rerun) mode;
     entry->arrival.index = (uint32_t) index;
     entry->arrival.attempt = (uint32_t) attempt;
     return true;
@@ -209,6 +212,11 @@ write_entry(struct dz_buf *out, const struct dz_meeting_entry *entry)
     jot_text(out, "word", meeting_arrivals[entry->answer.word]);
     jot_int(out, "generation", entry->answer.number);
     jot_text(out, "job", entry->job);
+    if (entry->previous[0] != '\0')
+        jot_text(out, "previous", entry->previous);
+    else
+        jot_null(out, "previous");
+    jot_bool(out, "full", entry->is_full);
 }
 
 static void

@@ -30,7 +30,7 @@ const struct http_route http_routes[] = {
       NULL },
     { "POST", "/api/v1/jobs/{job}/records", HTTP_WRITE, NULL, HTTP_BODY_MAX, false,
       http_post_records, NULL },
-    { "GET", "/api/v1/jobs/{job}/ledger", HTTP_READ, "project from", 0, false, http_get_ledger, NULL },
+    { "GET", "/api/v1/jobs/{job}/ledger", HTTP_READ, "project from list", 0, false, http_get_ledger, NULL },
     { "GET", "/api/v1/durations", HTTP_READ, "project profile", 0, false, http_get_durations, NULL },
     { "GET", "/api/v1/events", HTTP_STREAM, "project job topics after", 0, false, http_get_events,
       NULL },

@@ -42,17 +42,18 @@ void
 http_get_ledger(struct http_call *call)
 {
     static const struct store_at none;
+    uint64_t wants_list = 0;
     struct store_at from = none, after;
     struct store_outbox *box = NULL;
     char ulid[STORE_ULID_LEN + 1];
     struct dz_err err;
     if (!http_arg_number(call, "from", 0, INT64_MAX, 0, &from.count[STREAM_RESULTS]) ||
-        !read_job(call, ulid))
+        !http_arg_number(call, "list", 0, 1, 0, &wants_list) || !read_job(call, ulid))
         return;
     enum dz_rc rc = store_outbox_open(call->store, ulid, &box, &err);
     if (rc == DZ_OK)
-        rc = store_outbox_next(box, &from, STORE_ROWS_ONLY, STORE_PARCEL_SOFT, &call->out, &after,
-                               &err);
+        rc = store_outbox_next(box, &from, STORE_ROWS_ONLY | (wants_list ? STORE_WITH_LIST : 0),
+                               STORE_PARCEL_SOFT, &call->out, &after, &err);
     store_outbox_close(&box);
     if (rc == DZ_OK)
         call->type = STORE_PARCEL_TYPE;

@@ -80,6 +80,7 @@ meeting_ask_enter(struct dz_buf *out, const char *uri, const struct dz_meeting_e
     else
         jot_int(out, "index", entry->arrival.index);
     jot_int(out, "attempt", entry->arrival.attempt);
+    jot_text(out, "mode", dz_rerun_words[entry->mode]);
     meeting_jot_bytes(out, "contact", contact);
     jot_text(out, "job", entry->job);
     jot_close(out, '}');
@@ -186,6 +187,10 @@ meeting_read_enter(struct dz_slice json, struct dz_meeting_entry *entry, struct 
         return DZ_CORRUPT;
     if (*job)
         memcpy(entry->job, job, DZ_ULID_LEN);
+    const char *previous = json_string_value(json_object_get(answer, "previous"));
+    bool has_previous = previous && dz_ulid_read(dz_str(previous), NULL);
+    (void) snprintf(entry->previous, sizeof(entry->previous), "%s", has_previous ? previous : "");
+    entry->is_full = json_is_true(json_object_get(answer, "full"));
     entry->answer = (struct dz_arrival_reply){ (enum dz_arrival_word) word, (uint32_t) generation };
     return DZ_OK;
 }

@@ -96,6 +96,22 @@ where_the_ci_counts_attempts_they_are_the_generations(void **state)
     expect(&third, (struct dz_arrival){ 2, JOB_B, 2 }, DZ_ARRIVAL_LATE, 1);
 }
 
+static void
+a_failed_generation_is_rerun_in_part_and_a_good_one_in_full_unless_told(void **state)
+{
+    (void) state;
+    enum dz_rerun mode;
+    assert_true(dz_rerun_read(NULL, &mode) && mode == DZ_RERUN_AUTO);
+    assert_true(dz_rerun_read("", &mode) && mode == DZ_RERUN_AUTO);
+    assert_true(dz_rerun_read("failed", &mode) && mode == DZ_RERUN_FAILED);
+    assert_true(dz_rerun_read("full", &mode) && mode == DZ_RERUN_FULL);
+    assert_false(dz_rerun_read("Full", &mode));
+    assert_false(dz_rerun_is_full(DZ_RERUN_AUTO, false));
+    assert_true(dz_rerun_is_full(DZ_RERUN_AUTO, true));
+    assert_false(dz_rerun_is_full(DZ_RERUN_FAILED, true));
+    assert_true(dz_rerun_is_full(DZ_RERUN_FULL, false));
+}
+
 int
 main(void)
 {
@@ -108,6 +124,7 @@ main(void)
         cmocka_unit_test(after_the_seal_a_slot_that_had_ended_opens_the_next),
         cmocka_unit_test(other_returning_slots_join_the_generation_that_one_has_opened),
         cmocka_unit_test(where_the_ci_counts_attempts_they_are_the_generations),
+        cmocka_unit_test(a_failed_generation_is_rerun_in_part_and_a_good_one_in_full_unless_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,46 @@ epoch_numbers_go_on_in_the_next_generation(void **state)
 }
 
 static void
+who_opens_a_generation_decides_what_it_runs_for_all(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 }, read = { 0 };
+    struct dz_meeting_entry first = enter(&meeting, 1, 0, JOB_A);
+    assert_string_equal(first.previous, "");
+    dz_meeting_end(&meeting, 1, DZ_SLOT_END_VERDICT);
+    dz_meeting_seal(&meeting, true);
+    struct dz_meeting_entry again = { .node = 2,
+                                      .arrival = { .index = 0, .ci_job = 200 },
+                                      .mode = DZ_RERUN_FAILED };
+    memcpy(again.job, JOB_B, sizeof(again.job));
+    assert_ok(dz_meeting_enter(&meeting, &again));
+    assert_int_equal(again.answer.word, DZ_ARRIVAL_OPENS);
+    assert_string_equal(again.previous, JOB_A);
+    assert_false(again.is_full);
+    copy(&meeting, &read);
+    struct dz_meeting_entry other = enter(&read, 3, 1, JOB_A);
+    assert_int_equal(other.answer.word, DZ_ARRIVAL_JOINS);
+    assert_string_equal(other.job, JOB_B);
+    assert_string_equal(other.previous, JOB_A);
+    assert_false(other.is_full); /* although its own mode is AUTO, and all had passed */
+}
+
+static void
+a_generation_that_was_never_sealed_had_not_passed(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    (void) enter(&meeting, 1, 0, JOB_A);
+    struct dz_meeting_entry again = { .node = 2,
+                                      .arrival = { .index = 0, .ci_job = 200, .attempt = 2 } };
+    memcpy(again.job, JOB_B, sizeof(again.job));
+    assert_ok(dz_meeting_enter(&meeting, &again));
+    assert_int_equal(again.answer.number, 1);
+    assert_string_equal(again.previous, JOB_A);
+    assert_false(again.is_full);
+}
+
+static void
 who_comes_late_changes_nothing(void **state)
 {
     (void) state;
@@ -129,6 +169,8 @@ main(void)
         cmocka_unit_test(the_first_one_names_the_job),
         cmocka_unit_test(a_meeting_is_read_as_it_was_written),
         cmocka_unit_test(epoch_numbers_go_on_in_the_next_generation),
+        cmocka_unit_test(who_opens_a_generation_decides_what_it_runs_for_all),
+        cmocka_unit_test(a_generation_that_was_never_sealed_had_not_passed),
         cmocka_unit_test(who_comes_late_changes_nothing),
         cmocka_unit_test(damaged_text_is_a_meeting_that_nobody_came_to),
     };

@@ -228,6 +228,7 @@ remote_read_job(json_t *doc, struct doc_job *out)
     size_t lane_count = json_array_size(lanes);
     *out = (struct doc_job){
         .failure_count = count_at(doc, "failure_count"),
+        .carried = count_at(doc, "carried"),
         .failures_len = json_array_size(failures),
         .lane_count = lane_count < DOC_WORKERS_MAX ? lane_count : DOC_WORKERS_MAX,
         .held = json_incref(doc),

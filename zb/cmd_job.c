@@ -119,17 +119,21 @@ print_head(struct zb *zb, const struct overview *self)
 }
 
 static void
-print_account(struct zb *zb, const struct store_job_info *job)
+print_account(struct zb *zb, const struct doc_job *doc)
 {
+    const struct store_job_info *job = &doc->info;
     uint32_t run = job->collected - job->redundant - job->not_run;
-    char text[256];
+    uint32_t carried = doc->carried < run ? doc->carried : run;
+    char text[256], before[ZB_WORD] = "";
+    if (carried > 0)
+        (void) snprintf(before, sizeof(before), " + %u as before", carried);
     if (job->state != STORE_SEALED)
         return;
     (void) snprintf(text, sizeof(text),
-                    "%u collected = %u run + %u redundant + %u deselected + %u not run; "
+                    "%u collected = %u run%s + %u redundant + %u deselected + %u not run; "
                     "counted %u, duplicates %u, lost %u",
-                    job->collected + job->deselected, run, job->redundant, job->deselected,
-                    job->not_run, job->counted, job->duplicates, job->lost);
+                    job->collected + job->deselected, run - carried, before, job->redundant,
+                    job->deselected, job->not_run, job->counted, job->duplicates, job->lost);
     wrapped(zb, "account", text);
     if (job->is_ledger_wrong)
         line(zb, "", "the numbers above are not those of the store's ledger: please report this");
@@ -408,7 +412,7 @@ static void
 print(struct zb *zb, const struct overview *self)
 {
     print_head(zb, self);
-    print_account(zb, &self->doc.info);
+    print_account(zb, &self->doc);
     print_failures(zb, &self->doc);
     print_slowest(zb, &self->doc);
     print_nodes(zb, &self->doc);

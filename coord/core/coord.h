@@ -163,6 +163,7 @@ struct coord_account {
     uint64_t collected, counted, duplicates, not_run, failed;
     uint64_t nodes, workers; /* that ever took part */
     uint64_t digest;         /* dz_ledger_mix() over the counted rows */
+    uint64_t carried;        /* of counted: as an earlier generation had them */
     uint64_t elsewhere;      /* of other shards; collected == counted + not_run + elsewhere */
     bool agrees;             /* the ledger's count and digest are the same; false: exit code 16 */
 };

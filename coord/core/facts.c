@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coord/core/inside.h"
+#include "shared/wire/generation.h"
 
 /* ------------------------------------------------------------------ strikes */
 
@@ -258,6 +259,8 @@ facts_load(struct coord *self, const struct coord_row *rows, size_t count)
         const struct coord_row *row = &rows[i];
         dz_assert(row->what.test < self->total && row->what.attempt == 0);
         struct strike strike = { row->what.test, row->node, row->inc, row->exec };
+        bool is_carried = row->is_counted && row->node == DZ_NODE_CARRIED;
+        self->carried += is_carried && self->tests[row->what.test].state != TEST_COUNTED;
         if (row->is_counted)
             count_test(self, row->what.test, row->result, true);
         else if (row->result != DZ_RESULT_CRASHED)

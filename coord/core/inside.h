@@ -241,7 +241,7 @@ struct coord {
     bool is_stored;    /* all of the ledger, at the seal */
     bool is_recounted; /* the driver tells all rows again, before the seal */
 
-    uint64_t counted, failed, duplicates, ledger_digest, absent, elsewhere;
+    uint64_t counted, failed, duplicates, ledger_digest, absent, elsewhere, carried;
     int stop_how; /* -1: not stopped */
     bool is_agreed;
     uint64_t heartbeats;

@@ -290,6 +290,7 @@ coord_account_fill(const struct coord *self, struct coord_account *out)
         .duplicates = self->duplicates,
         .not_run = self->total - self->counted - self->elsewhere,
         .elsewhere = self->elsewhere,
+        .carried = self->carried,
         .failed = self->failed,
         .nodes = self->node_count,
         .workers = self->slot_count,

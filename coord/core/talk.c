@@ -147,6 +147,7 @@ say_seal(struct coord *self, struct node *node, dz_us now)
                                             .digest = account.digest,
                                             .agrees = account.agrees,
                                             .elsewhere = account.elsewhere,
+                                            .carried = account.carried,
                                             .stored = self->is_stored } };
     node_say(self, node, &msg, now);
     node->is_seal_said = true;

@@ -13,7 +13,7 @@ SCHEMA = "dagz.summary/1"
 # Fields of the agent's `done`, in their order.
 DONE = (
     "collected", "run", "counted", "duplicates", "lost", "not_run", "nodes", "workers",
-    "failed", "digest", "exit_code", "pending", "elsewhere",
+    "failed", "digest", "exit_code", "pending", "elsewhere", "carried",
 )  # fmt: skip
 
 
@@ -46,6 +46,7 @@ def summary(
         "deselected": deselected,
         "not_run": done.get("not_run", 0),
         "elsewhere": done.get("elsewhere", 0),
+        "carried": done.get("carried", 0),
         "counted": done.get("counted", 0),
         "duplicates": done.get("duplicates", 0),
         "lost": done.get("lost", 0),

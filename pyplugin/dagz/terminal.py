@@ -351,8 +351,9 @@ class Ui:
 
     def account(self, s: dict[str, Any]) -> None:
         elsewhere = f" + {s['elsewhere']} in other slots" if s["elsewhere"] else ""
+        carried = f" + {s['carried']} as before" if s["carried"] else ""
         self.line(
-            f"dagz: {s['collected']} collected = {s['run']} run + {s['redundant']} redundant + "
+            f"dagz: {s['collected']} collected = {s['run']} run{carried} + {s['redundant']} redundant + "
             f"{s['deselected']} deselected + {s['not_run']} not run{elsewhere}; counted {s['counted']}, "
             f"duplicates {s['duplicates']}, lost {s['lost']}",
             red=bool(s["lost"]),

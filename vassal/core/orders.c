@@ -75,6 +75,7 @@ on_seal(struct vassal *self, const struct dz_msg *msg, dz_us now)
         .digest = seal->digest,
         .agrees = seal->agrees != 0,
         .elsewhere = seal->elsewhere,
+        .carried = seal->carried < seal->counted ? seal->carried : seal->counted,
         .is_shard = self->ranking.rank == RANK_SHARD,
         .pending = seal->stored ? 0 : self->pending,
     };

@@ -197,6 +197,7 @@ enum vassal_effect_kind {
 struct vassal_account {
     uint64_t collected, counted, duplicates, not_run, failed, nodes, workers, digest;
     uint64_t elsewhere; /* of other shards */
+    uint64_t carried;   /* of counted: as an earlier generation had them */
     bool agrees;        /* the ledger's count and digest are the scheduler's */
     bool is_sealed;     /* false: the job ended here without a seal, the rest is unknown */
     bool is_late;  /* not is_sealed: it had ended before this node could join.  The driver compares

@@ -148,13 +148,14 @@ done(struct agent *self, const struct vassal_account *account)
     uint64_t counted_now = account->is_sealed ? account->counted : self->counted;
     self->done = (struct dz_msg_done){
         .collected = collected,
-        .run = counted_now,
+        .run = counted_now - account->carried,
         .counted = counted_now,
         .duplicates = account->is_sealed ? account->duplicates : self->duplicates,
         .lost = account->agrees || !account->is_sealed ? 0 : 1,
         .not_run =
             collected - (counted_now < collected ? counted_now : collected) - account->elsewhere,
         .elsewhere = account->elsewhere,
+        .carried = account->carried,
         .nodes = account->is_sealed ? account->nodes : 1,
         .workers = account->is_sealed ? account->workers : self->seat_count,
         .failed = account->is_sealed ? account->failed : self->failed,

@@ -10,12 +10,16 @@
 #include "shared/base/fd.h"
 #include "zb/source.h"
 
-enum { LOOK_MS = 250 }; /* between two looks when nothing tells that the file was written to */
+enum {
+    LOOK_MS = 250, /* between two looks when nothing tells that the file was written to */
+    TWICE_MS = 5,  /* from a look because of that to the next */
+};
 
 struct local {
     struct source base;
     struct store *store; /* owned */
-    int watch_fd; /* tells when the store's file is written to; -1: not asked yet, or cannot */
+    int watch_fd;  /* tells when the store's file is written to; -1: not asked yet, or cannot */
+    bool was_told; /* that the file was written to, before the last look */
 };
 
 static struct store *
@@ -134,7 +138,8 @@ watch(const struct store *store)
 }
 
 /* What the kernel says is only a hint: a file system that tells nothing is looked at a few times a
- * second. */
+ * second.  And LMDB lets readers see a transaction a moment after it has written its last page, so who
+ * was told looks twice. */
 static void
 local_pause(struct source *base, int wait_ms)
 {
@@ -146,7 +151,9 @@ local_pause(struct source *base, int wait_ms)
     if (is_new && self->watch_fd >= 0)
         return; /* what was written before we watched is looked at once more */
     struct pollfd poll_fd = { .fd = self->watch_fd, .events = POLLIN };
-    if (poll(&poll_fd, 1, wait_ms < LOOK_MS ? wait_ms : LOOK_MS) > 0)
+    int most_ms = self->was_told ? TWICE_MS : LOOK_MS;
+    self->was_told = poll(&poll_fd, 1, wait_ms < most_ms ? wait_ms : most_ms) > 0;
+    if (self->was_told)
         (void) !read(self->watch_fd, events, sizeof(events));
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/clock.h"
+
 enum {
     TIMEOUT_MS = 30000,
     ANSWER_MAX = 256 << 20,
@@ -13,7 +15,11 @@ enum {
     TESTS_PAGE = 10000,
     TEXTS_PAGE = 1000,
     SPANS_PAGE = 10000,
-    LOOK_MS = 250, /* between two questions about the same */
+    LOOK_MS = 250,              /* between two questions about the same, if no events tell when */
+    GAP_MS = 40,                /* the least between two, however much is going on */
+    LISTEN_AGAIN_MS = 5000,     /* a stream that ended is not begun anew before */
+    LISTEN_MAX_MS = 600 * 1000, /* of one stream */
+    HEARTBEAT_MAX = 2,          /* bytes: an empty line of a stream is no news */
 };
 
 static struct remote *
@@ -236,8 +242,10 @@ remote_find(struct source *source, const char *uri, const char *spec,
 static enum dz_rc
 remote_info(struct source *source, const char *ulid, struct store_job_info *out, struct dz_err *err)
 {
+    struct remote *self = self_of(source);
     json_t *doc = NULL;
     enum dz_rc rc = get_job(source, NULL, ulid, 0, &doc, err);
+    (void) snprintf(self->watched, sizeof(self->watched), "%s", ulid);
     if (rc == DZ_OK)
         remote_read_info(doc, out);
     json_decref(doc);
@@ -378,10 +386,63 @@ remote_spans(struct source *source, const char *ulid, const char *name, doc_span
 /* ---- the source ---- */
 
 static void
+on_news(void *arg, struct dz_slice bytes)
+{
+    struct remote *self = arg;
+    self->has_news |= bytes.len > HEARTBEAT_MAX && bytes.ptr[0] != ':';
+}
+
+static void
+on_silence(void *arg, const struct dz_http_answer *answer)
+{
+    struct remote *self = arg;
+    (void) answer; /* questions are asked all the same, at a pace of our own */
+    self->is_listening = false;
+}
+
+/* What happens in the job, as it happens: only that something did is of interest. */
+static void
+listen_to(struct remote *self, dz_ms now)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
+    struct dz_err err;
+    bool is_early = self->listened_ms > 0 && now - self->listened_ms < LISTEN_AGAIN_MS;
+    if (self->is_listening || is_early || self->watched[0] == '\0')
+        return;
+    self->listened_ms = now;
+    dz_buf_addf(&url, "%s/api/v1/events", self->url);
+    remote_value(&url, "job", self->watched);
+    dz_buf_add(&url, "", 1);
+    self->is_listening = dz_http_ask(self->http,
+                                     &(struct dz_http_ask){ .method = "GET",
+                                                            .url = (const char *) url.data,
+                                                            .answer_max = ANSWER_MAX,
+                                                            .timeout_ms = LISTEN_MAX_MS,
+                                                            .fn = on_silence,
+                                                            .on_bytes = on_news,
+                                                            .arg = self },
+                                     &err) == DZ_OK;
+}
+
+static void
 remote_pause(struct source *source, int wait_ms)
 {
-    (void) source;
-    (void) poll(NULL, 0, wait_ms < LOOK_MS ? wait_ms : LOOK_MS);
+    struct remote *self = self_of(source);
+    dz_ms now = dz_clock_ms(), until = now + wait_ms, soonest = self->looked_ms + GAP_MS;
+    listen_to(self, now);
+    if (!self->is_listening && until > now + LOOK_MS)
+        until = now + LOOK_MS;
+    for (; now < until && (!self->has_news || now < soonest); now = dz_clock_ms()) {
+        dz_ms next = self->has_news && soonest < until ? soonest : until;
+        if (self->is_listening)
+            dz_http_wait(self->http, next - now);
+        else
+            (void) poll(NULL, 0, (int) (next - now));
+        if (!self->is_listening && until > now + LOOK_MS)
+            until = now + LOOK_MS;
+    }
+    self->has_news = false;
+    self->looked_ms = now;
 }
 
 static void

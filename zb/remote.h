@@ -9,8 +9,11 @@
 
 struct remote {
     struct source base;
-    char *url;            /* owned */
-    struct dz_http *http; /* owned */
+    char *url;                        /* owned */
+    struct dz_http *http;             /* owned */
+    char watched[STORE_ULID_LEN + 1]; /* the job that was asked about last */
+    bool is_listening, has_news;      /* to its events; some came since it was looked at */
+    dz_ms listened_ms, looked_ms;     /* when it was begun, and when a pause ended */
 };
 
 /* A path with its query, made piece by piece; values are encoded. */

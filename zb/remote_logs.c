@@ -108,7 +108,8 @@ give(struct remote_logs *self, struct doc_log *out)
     return DZ_OK;
 }
 
-/* All pages were read: from now on those of the last seconds. */
+/* All pages were read: from now on those of the last seconds.  What a test printed long before it failed
+ * is chosen only when it has failed, so then all are asked for again. */
 static enum dz_rc
 begin_anew(struct remote_logs *self, struct dz_err *err)
 {
@@ -122,7 +123,7 @@ begin_anew(struct remote_logs *self, struct dz_err *err)
     struct doc_log last = { .last_us = 0 };
     if (self->given)
         remote_read_log(self->given, &last);
-    if (last.last_us - AGAIN_US > self->since_us)
+    if (last.last_us - AGAIN_US > self->since_us && !self->ask.only_failed)
         self->since_us = last.last_us - AGAIN_US;
     self->offset = 0;
     self->has_all = false;
@@ -168,6 +169,7 @@ remote_logs_open(struct source *source, const char *ulid, const struct doc_logs_
     self->since_us = ask->since_us;
     self->seen = dz_alloc0(SEEN, sizeof(*self->seen));
     (void) snprintf(self->ulid, sizeof(self->ulid), "%s", ulid);
+    (void) snprintf(self->remote->watched, sizeof(self->remote->watched), "%s", ulid);
     enum dz_rc rc = next_page(self, err); /* what is asked wrongly is told now */
     if (rc == DZ_OK)
         *out = &self->base;

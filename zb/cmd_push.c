@@ -117,7 +117,8 @@ send_dir(struct pushing *self, struct spool_dir *dir, struct store_receipt *out,
         if (now - moved > patience)
             break;
         push_step(push, now);
-        dz_us wait = at > now ? at - now : 0;
+        dz_us until = at < moved + patience ? at : moved + patience; /* a server may want more */
+        dz_us wait = until > now ? until - now : 0;
         dz_http_wait(self->http, push_is_asking(push) ? STEP_MS : wait / 1000 + 1);
     }
     int code = ZB_DONE;

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +228,41 @@ def test_a_server_put_back_to_an_earlier_copy_is_given_what_it_lacks(sync, tmp_p
     shutil.copytree(tmp_path / "copy", store)
     sync.place.up()
     sync.check_run(going.finish())
+    sync.check_stored()
+
+
+@pytest.fixture
+def small_disk(sync) -> Iterator[Path]:
+    """The daemon's store is on a disk of its own."""
+    store = sync.place.home / "local.env/store"
+    store.mkdir(parents=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "small", store], capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    yield store
+    sync.place.down()
+    subprocess.run(["umount", "-l", store], check=True)
+
+
+def fill(ballast: Path) -> None:
+    with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(65536))
+
+
+def test_a_daemon_whose_disk_is_full_says_so_and_has_everything_when_there_is_room(sync, small_disk):
+    sync.place.up()
+    sync.run()
+    fill(small_disk / "ballast")
+    result = sync.run(DAGZ_FLUSH_TIMEOUT="1")
+    assert "pending" in result.out
+    (spool,) = sync.spools()
+    full = sync.place.zb("push", "--wait=1", str(spool))
+    assert full.returncode == 3 and "space" in full.stderr, full.stderr
+    assert len(sync.jobs()) <= 2  # it still answers
+    (small_disk / "ballast").unlink()
+    done = sync.place.zb("push", str(spool))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     sync.check_stored()
 
 

@@ -3,7 +3,6 @@
  * A slot is given about COORD_AHEAD_US worth of tests at a time, less when little is left, and is given
  * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
  * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue).
- *
  * We hear of results late, by as much as spool, network and ledger take.  A slot that ran dry while
  * we believed that it had enough is given more from then on. */
 #include <inttypes.h>
@@ -107,7 +106,8 @@ remove_at(struct coord *self, struct slot *slot, uint32_t at, dz_us now)
     recount(self, slot);
     if (at == 0)
         slot->moved_at = now;
-    if (self->has_needs && (slot->held_count == 0 || alone > 0))
+    if (plan_drop(self->plan, slot->number, test) ||
+        (self->has_needs && (slot->held_count == 0 || alone > 0)))
         slots_unpark(self); /* something may be alone now, or need not be any more */
 }
 

@@ -4,7 +4,8 @@
  * to look: a slot's own, the units not begun, and `loose` ones that came back.  A test that is free
  * lies in at least one of them; one that lies in two is given once, since taking tests the bit.
  * Tests of a tied unit that was begun are found by way of the unit: it is the `tied` one of its owner,
- * or `ready`, or has none that is free. */
+ * or `ready`, or has none that is free.  An owner that cannot run the rest is `leaving` as long as it
+ * holds tests of it: two slots would run what is tied at once. */
 #include "coord/core/plan.h"
 
 #include <stdlib.h>
@@ -43,6 +44,14 @@ plan_destroy(struct plan **self_p)
 
 /* ------------------------------------------------------------------ the set of free tests */
 
+static void
+disown(struct unit *unit)
+{
+    unit->owner = UNIT_NONE;
+    unit->is_leaving = false;
+    unit->held = 0;
+}
+
 /* A tied unit has one free test more or less. */
 static void
 count_tied(struct plan *self, uint32_t test, bool is_more)
@@ -52,11 +61,12 @@ count_tied(struct plan *self, uint32_t test, bool is_more)
         return;
     unit->free += is_more ? 1 : UINT32_MAX; /* modulo 2^32, and so on */
     if (unit->owner != UNIT_NONE && !self->slots[unit->owner].is_open)
-        unit->owner = UNIT_NONE; /* it had run all of it, and is gone */
+        disown(unit); /* it had run all of it, and is gone */
     if (unit->owner == UNIT_NONE)
         return;
     self->bound_count += is_more ? 1 : SIZE_MAX;
-    self->slots[unit->owner].own_free += is_more ? 1 : SIZE_MAX;
+    if (!unit->is_leaving)
+        self->slots[unit->owner].own_free += is_more ? 1 : SIZE_MAX;
 }
 
 static bool
@@ -139,10 +149,11 @@ void
 plan_bind(struct plan *self, uint32_t u, uint32_t slot)
 {
     struct unit *unit = &self->units.list[u];
-    if (unit->owner == UNIT_NONE) {
+    if (unit->owner == UNIT_NONE)
         self->bound_count += unit->free;
+    if (unit->owner == UNIT_NONE || unit->is_leaving)
         self->slots[slot].own_free += unit->free;
-    }
+    unit->is_leaving = false;
     unit->owner = slot;
     unit->avoid = UNIT_NONE;
     self->slots[slot].tied = u;
@@ -166,14 +177,30 @@ plan_held(struct plan *self, uint32_t slot, uint32_t test)
     uint32_t u = units_block(&self->units, self->units.pos[test])->unit;
     struct unit *unit = &self->units.list[u];
     plan_skip(self, test);
-    if (!unit->is_tied || unit->owner != UNIT_NONE || slot >= self->slot_count ||
-        !self->slots[slot].is_open)
+    if (!unit->is_tied || slot >= self->slot_count || !self->slots[slot].is_open)
         return;
-    uint32_t before = self->slots[slot].tied;
-    unit->is_begun = true;
-    plan_bind(self, u, slot);
-    if (before != UNIT_NONE)
-        plan_make_ready(self, before);
+    if (unit->owner == UNIT_NONE) {
+        uint32_t before = self->slots[slot].tied;
+        unit->is_begun = true;
+        plan_bind(self, u, slot);
+        if (before != UNIT_NONE)
+            plan_make_ready(self, before);
+    }
+    unit->held += unit->owner == slot;
+}
+
+bool
+plan_drop(struct plan *self, uint32_t slot, uint32_t test)
+{
+    uint32_t u = units_block(&self->units, self->units.pos[test])->unit;
+    struct unit *unit = &self->units.list[u];
+    if (!unit->is_tied || unit->owner != slot || unit->held == 0)
+        return false;
+    unit->held--;
+    if (!unit->is_leaving || unit->held > 0)
+        return false;
+    plan_unbind(self, u);
+    return true;
 }
 
 void
@@ -183,11 +210,15 @@ plan_unbind(struct plan *self, uint32_t u)
     if (unit->owner == UNIT_NONE)
         return;
     struct plan_slot *at = &self->slots[unit->owner];
-    self->bound_count -= unit->free;
-    at->own_free -= unit->free;
+    if (!unit->is_leaving)
+        at->own_free -= unit->free;
     if (at->tied == u)
         at->tied = UNIT_NONE;
-    unit->owner = UNIT_NONE;
+    unit->is_leaving = at->is_open && unit->held > 0;
+    if (!unit->is_leaving) {
+        self->bound_count -= unit->free;
+        disown(unit);
+    }
     plan_make_ready(self, u);
 }
 
@@ -208,13 +239,13 @@ plan_close(struct plan *self, uint32_t slot)
         return;
     struct plan_slot *at = &self->slots[slot];
     plan_drop_part(self, slot, at->part.lo);
+    at->is_open = at->has_begun = false;
     if (at->tied != UNIT_NONE)
         plan_unbind(self, at->tied);
     at->tied = UNIT_NONE;
     for (size_t i = 0; i < self->ready_count; i++)
         if (self->units.list[self->ready[i]].owner == slot)
             plan_unbind(self, self->ready[i]);
-    at->is_open = at->has_begun = false;
     at->block = at->setup_block = UNIT_NONE;
     at->out = 0;
     self->open_count--;
@@ -285,13 +316,13 @@ plan_free(const struct plan *self)
     return self->free_count;
 }
 
-/* Does another slot own the tied unit that it belongs to? */
+/* Is it of a tied unit that another slot owns, or that this one leaves? */
 static bool
 is_bound(const struct plan *self, uint32_t slot, uint32_t test)
 {
     const struct block *block = units_block(&self->units, self->units.pos[test]);
-    uint32_t owner = self->units.list[block->unit].owner;
-    return owner != UNIT_NONE && owner != slot;
+    const struct unit *unit = &self->units.list[block->unit];
+    return unit->owner != UNIT_NONE && (unit->owner != slot || unit->is_leaving);
 }
 
 bool
@@ -381,6 +412,8 @@ note_taken(struct plan *self, uint32_t slot, uint32_t test)
     struct plan_slot *at = &self->slots[slot];
     if (at->block != block)
         plan_visit(self, slot, block);
+    struct unit *unit = units_unit(&self->units, self->units.pos[test]);
+    unit->held += unit->is_tied && unit->owner == slot;
     at->out += plan_weight(self, test);
     return plan_cost_us(self, slot, test);
 }

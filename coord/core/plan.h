@@ -46,6 +46,9 @@ bool plan_has_left(struct plan *self);
 void plan_skip(struct plan *self, uint32_t test);
 /* ... and it is this slot: what is tied to it is the slot's as well. */
 void plan_held(struct plan *self, uint32_t slot, uint32_t test);
+/* The slot does not hold it any more (it was given it, or plan_held() told), whatever comes of it.
+ * True: it was the last that it held of what is tied and it cannot run to the end; others can now. */
+bool plan_drop(struct plan *self, uint32_t slot, uint32_t test);
 
 /* Tests that `slot` was given and did not run are free again, in queue order.  is_kept: they go on
  * with the rest of that slot's unit if they adjoin it; else whoever is next may have them. */

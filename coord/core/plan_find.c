@@ -112,8 +112,8 @@ find_ready(struct plan *self, uint32_t slot)
         if (!is_gone) {
             uint32_t from = first_for(self, slot, unit->next, unit->hi);
             bool is_others = unit->owner != UNIT_NONE && unit->owner != slot;
-            if (from == unit->hi && unit->owner == slot) { /* what is left of it is for others */
-                plan_unbind(self, u);
+            if (from == unit->hi && unit->owner == slot && !unit->is_leaving) {
+                plan_unbind(self, u); /* what is left of it is for others */
                 self->has_left = true;
             }
             if (from == unit->hi || is_others ||

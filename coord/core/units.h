@@ -18,10 +18,12 @@ struct unit {
     bool is_tied;     /* must stay in one slot */
     bool is_begun;    /* the planner's from here on: somebody was given of it */
     bool is_ready;    /* is_tied: in plan.ready */
+    bool is_leaving;  /* is_tied: its owner gives it up with the last test that it holds of it */
     uint32_t owner;   /* is_tied: the slot that has it, or UNIT_NONE */
     uint32_t avoid;   /* is_tied: a slot that should not have it, or UNIT_NONE */
     uint32_t next;    /* is_tied: no free test lies before it */
     uint32_t free;    /* is_tied: tests */
+    uint32_t held;    /* is_tied: tests of it that its owner holds */
     uint32_t longest; /* weight of what cannot be cut: its longest test, all of it if it is tied */
 };
 

@@ -141,6 +141,73 @@ a_group_stays_together_when_its_worker_dies(void **state)
     assert_int_equal(take_one(plan, 1), 2);
 }
 
+static bool
+all_but_two_in_the_first(const void *arg, uint32_t slot, uint32_t test)
+{
+    (void) arg;
+    return slot != 0 || test != 2;
+}
+
+/* Another slot runs what this one cannot, but not while it runs others of the group. */
+static void
+the_rest_of_a_group_waits_for_the_slot_that_lacks_it(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_module(&suite, "a", 4, 9000);
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
+    plan_restrict(plan, all_but_two_in_the_first, NULL);
+    uint32_t tests[BATCH];
+    assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, BATCH, tests), 3);
+    assert_int_equal(take_one(plan, 1), UINT32_MAX);
+    assert_false(plan_has_for(plan, 0)); /* or each would wait for the other */
+    assert_false(plan_has_for(plan, 1));
+    assert_false(plan_drop(plan, 0, tests[0]));
+    assert_false(plan_drop(plan, 0, tests[1]));
+    assert_int_equal(take_one(plan, 1), UINT32_MAX);
+    assert_true(plan_drop(plan, 0, tests[2]));
+    assert_true(plan_has_for(plan, 1));
+    assert_int_equal(take_one(plan, 1), 2);
+}
+
+/* Its worker collected other tests, which nobody knew before. */
+static void
+the_rest_of_a_group_waits_for_the_slot_that_could_not_find_it(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_module(&suite, "a", 2, 9000);
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
+    uint32_t tests[BATCH];
+    assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, BATCH, tests), 2);
+    assert_false(plan_drop(plan, 0, 1));
+    plan_return_absent(plan, 1, 0);
+    assert_int_equal(take_one(plan, 1), UINT32_MAX);
+    assert_false(plan_has_for(plan, 0));
+    assert_true(plan_drop(plan, 0, 0));
+    assert_int_equal(take_one(plan, 1), 1);
+}
+
+/* As when all is planned again, and as when the slot is lost. */
+static void
+what_a_slot_holds_of_a_group_counts_until_it_is_lost(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_module(&suite, "a", 4, 9000);
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 2);
+    plan_restrict(plan, all_but_two_in_the_first, NULL);
+    plan_held(plan, 0, 0);
+    plan_held(plan, 0, 1);
+    uint32_t tests[BATCH];
+    assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, BATCH, tests), 1);
+    assert_int_equal(tests[0], 3);
+    assert_false(plan_drop(plan, 0, 3));
+    assert_int_equal(take_one(plan, 1), UINT32_MAX);
+    plan_close(plan, 0);
+    assert_int_equal(take_one(plan, 1), 2);
+}
+
 /* Half as fast: it gets a third. */
 static void
 a_slow_thief_takes_less(void **state)
@@ -199,6 +266,9 @@ main(void)
         cmocka_unit_test(a_struck_test_goes_first_and_alone),
         cmocka_unit_test(a_struck_test_does_not_tear_another_slots_class_apart),
         cmocka_unit_test(a_group_stays_together_when_its_worker_dies),
+        cmocka_unit_test(the_rest_of_a_group_waits_for_the_slot_that_lacks_it),
+        cmocka_unit_test(the_rest_of_a_group_waits_for_the_slot_that_could_not_find_it),
+        cmocka_unit_test(what_a_slot_holds_of_a_group_counts_until_it_is_lost),
         cmocka_unit_test(a_slow_thief_takes_less),
         cmocka_unit_test(a_slow_slot_leaves_the_last_long_test_to_a_fast_one),
     };

@@ -8,8 +8,8 @@ enum {
     RECEIVED_MAX = 64,        /* messages of one peer that wait for us; then it waits */
     BACKLOG = 1024,
     UNACKED_MS = 2000, /* the other side's kernel answers nothing: a connection through a cut */
-    HEARTBEAT_MS = 1000,
-    HEARTBEAT_TIMEOUT_MS = 5000, /* only sweeps half-open connections */
+    PROBE_S = 1,       /* of a connection on which nothing is said */
+    PROBES = 4,        /* without an answer, then it is swept away */
 };
 
 void
@@ -131,8 +131,12 @@ dz_end_face_network(struct dz_end *self, const struct dz_keys *keys)
     zsock_set_handshake_ivl(self->sock, HANDSHAKE_MS);
     zsock_set_backlog(self->sock, BACKLOG);
     zsock_set_tcp_maxrt(self->sock, UNACKED_MS);
-    zsock_set_heartbeat_ivl(self->sock, HEARTBEAT_MS);
-    zsock_set_heartbeat_timeout(self->sock, HEARTBEAT_TIMEOUT_MS);
+    /* The kernel's probes, not ZeroMQ's heartbeats: the timer of those aborts the process (libzmq
+     * 4.3, "!_io_error") when a connection dies while we have not read what it brought. */
+    zsock_set_tcp_keepalive(self->sock, 1);
+    zsock_set_tcp_keepalive_idle(self->sock, PROBE_S);
+    zsock_set_tcp_keepalive_intvl(self->sock, PROBE_S);
+    zsock_set_tcp_keepalive_cnt(self->sock, PROBES);
 }
 
 void

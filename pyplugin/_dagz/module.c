@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -123,6 +126,47 @@ keep_forever(PyObject *module, PyObject *object)
     Py_RETURN_NONE;
 }
 
+/* Where the kernel says that the environment lies which exec gave: fields 50 and 51 of proc_pid_stat(5). */
+static bool
+find_env_block(unsigned long *first_out, unsigned long *last_out)
+{
+    enum { FIRST = 50, AFTER_NAME = 2 };
+    char text[2048] = "";
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (!file)
+        return false;
+    size_t len = fread(text, 1, sizeof(text) - 1, file);
+    (void) fclose(file);
+    text[len] = '\0';
+    char *at = strrchr(text, ')'); /* the name may have blanks */
+    for (int field = AFTER_NAME; at && field < FIRST; field++)
+        at = strchr(at + 1, ' ');
+    if (!at)
+        return false;
+    *first_out = strtoul(at, &at, 10);
+    *last_out = strtoul(at, &at, 10);
+    return *first_out > 0 && *last_out > *first_out;
+}
+
+/* Also what /proc tells of this process is empty then: it shows the block that exec left, which
+ * unsetenv() only takes out of the list. */
+static PyObject *
+wipe_env(PyObject *module, PyObject *name)
+{
+    (void) module;
+    const char *wanted = PyUnicode_AsUTF8(name);
+    if (!wanted)
+        return NULL;
+    size_t len = strlen(wanted);
+    unsigned long first = 0, last = 0;
+    if (!find_env_block(&first, &last))
+        Py_RETURN_NONE;
+    for (char *at = (char *) first; at < (char *) last; at += strlen(at) + 1)
+        if (strncmp(at, wanted, len) == 0 && at[len] == '=')
+            explicit_bzero(at + len + 1, strlen(at + len + 1));
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 trim(PyObject *module, PyObject *unused)
 {
@@ -142,6 +186,9 @@ static PyMethodDef methods[] = {
       "Orphans among the descendants become children of this process." },
     { "keep_forever", keep_forever, METH_O,
       "keep_forever(object)\n--\n\nNever free the object: for a process that ends anyway." },
+    { "wipe_env", wipe_env, METH_O,
+      "wipe_env(name)\n--\n\nZero the value in the environment that this process was started "
+      "with." },
     { "trim_heap", trim, METH_NOARGS, "trim_heap()\n--\n\nGive free pages of the C heap back." },
     { "install_crash_handlers", install_crash_handlers, METH_O,
       "install_crash_handlers(fd)\n--\n\nWrite native stacks of fatal signals to fd." },

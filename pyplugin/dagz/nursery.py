@@ -397,6 +397,8 @@ def live_as_seed(channel: _dagz.Channel, life: int, waits: bool = False) -> Birt
     waits: it may not be wanted, see share.py; until it is told to go on the channel is not touched.
     """
     ignore_signals()
+    os.environ.pop("DAGZ_TOKEN", None)  # the tests' processes need no key to the store
+    _dagz.wipe_env("DAGZ_TOKEN")
     if waits and not is_told_to_go_on(life):
         os._exit(0)
     nursery = Nursery(channel, life)

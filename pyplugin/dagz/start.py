@@ -117,7 +117,6 @@ def start_processes(config: pytest.Config, chosen: settings.Settings) -> Any:
     if pid == 0:
         ours.close()
         agent.forget()
-        os.environ.pop("DAGZ_TOKEN", None)  # the tests' processes need no key to the store
         birth = nursery.live_as_seed(_dagz.Channel(seed_end.detach()), theirs.detach(), waits=is_shared)
         from dagz.zygote import Zygote
 

@@ -104,3 +104,24 @@ def test_a_reporting_hook_of_a_conftest_sees_each_report_once(suite, way):
         "test_a.py::test_a",
         "test_a.py::test_b",
     ]
+
+
+@pytest.mark.ways("dagz")
+@pytest.mark.parametrize("fork", ["auto", "before-conftests"])
+def test_the_key_to_the_store_is_not_in_processes_of_tests(suite, way, fork):
+    files = {
+        "pytest.ini": f"[pytest]\ndagz_fork = {fork}\n",
+        "conftest.py": "",
+        "test_a.py": """
+            import os, pathlib, subprocess, sys
+            def test_self():
+                assert "DAGZ_TOKEN" not in os.environ
+                assert "the-secret" not in pathlib.Path("/proc/self/environ").read_text()
+                assert "the-secret" not in pathlib.Path(f"/proc/{os.getppid()}/environ").read_text()
+            def test_child():
+                asked = [sys.executable, "-c", "import os; print(os.environ.get('DAGZ_TOKEN'))"]
+                assert subprocess.run(asked, capture_output=True, text=True).stdout == "None\\n"
+        """,
+    }
+    result = suite(files).run(env={"DAGZ_TOKEN": "the-secret"})
+    assert result.code == 0 and result.counts == {"passed": 2}

@@ -58,7 +58,7 @@ brief(struct host *self, struct dz_err *err)
                                        .other_count = rest.count,
                                        .rows = rows,
                                        .row_count = row_count };
-    if (rc == DZ_OK && self->coord_cfg.shard_total <= 1)
+    if (rc == DZ_OK && self->leading.as.lead.shard_total <= 1)
         host_tell_plan(self, rows, row_count);
     if (rc == DZ_OK)
         coordinator_manifest(self->coordinator, &tests);

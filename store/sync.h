@@ -97,9 +97,9 @@ DZ_MUST_USE enum dz_rc store_rows_take(struct store_job *job, struct dz_slice pa
 
 /* ---- a generation that goes on from an earlier one ---- */
 
+/* Tests of the job, by what the earlier one counted of them. */
 struct store_carried {
-    uint32_t passed, failed,
-        missing; /* tests of the job, by what the earlier one counted of them */
+    uint32_t passed, failed, missing;
 };
 /* Into a job's own ledger, what tests that did not fail have counted in an earlier generation, as
  * rows of DZ_NODE_CARRIED; again: fine.  pages: its whole ledger, as parcels, the first with the

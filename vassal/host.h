@@ -169,8 +169,6 @@ DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out,
                                  struct dz_err *err);
 /* rerun.c: what a generation takes over from the one before it */
 bool host_carries(const struct host *self);
-/* Ask the server for it; on_end is called from the loop. */
-void host_read_earlier(struct host *self, void (*on_end)(void *arg));
 /* Into the ledger, before the coordinator reads that; and a line for people. */
 void host_carry(struct host *self);
 /* left.c */

@@ -121,18 +121,19 @@ on_taken_over(void *arg)
         agent_note(self->agent, 2, dz_str(err.text));
 }
 
+/* wants_list: its tests are not this job's. */
 static void
-read_ledger(struct host *self)
+read_ledger(struct host *self, const char *ulid, bool wants_list, struct takeover **out)
 {
     struct takeover_cfg cfg = { .loop = self->loop,
                                 .url = self->url,
                                 .uri = self->uri,
-                                .ulid = self->peers.job,
+                                .ulid = ulid,
+                                .wants_list = wants_list,
                                 .on_end = on_taken_over,
                                 .arg = self };
     struct dz_err err;
-    takeover_destroy(&self->takeover);
-    if (takeover_new(&cfg, &self->takeover, &err) != DZ_OK)
+    if (takeover_new(&cfg, out, &err) != DZ_OK)
         log_warn("takeover.new", "why=%s", err.text);
 }
 
@@ -145,9 +146,11 @@ lead(struct host *self, const struct vassal_effect *effect)
     self->has_led = true;
     self->leading = *effect;
     takeover_destroy(&self->takeover);
+    takeover_destroy(&self->earlier);
     if (self->coord_cfg.has_store && !effect->as.lead.is_blind)
-        read_ledger(self);
-    host_read_earlier(self, on_taken_over);
+        read_ledger(self, self->peers.job, false, &self->takeover);
+    if (self->url && host_carries(self))
+        read_ledger(self, self->peers.previous, true, &self->earlier);
     self->is_about_to_lead =
         self->takeover && !takeover_is_over(self->takeover) && self->manifest != NULL;
     if (!self->is_about_to_lead)

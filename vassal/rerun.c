@@ -4,7 +4,6 @@
  * runs, which is said: more work, and no other result. */
 #include <inttypes.h>
 
-#include "shared/base/log.h"
 #include "store/sync.h"
 #include "vassal/host.h"
 
@@ -25,24 +24,6 @@ bool
 host_carries(const struct host *self)
 {
     return self->peers.is_meeting && self->peers.previous[0] != '\0' && !self->peers.is_full;
-}
-
-void
-host_read_earlier(struct host *self, void (*on_end)(void *arg))
-{
-    struct takeover_cfg cfg = { .loop = self->loop,
-                                .url = self->url,
-                                .uri = self->uri,
-                                .ulid = self->peers.previous,
-                                .wants_list = true,
-                                .on_end = on_end,
-                                .arg = self };
-    struct dz_err err;
-    takeover_destroy(&self->earlier);
-    if (!self->url || !host_carries(self))
-        return;
-    if (takeover_new(&cfg, &self->earlier, &err) != DZ_OK)
-        log_warn("takeover.new", "why=%s", err.text);
 }
 
 /* Of the server, as they came; or of the home's store. */

@@ -424,22 +424,24 @@ listen_to(struct remote *self, dz_ms now)
                                      &err) == DZ_OK;
 }
 
+/* Until there is news, but a moment after the last look; without events, a few times a second. */
 static void
 remote_pause(struct source *source, int wait_ms)
 {
     struct remote *self = self_of(source);
-    dz_ms now = dz_clock_ms(), until = now + wait_ms, soonest = self->looked_ms + GAP_MS;
-    listen_to(self, now);
-    if (!self->is_listening && until > now + LOOK_MS)
-        until = now + LOOK_MS;
-    for (; now < until && (!self->has_news || now < soonest); now = dz_clock_ms()) {
-        dz_ms next = self->has_news && soonest < until ? soonest : until;
+    dz_ms began = dz_clock_ms(), now = began;
+    listen_to(self, began);
+    for (;; now = dz_clock_ms()) {
+        bool is_blind = !self->is_listening && wait_ms > LOOK_MS;
+        dz_ms until = began + (is_blind ? LOOK_MS : wait_ms);
+        if (self->has_news && self->looked_ms + GAP_MS < until)
+            until = self->looked_ms + GAP_MS;
+        if (now >= until)
+            break;
         if (self->is_listening)
-            dz_http_wait(self->http, next - now);
+            dz_http_wait(self->http, until - now);
         else
-            (void) poll(NULL, 0, (int) (next - now));
-        if (!self->is_listening && until > now + LOOK_MS)
-            until = now + LOOK_MS;
+            (void) poll(NULL, 0, (int) (until - now));
     }
     self->has_news = false;
     self->looked_ms = now;

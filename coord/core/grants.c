@@ -3,6 +3,7 @@
  * A slot is given about COORD_AHEAD_US worth of tests at a time, less when little is left, and is given
  * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
  * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue).
+ *
  * We hear of results late, by as much as spool, network and ledger take.  A slot that ran dry while
  * we believed that it had enough is given more from then on. */
 #include <inttypes.h>
@@ -166,7 +167,6 @@ set_parked(struct coord *self, struct slot *slot, bool is_parked)
         self->parked_count++;
     else
         self->parked_count--;
-    recount(self, slot);
 }
 
 void

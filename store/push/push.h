@@ -51,9 +51,8 @@ enum push_state push_state(const struct push *self);
 const struct store_receipt *push_receipt(const struct push *self);
 /* Results that are not there, as far as is known; with is_sealed_there false, one more thing is. */
 uint64_t push_pending(const struct push *self);
-dz_us push_heard(const struct push *self); /* when a receipt came last; 0: never */
-dz_us
-push_moved(const struct push *self); /* when one came last that said something new; likewise */
+dz_us push_heard(const struct push *self);     /* when a receipt came last; 0: never */
+dz_us push_moved(const struct push *self);     /* when one last said something new; likewise */
 const char *push_why(const struct push *self); /* of the last failure, "" */
 bool push_is_asking(const struct push *self);  /* an answer is waited for */
 /* The last try found nobody listening. */

@@ -329,8 +329,8 @@ void seat_drain_output(struct seat *self);
 void seat_name_running(struct seat *self, uint32_t test, uint32_t attempt, dz_us since_us);
 /* Whether the controller shows what this test prints.  UPLINK_NO_TEST: between tests. */
 bool output_is_followed(const struct agent *agent, uint32_t test);
-void
-output_check_follow(struct agent *agent); /* the manifest is there: says if nobody has that name */
+/* The manifest is there: says if nobody has that name. */
+void output_check_follow(struct agent *agent);
 /* Stacks and last output of a dead worker into self->detail. */
 void seat_gather_detail(struct seat *self, const char *headline);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/bytes.h"
 #include "shared/base/digest.h"
 
 enum { ZIP_LEVEL = 1, SECTION_HEAD = 5 };
@@ -15,19 +16,17 @@ static const char STREAM_KINDS[STORE_STREAMS] = {
 /* ------------------------------------------------------------------ writing */
 
 static void
-add(struct dz_buf *out, uint64_t number, int len)
+add(struct dz_buf *out, uint64_t number, unsigned len)
 {
     uint8_t bytes[8];
-    for (int i = 0; i < len; i++)
-        bytes[i] = (uint8_t) (number >> (8 * i));
-    dz_buf_add(out, bytes, (size_t) len);
+    dz_uint_put(number, len, bytes);
+    dz_buf_add(out, bytes, len);
 }
 
 static void
 put_u32(uint8_t *at, uint32_t number)
 {
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t) (number >> (8 * i));
+    dz_uint_put(number, sizeof(number), at);
 }
 
 void
@@ -155,16 +154,14 @@ struct reader {
 };
 
 static uint64_t
-get(struct reader *self, int len)
+get(struct reader *self, unsigned len)
 {
-    uint64_t number = 0;
-    if (self->end - self->at < len) {
+    if ((size_t) (self->end - self->at) < len) {
         self->is_bad = true;
         self->at = self->end;
         return 0;
     }
-    for (int i = 0; i < len; i++)
-        number |= (uint64_t) self->at[i] << (8 * i);
+    uint64_t number = dz_uint_get(self->at, len);
     self->at += len;
     return number;
 }

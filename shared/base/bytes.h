@@ -4,18 +4,19 @@
 
 #include "shared/base/base.h"
 
+/* len: at most 8. */
 static inline void
-dz_u64_put(uint64_t number, uint8_t out[static 8])
+dz_uint_put(uint64_t number, unsigned len, uint8_t *out)
 {
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < len; i++)
         out[i] = (uint8_t) (number >> (8 * i));
 }
 
 static inline uint64_t
-dz_u64_get(const uint8_t bytes[static 8])
+dz_uint_get(const uint8_t *bytes, unsigned len)
 {
     uint64_t number = 0;
-    for (unsigned i = 8; i > 0; i--)
+    for (unsigned i = len; i > 0; i--)
         number = number << 8 | bytes[i - 1];
     return number;
 }

@@ -86,7 +86,7 @@ static void
 nonce_of(uint64_t number, uint8_t out[static DZ_SEAL_NONCE])
 {
     memset(out, 0, DZ_SEAL_NONCE);
-    dz_u64_put(number, out);
+    dz_uint_put(number, NUMBER_LEN, out);
 }
 
 static void
@@ -96,8 +96,8 @@ say_data(struct dz_duct *self, struct dz_slice frame)
     struct speaking *out = &self->out;
     uint8_t head[DATA_HEAD] = { DATA }, nonce[DZ_SEAL_NONCE];
     memcpy(head + 1, out->tag, TAG_LEN);
-    dz_u64_put(++out->number, head + 1 + TAG_LEN);
-    dz_u64_put(out->sent, head + 1 + TAG_LEN + NUMBER_LEN);
+    dz_uint_put(++out->number, NUMBER_LEN, head + 1 + TAG_LEN);
+    dz_uint_put(out->sent, NUMBER_LEN, head + 1 + TAG_LEN + NUMBER_LEN);
     nonce_of(out->number, nonce);
     dz_buf_add(&letter, head, sizeof(head));
     dz_seal_close(&out->seal.there, nonce, (struct dz_slice){ head, sizeof(head) }, frame, &letter);
@@ -196,14 +196,14 @@ take_grant(struct dz_duct *self, struct dz_slice letter, dz_us now)
     if (letter.len != head_len + NUMBER_LEN + DZ_SEAL_MORE || !out->is_open ||
         memcmp(letter.ptr + 1, out->tag, TAG_LEN) != 0)
         return DZ_CORRUPT;
-    uint64_t number = dz_u64_get(letter.ptr + 1 + TAG_LEN);
+    uint64_t number = dz_uint_get(letter.ptr + 1 + TAG_LEN, NUMBER_LEN);
     nonce_of(number, nonce);
     struct dz_slice sealed = { letter.ptr + head_len, letter.len - head_len };
     enum dz_rc rc = dz_seal_open(&out->seal.back, nonce, (struct dz_slice){ letter.ptr, head_len },
                                  sealed, &text);
     if (rc != DZ_OK)
         return rc;
-    uint64_t granted = dz_u64_get(text.data);
+    uint64_t granted = dz_uint_get(text.data, NUMBER_LEN);
     if (number <= out->grant_number || granted < out->granted || granted > out->sent)
         return DZ_CORRUPT;
     out->grant_number = number;
@@ -268,8 +268,8 @@ say_grant(struct dz_duct *self)
     struct hearing *in = &self->in;
     uint8_t head[1 + TAG_LEN + NUMBER_LEN] = { GRANT }, nonce[DZ_SEAL_NONCE], text[NUMBER_LEN];
     memcpy(head + 1, in->tag, TAG_LEN);
-    dz_u64_put(++in->grant_number, head + 1 + TAG_LEN);
-    dz_u64_put(in->taken, text);
+    dz_uint_put(++in->grant_number, NUMBER_LEN, head + 1 + TAG_LEN);
+    dz_uint_put(in->taken, NUMBER_LEN, text);
     nonce_of(in->grant_number, nonce);
     dz_buf_add(&letter, head, sizeof(head));
     dz_seal_close(&in->seal.back, nonce, (struct dz_slice){ head, sizeof(head) },
@@ -290,8 +290,8 @@ take_data(struct dz_duct *self, struct dz_slice letter)
         say(self, LOST, (struct dz_slice){ letter.ptr + 1, TAG_LEN });
         return DZ_CORRUPT;
     }
-    uint64_t number = dz_u64_get(letter.ptr + 1 + TAG_LEN);
-    uint64_t before = dz_u64_get(letter.ptr + 1 + TAG_LEN + NUMBER_LEN);
+    uint64_t number = dz_uint_get(letter.ptr + 1 + TAG_LEN, NUMBER_LEN);
+    uint64_t before = dz_uint_get(letter.ptr + 1 + TAG_LEN + NUMBER_LEN, NUMBER_LEN);
     nonce_of(number, nonce);
     struct dz_slice head = { letter.ptr, DATA_HEAD };
     struct dz_slice sealed = { letter.ptr + DATA_HEAD, letter.len - DATA_HEAD };

@@ -1,5 +1,6 @@
 #include "shared/wire/frame.h"
 
+#include "shared/base/bytes.h"
 #include "shared/base/digest.h"
 #include "shared/wire/cursor.h"
 
@@ -30,8 +31,7 @@ dz_mesh_seal(const struct dz_msg_mesh *envelope, struct dz_buf *out)
     dz_buf_add(out, head, sizeof(head));
     dz_msg_encode(&(struct dz_msg){ .id = DZ_MSG_mesh, .as.mesh = *envelope }, out);
     uint32_t sum = sum_of((struct dz_slice){ out->data + start, out->len - start });
-    for (size_t i = 0; i < CRC_LEN; i++)
-        out->data[start + AT_CRC + i] = (uint8_t) (sum >> (8 * i));
+    dz_uint_put(sum, CRC_LEN, out->data + start + AT_CRC);
 }
 
 enum dz_rc
@@ -43,10 +43,7 @@ dz_mesh_open(struct dz_slice bytes, struct dz_msg_mesh *envelope_out)
         return DZ_CORRUPT;
     if (bytes.ptr[AT_VERSION] != FRAME_VERSION)
         return DZ_VERSION;
-    uint32_t sum = 0;
-    for (size_t i = 0; i < CRC_LEN; i++)
-        sum |= (uint32_t) bytes.ptr[AT_CRC + i] << (8 * i);
-    if (sum != sum_of(bytes))
+    if (dz_uint_get(bytes.ptr + AT_CRC, CRC_LEN) != sum_of(bytes))
         return DZ_CORRUPT;
 
     struct dz_msg msg;

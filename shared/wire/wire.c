@@ -7,6 +7,7 @@
 #include <msgpack/pack.h>
 #include <string.h>
 
+#include "shared/base/bytes.h"
 #include "shared/wire/cursor.h"
 
 /* A kind or an item may wait for the message that carries it. */
@@ -261,8 +262,7 @@ dz_msg_encode_framed(const struct dz_msg *msg, struct dz_buf *out)
     dz_msg_encode(msg, out);
     size_t len = out->len - start - PREFIX_LEN;
     dz_assert(len <= DZ_FRAME_MAX); /* the limits in messages.def add up to less */
-    for (size_t i = 0; i < PREFIX_LEN; i++)
-        out->data[start + i] = (uint8_t) (len >> (8 * i));
+    dz_uint_put(len, PREFIX_LEN, out->data + start);
 }
 
 enum dz_rc
@@ -270,9 +270,7 @@ dz_frame_take(struct dz_slice bytes, struct dz_slice *frame_out, size_t *used_ou
 {
     if (bytes.len < PREFIX_LEN)
         return DZ_AGAIN;
-    size_t len = 0;
-    for (size_t i = 0; i < PREFIX_LEN; i++)
-        len |= (size_t) bytes.ptr[i] << (8 * i);
+    size_t len = (size_t) dz_uint_get(bytes.ptr, PREFIX_LEN);
     if (len > DZ_FRAME_MAX)
         return DZ_CORRUPT;
     if (bytes.len - PREFIX_LEN < len)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/str.h"
 #include "store/doc.h"
 
 struct doc_logs {
@@ -78,16 +79,6 @@ choose_worker(struct doc_logs *self, struct dz_err *err)
 
 /* ---- tests ---- */
 
-/* The id itself, or what lies below it: a file's or class's tests, a test's parameters. */
-static bool
-is_below(struct dz_slice id, const char *name)
-{
-    size_t len = strlen(name);
-    if (id.len < len || memcmp(id.ptr, name, len) != 0)
-        return false;
-    return id.len == len || id.ptr[len] == '[' || id.ptr[len] == ':' || id.ptr[len] == '/';
-}
-
 static enum dz_rc
 choose_tests(struct doc_logs *self, struct dz_err *err)
 {
@@ -98,7 +89,7 @@ choose_tests(struct doc_logs *self, struct dz_err *err)
     for (uint32_t i = 0; i < count; i++) {
         struct store_test test;
         store_view_test(self->view, i, &test);
-        if (self->ask.test && !is_below(test.id, self->ask.test))
+        if (self->ask.test && !dz_id_is_below(test.id, self->ask.test))
             continue;
         found++;
         if (!self->ask.only_failed || dz_result_is_bad(test.verdict))

@@ -68,3 +68,12 @@ dz_starts_with(struct dz_slice text, struct dz_slice head)
 {
     return text.len >= head.len && dz_slice_eq((struct dz_slice){ text.ptr, head.len }, head);
 }
+
+bool
+dz_id_is_below(struct dz_slice id, const char *name)
+{
+    size_t len = strlen(name);
+    if (!dz_starts_with(id, dz_str(name)))
+        return false;
+    return id.len == len || id.ptr[len] == '[' || id.ptr[len] == ':' || id.ptr[len] == '/';
+}

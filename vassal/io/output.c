@@ -6,20 +6,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/base/str.h"
 #include "vassal/io/inside.h"
 
 /* ------------------------------------------------------------------ --dagz-follow */
 
 static const char FOLLOW_ALL[] = "all";
 
-/* Is it the test of this name, or one below it: of a file, a class, a parametrized function? */
+/* A folder's name may end with its slash. */
 static bool
-is_below(struct dz_slice id, const char *name)
+has_name(struct dz_slice id, const char *name)
 {
-    size_t len = strlen(name);
-    if (id.len < len || memcmp(id.ptr, name, len) != 0)
-        return false;
-    return id.len == len || name[len - 1] == '/' || strchr("[:/", id.ptr[len]) != NULL;
+    struct dz_slice head = dz_str(name);
+    bool is_folder = head.len > 0 && head.ptr[head.len - 1] == '/';
+    return is_folder ? dz_starts_with(id, head) : dz_id_is_below(id, name);
 }
 
 bool
@@ -29,7 +29,7 @@ output_is_followed(const struct agent *agent, uint32_t test)
         return false;
     if (strcmp(agent->follow, FOLLOW_ALL) == 0)
         return true;
-    return test < agent->manifest.count && is_below(agent->manifest.ids[test], agent->follow);
+    return test < agent->manifest.count && has_name(agent->manifest.ids[test], agent->follow);
 }
 
 void

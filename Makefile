@@ -22,11 +22,11 @@ check:
 	@tests/support/check.sh
 
 test:
-	@$(SETUP) programs python lint interpreters
+	@$(SETUP) programs python lint shells interpreters
 	@build/venv/bin/python tests/support/run.py test
 
 soak:
-	@$(SETUP) programs python lint interpreters fuzz
+	@$(SETUP) programs python lint shells interpreters fuzz
 	@build/venv/bin/python tests/support/run.py soak
 
 suites:

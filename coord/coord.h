@@ -72,6 +72,9 @@ void coordinator_manifest(struct coordinator *self, const struct coordinator_tes
 
 /* A frame whose envelope is for the scheduler. */
 void coordinator_receive(struct coordinator *self, struct dz_slice frame);
+/* The ledger is about to be closed: rows that wait for the end of this turn are written, and nothing
+ * is counted or sealed any more.  Nodes that were told SEAL still are. */
+void coordinator_close_ledger(struct coordinator *self);
 /* A node's process is gone. */
 void coordinator_gone(struct coordinator *self, uint64_t node, uint64_t inc);
 /* The first `rows` rows of the ledger are in the store. */

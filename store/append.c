@@ -138,6 +138,7 @@ put_results(struct append *self, struct dz_kv_txn *txn, struct dz_err *err)
             .cause = (uint8_t) r->cause,
             .signal = (uint8_t) r->signal,
             .word = (uint8_t) r->word,
+            .line = r->line,
         };
         dz_buf_add(&self->value, &row, sizeof(row));
         count++;

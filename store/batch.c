@@ -84,6 +84,7 @@ unpack_result(const struct packed_result *row)
         .is_strike = row->word == DZ_WORD_STRIKE,
         .cause = row->cause < DZ_CAUSES ? (enum dz_cause) row->cause : DZ_CAUSE_FINISHED,
         .signal = row->signal,
+        .line = row->line,
         .word = (enum dz_word) row->word,
         .is_repeat = true,
     };
@@ -124,9 +125,10 @@ static const struct column result_columns[] = {
     COLUMN(struct packed_result, exec),     COLUMN(struct packed_result, worker),
     COLUMN(struct packed_result, start_us), COLUMN(struct packed_result, setup_us),
     COLUMN(struct packed_result, call_us),  COLUMN(struct packed_result, teardown_us),
+    COLUMN(struct packed_result, line), /* not in segments of version 2 */
 };
 const struct column_set RESULT_COLUMNS = { result_columns, DZ_LEN(result_columns),
-                                           sizeof(struct packed_result) };
+                                           sizeof(struct packed_result), 1 };
 
 static void
 start_again(struct follower *follower)

@@ -172,6 +172,34 @@ store_rows_carry(struct store_job *job, const struct dz_buf *pages, size_t page_
     return rc;
 }
 
+/* ------------------------------------------------------------------ the list alone */
+
+enum dz_rc
+store_rows_list(struct dz_slice page, store_listed_fn *fn, void *arg, bool *is_told_out,
+                struct dz_err *err)
+{
+    DZ_AUTO(parcel_fini) struct parcel parcel = { 0 };
+    enum dz_rc rc = parcel_open(page, &parcel, err);
+    if (rc != DZ_OK)
+        return rc;
+    *is_told_out = parcel.ids != NULL;
+    for (uint32_t i = 0; parcel.ids && i < parcel.id_count; i++)
+        fn(arg, parcel.ids[i]);
+    return DZ_OK;
+}
+
+enum dz_rc
+store_list_page(struct store *store, const char *ulid, struct dz_buf *out, struct dz_err *err)
+{
+    struct store_at at = { .count = { 0 } }, after;
+    struct store_outbox *box = NULL;
+    enum dz_rc rc = store_outbox_open(store, ulid, &box, err);
+    if (rc == DZ_OK)
+        rc = store_outbox_next(box, &at, STORE_ROWS_ONLY | STORE_WITH_LIST, 0, out, &after, err);
+    store_outbox_close(&box);
+    return rc;
+}
+
 /* ------------------------------------------------------------------ from a store that is here */
 
 enum dz_rc

@@ -76,7 +76,11 @@ check_sums(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         it.is_keys_only = true;
         while (dz_kv_next(&it, &key, &value)) {
             self->work->records++;
-            if (dz_kv_get(txn, table, key, &value, err) != DZ_CORRUPT)
+            enum dz_rc rc = dz_kv_get(txn, table, key, &value, err);
+            if (rc == DZ_ABSENT) /* its pages are not in order: whoever asks does not find it */
+                return dz_fail(err, DZ_IO, "'%s' is damaged: keys of table '%s' are out of order",
+                               self->store->dir, table_name(table));
+            if (rc != DZ_CORRUPT)
                 continue;
             bool has_ulid = is_of_job(table) && key.len >= DZ_ULID_LEN;
             char ulid[DZ_ULID_LEN + 1] = "";
@@ -358,7 +362,7 @@ check_orphans(struct checking *self, struct dz_kv_txn *txn, unsigned table, stru
 static enum dz_rc
 check_rest(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
-    static const unsigned of_jobs[] = { T_BATCH, T_SEGMENT, T_CONTENTS, T_TEXT, T_MARK };
+    static const unsigned of_jobs[] = { T_BATCH, T_SEGMENT, T_CONTENTS, T_TEXT, T_MARK, T_SHARD };
     enum dz_rc rc = check_names(arg, txn, T_INDEX, err);
     if (rc == DZ_OK)
         rc = check_names(arg, txn, T_COMMIT, err);

@@ -21,12 +21,15 @@
 /* Words, and their facts:
  *   arrived  host, pid, inc, workers, cpus, memory (bytes), slot (from 1), slots, how
  *   rank     rank, epoch, leader, why
- *   way      endpoint: how the node is reached by `by`
+ *   way      endpoint: how the node is reached by `by`; or one of the words below
  *   differs  why: it collected other tests; said by the one that schedules
  *   joined, lost, left    inc, epoch, why: said by the one that schedules
  *   planned  tests, known (of how many earlier runs tell the duration), work_us (of those),
  *            longest_us (the longest of them): of what was not counted when `by` began to schedule
  *   ended    exit_code, ran (tests), failed, why */
+
+#define CHRONICLE_WAY_STORE  "store"  /* through it: there is no direct way */
+#define CHRONICLE_WAY_ITSELF "itself" /* directly again, over a connection that it made */
 
 /* Lines of one agent that wait for a transaction. */
 struct chronicle {

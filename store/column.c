@@ -112,24 +112,28 @@ bool
 segment_open(struct dz_slice value, const struct column_set *set, struct segment *out)
 {
     struct segment_head head;
-    size_t pieces = (set->count + 1) * sizeof(struct piece);
-    if (value.len < sizeof(head) + pieces)
+    if (value.len < sizeof(head))
         return false;
     memcpy(&head, value.ptr, sizeof(head));
-    if (head.columns != set->count || head.count > SEGMENT_RECORDS_MAX)
+    bool is_known = head.columns <= set->count && head.columns + set->newer >= set->count;
+    if (!is_known || head.count > SEGMENT_RECORDS_MAX)
+        return false;
+    size_t pieces = (head.columns + 1) * sizeof(struct piece);
+    if (value.len < sizeof(head) + pieces)
         return false;
     const uint8_t *table = value.ptr + sizeof(head);
     struct dz_slice rest = { table + pieces, value.len - sizeof(head) - pieces };
     out->count = head.count;
-    for (uint32_t c = 0; c <= set->count; c++) {
+    out->column_count = head.columns;
+    for (uint32_t c = 0; c <= head.columns; c++) {
         struct piece piece;
         memcpy(&piece, table + c * sizeof(piece), sizeof(piece));
-        size_t most = c < set->count ? (size_t) head.count * VARINT_MAX : SEGMENT_TEXT_MAX;
+        size_t most = c < head.columns ? (size_t) head.count * VARINT_MAX : SEGMENT_TEXT_MAX;
         if (piece.stored_len > rest.len || piece.raw_len > most)
             return false;
         struct dz_slice stored = { rest.ptr, piece.stored_len };
         rest = (struct dz_slice){ rest.ptr + piece.stored_len, rest.len - piece.stored_len };
-        if (c == set->count) {
+        if (c == head.columns) {
             out->text = stored;
             out->text_len = piece.raw_len;
         } else {
@@ -168,7 +172,7 @@ segment_records(struct store *store, const struct segment *self, const struct co
     size_t len = (size_t) self->count * set->record_size;
     uint8_t *records = dz_buf_reserve(out, len + 1);
     memset(records, 0, len);
-    for (uint32_t c = 0; c < set->count; c++) {
+    for (uint32_t c = 0; c < self->column_count; c++) {
         dz_buf_clear(&column);
         enum dz_rc rc = unzip_add(store, self->columns[c], self->lens[c], &column, err);
         if (rc != DZ_OK)

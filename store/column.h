@@ -30,6 +30,7 @@ struct column_set {
     const struct column *columns;
     uint32_t count;
     uint32_t record_size;
+    uint32_t newer; /* of them at the end, which segments of earlier versions lack: 0 in those */
 };
 
 #define COLUMN(type, field) \
@@ -41,7 +42,7 @@ extern const struct column_set RESULT_COLUMNS; /* of struct packed_result; no te
 
 /* An opened segment; borrows the value. */
 struct segment {
-    uint32_t count, text_len;
+    uint32_t count, column_count, text_len;
     struct dz_slice columns[COLUMNS_MAX], text;
     uint32_t lens[COLUMNS_MAX]; /* once unpacked */
 };

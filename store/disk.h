@@ -16,6 +16,10 @@
  *   DURATION  project, profile                      rows sorted by the hash of the node id
  *   MEETING   project, 'm', join key                time, text of meeting.h
  *             project, 'n', join key, node          time, the node's contact
+ *   STEP      's', project, step, generation, ordinal   long id of the job of its shares: shards.h
+ *             'm', likewise                         ... of the job of its meeting
+ *             'a', a sender's long id               long id of the job that its records are in
+ *   SHARD     long id, slot, origin               JSON: a share that came, and how it ended
  *   FEED      number                                what was written, in order: feed.h
  *   TRASH     long id                               a removed job's manifest; its rows still go
  *
@@ -38,7 +42,7 @@
 #include "store/ledger.h"
 #include "store/store.h"
 
-enum { STORE_VERSION = 2 };
+enum { STORE_VERSION = 3 };
 
 enum table {
     T_META,
@@ -56,6 +60,8 @@ enum table {
     T_SEGMENT,
     T_CONTENTS,
     T_TRASH,
+    T_STEP,
+    T_SHARD,
     TABLES,
 };
 
@@ -103,7 +109,7 @@ struct packed_result {
     uint32_t test;
     uint16_t worker;
     uint8_t attempt, result, cause, signal, word, reserved[1];
-    uint32_t reserved2;
+    uint32_t line;
 };
 
 struct packed_log {
@@ -165,6 +171,11 @@ void head_release(json_t **self_p);                         /* DZ_AUTO-able */
 json_t *json_text(const char *text);                        /* invalid UTF-8 is replaced */
 const char *head_text(const json_t *head, const char *key); /* "" when absent; borrowed */
 int64_t head_number(const json_t *head, const char *key);   /* 0 when absent */
+
+/* What another store told: a whole number from 0 to `most`, or not there. */
+bool head_is_number(const json_t *head, const char *key, int64_t most);
+enum { HEAD_TEXT_MAX = 128 << 10 }; /* of such a text, but for the URI */
+#define HEAD_TIME_MAX (INT64_C(1) << 53)
 
 /* ---- projects ---- */
 

@@ -36,6 +36,8 @@ doc_verdict(const struct store_job_info *job)
         return "running";
     if (job->state == STORE_BROKEN)
         return "broken off";
+    if (job->state == STORE_INCOMPLETE)
+        return "INCOMPLETE";
     if (job->is_ledger_wrong)
         return "wrong count";
     bool has_bad = job->verdicts[DZ_RESULT_FAILED] + job->verdicts[DZ_RESULT_CRASHED] +
@@ -43,7 +45,9 @@ doc_verdict(const struct store_job_info *job)
                    0;
     switch (job->exit_code) {
     case 0: return has_bad ? "failed" : "passed";
-    case 2: return "stopped";
+    case 2:                     /* Ctrl-C */
+    case 129:                   /* SIGHUP */
+    case 143: return "stopped"; /* SIGTERM */
     case 5: return "no tests";
     default: return "failed";
     }
@@ -85,10 +89,27 @@ doc_test_of(const struct store_view *view, uint32_t test, struct doc_test *out)
         .call_us = it.call_us,
         .teardown_us = it.teardown_us,
         .signal = it.signal,
+        .line = it.line & DZ_LINE_MAX,
+        .is_elsewhere = it.line & DZ_LINE_ELSEWHERE,
         .span = it.span,
     };
     if (it.executions > 0)
         (void) doc_worker(out->worker, store_view_nodes(view), it.node, it.worker);
+}
+
+/* See enum dz_line. */
+static void
+take_file(struct doc_test *self)
+{
+    char *end = self->text[0] == DZ_LINE_MARK ? strchr(self->text, '\n') : NULL;
+    if (!end)
+        return;
+    size_t len = (size_t) (end - self->text);
+    self->file = dz_slice_dup((struct dz_slice){ (uint8_t *) self->text + 1, len - 1 });
+    self->text_len -= len + 1;
+    memmove(self->text, end + 1, self->text_len + 1);
+    if (self->text_len == 0)
+        dz_free(&self->text);
 }
 
 void
@@ -97,11 +118,20 @@ doc_test_read_text(struct store_view *view, uint32_t test, struct doc_test *self
     struct dz_err unused;
     if (store_view_text(view, test, &self->text, &self->text_len, &unused) != DZ_OK)
         self->text = NULL; /* most tests said nothing; one that is damaged is no reason to stop */
+    else if (self->is_elsewhere)
+        take_file(self);
+}
+
+uint32_t
+doc_test_line(const struct doc_test *self)
+{
+    return self->file || !self->is_elsewhere ? self->line : 0;
 }
 
 void
 doc_test_fini(struct doc_test *self)
 {
+    free(self->file);
     free(self->text);
     *self = (struct doc_test){ .text = NULL };
 }
@@ -137,6 +167,10 @@ doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_t
         jot_text(out, "span", doc_key(key, self->span));
     if (self->signal > 0)
         jot_int(out, "signal", self->signal);
+    if (self->file)
+        jot_text(out, "file", self->file);
+    if (doc_test_line(self) > 0)
+        jot_int(out, "line", doc_test_line(self));
     if (self->text && is_whole_text)
         jot_slice(out, "text", text_of(self));
     else if (self->text)
@@ -181,6 +215,7 @@ doc_log_of(const struct store_view *view, const struct store_log *log, struct do
         .thread = log->thread,
         .attempt = log->attempt,
         .text = log->text,
+        .place = log->place,
     };
     (void) doc_worker(out->worker, store_view_nodes(view), store_view_node(view, log->node),
                       log->worker);
@@ -197,7 +232,7 @@ doc_log_of(const struct store_view *view, const struct store_log *log, struct do
 void
 doc_log_fields(struct dz_buf *out, const struct doc_log *self)
 {
-    char key[DOC_KEY];
+    char key[DOC_KEY], place[24];
     jot_time(out, "time", self->first_us);
     jot_time(out, "end", self->last_us);
     jot_text(out, "kind", self->kind == STORE_LOG_NOTE ? "note" : "output");
@@ -210,6 +245,9 @@ doc_log_fields(struct dz_buf *out, const struct doc_log *self)
     }
     if (self->span)
         jot_text(out, "span", doc_key(key, self->span));
+    (void) snprintf(place, sizeof(place), "%u.%u", (unsigned) (self->place >> 32),
+                    (unsigned) (self->place & UINT32_MAX));
+    jot_text(out, "place", place);
     jot_slice(out, "text", self->text);
 }
 

@@ -6,9 +6,12 @@
 #define DZ_STORE_DOC_H
 
 #include "shared/base/buf.h"
+#include "shared/base/embed.h"
 #include "store/nodes.h"
 #include "store/query.h"
 #include "store/store.h"
+
+extern const struct dz_embedded store_schemas[]; /* "zb.job.1.json" and so on */
 
 enum {
     DOC_WORKER = 32,
@@ -23,7 +26,7 @@ enum {
 /* "jw0", on several nodes "n2.jw0"; "agent". */
 const char *doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker);
 const char *doc_outcome(enum dz_result result); /* "FAILED", and "not run" for none */
-/* "passed", "failed", "running", "broken off", "wrong count", "stopped", "no tests" */
+/* "passed", "failed", "running", "broken off", "INCOMPLETE", "wrong count", "stopped", "no tests" */
 const char *doc_verdict(const struct store_job_info *job);
 bool doc_has_passed(const struct store_job_info *job);
 /* The first line of a failure's text that says something. */
@@ -39,14 +42,18 @@ struct doc_test {
     int64_t start_us, setup_us, call_us, teardown_us;
     uint32_t signal;
     uint64_t span; /* the key of the execution, 0: did not run */
-    char *text;    /* owned; what it said, NUL-terminated; NULL: nothing, or not read */
+    uint32_t line; /* of the test in its file, counted from 1; 0: not known; see doc_test_line() */
+    bool is_elsewhere; /* not in the file that its id names, but in: */
+    char *file;        /* owned; NULL unless elsewhere and read with the text */
+    char *text;        /* owned; what it said, NUL-terminated; NULL: nothing, or not read */
     size_t text_len;
 };
 
 void doc_test_of(const struct store_view *view, uint32_t test, struct doc_test *out);
 void doc_test_read_text(struct store_view *view, uint32_t test, struct doc_test *self);
 void doc_test_fini(struct doc_test *self);
-int64_t doc_test_us(const struct doc_test *self); /* setup, call and teardown together */
+int64_t doc_test_us(const struct doc_test *self);    /* setup, call and teardown together */
+uint32_t doc_test_line(const struct doc_test *self); /* 0 also where its file is not known */
 /* The fields of a test, into an object that is open; and all of zb.tests/1, one line.  Of the text
  * its first line as "message", or all of it as "text". */
 void doc_test_fields(struct dz_buf *out, const struct doc_test *self, bool is_whole_text);
@@ -91,7 +98,10 @@ struct doc_job {
     struct doc_test *failures;  /* owned; at most as many as were asked for */
     size_t failures_len;
     uint32_t failure_count; /* all */
-    uint32_t carried;       /* executions that count as an earlier generation had them */
+    struct dz_slice
+        *missing;       /* owned, the ids borrowed; of an incomplete job: tests that nobody ran */
+    size_t missing_len; /* at most as many as of failures */
+    uint32_t carried;   /* executions that count as an earlier generation had them */
     struct doc_test slowest[DOC_SLOWEST];
     size_t slowest_len;
     struct doc_lane *lanes; /* owned */
@@ -128,6 +138,7 @@ struct doc_log {
     uint32_t attempt;
     uint64_t span;        /* the key of the execution that wrote it, 0: none, or it has not ended */
     struct dz_slice text; /* borrowed from the record */
+    uint64_t place;       /* of struct store_log */
 };
 
 void doc_log_of(const struct store_view *view, const struct store_log *log, struct doc_log *out);
@@ -141,6 +152,7 @@ struct doc_logs_ask {
     const char *test;   /* a node id, or a file or class above some */
     bool only_failed;
     int64_t since_us, until_us; /* 0: any */
+    uint32_t from, until;       /* of struct store_log_filter */
 };
 
 /* A job's log in time order, over all workers; like struct store_logs, with names for numbers. */
@@ -155,7 +167,10 @@ void doc_logs_close(struct doc_logs **self_p);
 /* ABSENT: no more for now.  The record is valid until the next call. */
 DZ_MUST_USE enum dz_rc doc_logs_next(struct doc_logs *self, struct doc_log *out,
                                      struct dz_err *err);
-DZ_MUST_USE enum dz_rc doc_logs_refresh(struct doc_logs *self, struct dz_err *err);
+/* Look for more.  Of tests that have failed since then, with only_failed, all comes that they ever
+ * printed: soon after it, and without fail when is_last. */
+DZ_MUST_USE enum dz_rc doc_logs_refresh(struct doc_logs *self, bool is_last, struct dz_err *err);
+uint32_t doc_logs_until(const struct doc_logs *self); /* store_logs_until() */
 
 /* ---- timed pieces: zb.spans/1 ---- */
 

@@ -97,7 +97,11 @@ count(struct reading *self)
 {
     struct doc_job *doc = self->doc;
     uint32_t tests = store_view_count(doc->view), nodes = store_view_nodes(doc->view);
+    /* which of them count as before is not kept */
+    bool is_incomplete = doc->info.state == STORE_INCOMPLETE && doc->info.as_before == 0;
     doc->failures = dz_alloc0(self->failures_max + 1, sizeof(*doc->failures));
+    doc->missing = dz_alloc0(self->failures_max + 1, sizeof(*doc->missing));
+    doc->carried = doc->info.as_before;
     doc->lanes = dz_alloc0(DOC_WORKERS_MAX, sizeof(*doc->lanes));
     doc->nodes = store_view_chronicle(doc->view);
     doc->node_runs = dz_alloc0((size_t) nodes + 1, sizeof(*doc->node_runs));
@@ -106,6 +110,9 @@ count(struct reading *self)
         store_view_test(doc->view, i, &test);
         if (dz_result_is_bad(test.verdict))
             note_failure(self, i);
+        if (is_incomplete && test.verdict == DZ_RESULT_NONE &&
+            doc->missing_len < self->failures_max)
+            doc->missing[doc->missing_len++] = test.id;
         if (test.executions == 0)
             continue;
         uint32_t carried = doc->carried;
@@ -149,6 +156,7 @@ doc_job_fini(struct doc_job *self)
     for (size_t i = 0; i < self->slowest_len; i++)
         doc_test_fini(&self->slowest[i]);
     free(self->failures);
+    free(self->missing);
     free(self->lanes);
     free(self->node_runs);
     store_nodes_fini(&self->held_nodes);
@@ -184,13 +192,19 @@ numbers_json(struct dz_buf *out, const struct store_job_info *job)
     jot_int(out, "duplicates", job->duplicates);
     jot_int(out, "lost", job->lost);
     jot_bool(out, "ledger_wrong", job->is_ledger_wrong);
+    jot_int(out, "shards", job->shards);
+    jot_int(out, "shards_there", job->shards_there);
+    jot_int(out, "as_before", job->as_before);
 }
 
 void
 doc_info_fields(struct dz_buf *out, const struct store_job_info *job)
 {
     static const char *const states[] = {
-        [STORE_RUNNING] = "running", [STORE_SEALED] = "sealed", [STORE_BROKEN] = "broken"
+        [STORE_RUNNING] = "running",
+        [STORE_SEALED] = "sealed",
+        [STORE_BROKEN] = "broken",
+        [STORE_INCOMPLETE] = "incomplete",
     };
     jot_text(out, "id", job->ulid);
     jot_text(out, "short_id", job->short_id);
@@ -274,6 +288,11 @@ doc_job_json(struct dz_buf *out, const struct doc_job *self)
     jot_text(out, "schema", "zb.job/1");
     doc_info_fields(out, &self->info);
     jot_int(out, "carried", self->carried);
+    jot_key(out, "missing");
+    jot_open(out, '[');
+    for (size_t i = 0; i < self->missing_len; i++)
+        jot_slice(out, NULL, self->missing[i]);
+    jot_close(out, ']');
     jot_int(out, "failure_count", self->failure_count);
     briefs_json(out, "failures", self->failures, self->failures_len);
     briefs_json(out, "slowest", self->slowest, self->slowest_len);

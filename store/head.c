@@ -83,6 +83,14 @@ head_number(const json_t *head, const char *key)
     return json_integer_value(json_object_get(head, key));
 }
 
+bool
+head_is_number(const json_t *head, const char *key, int64_t most)
+{
+    const json_t *value = json_object_get(head, key);
+    int64_t number = json_integer_value(value);
+    return !value || (json_is_integer(value) && number >= 0 && number <= most);
+}
+
 /* ---- projects ---- */
 
 static struct key

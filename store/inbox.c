@@ -6,17 +6,11 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/digest.h"
-#include "store/job.h"
 #include "store/numbers.h"
 #include "store/parcel.h"
+#include "store/shards.h"
 
-enum {
-    JOBS_MAX = 16,          /* that are kept open */
-    HEARD_US = 5 * 1000000, /* how often it is noted that the sender lives */
-    URI_MAX = 4096,
-    TEXT_MAX = 128 << 10, /* of any other text of a head */
-};
-#define TIME_MAX_US (INT64_C(1) << 53)
+enum { JOBS_MAX = 16 /* that are kept open */ };
 
 struct entry {
     struct store_job *job; /* owned; NULL: free */
@@ -69,57 +63,6 @@ store_inbox_destroy(struct store_inbox **self_p)
 }
 
 /* ---- the job ---- */
-
-static bool
-is_number(const json_t *head, const char *key, int64_t most)
-{
-    const json_t *value = json_object_get(head, key);
-    int64_t number = json_integer_value(value);
-    return !value || (json_is_integer(value) && number >= 0 && number <= most);
-}
-
-static enum dz_rc
-check_head(const json_t *head, struct dz_err *err)
-{
-    static const char *const texts[] = { "uri",      "timezone", "profile", "commit", "command",
-                                         "versions", "rootdir",  "host",    "boot" };
-    for (size_t i = 0; i < DZ_LEN(texts); i++) {
-        const json_t *value = json_object_get(head, texts[i]);
-        size_t most = i == 0 ? URI_MAX : TEXT_MAX;
-        if (!json_is_string(value) || json_string_length(value) > most)
-            return dz_fail(err, DZ_CORRUPT, "a job whose '%s' makes no sense", texts[i]);
-    }
-    bool is_ok = is_number(head, "start_us", TIME_MAX_US) &&
-                 is_number(head, "workers", UINT16_MAX) &&
-                 is_number(head, "node_total", UINT16_MAX) && is_number(head, "is_dirty", 1) &&
-                 is_number(head, "generation", UINT32_MAX) &&
-                 json_is_integer(json_object_get(head, "origin"));
-    return is_ok ? DZ_OK : dz_fail(err, DZ_CORRUPT, "a job whose numbers make no sense");
-}
-
-static enum dz_rc
-adopt(struct store_inbox *self, const char *ulid, const json_t *head, struct store_job **job_out,
-      struct dz_err *err)
-{
-    const char *previous = head_text(head, "previous"); /* of a newer dagz only */
-    struct store_begin begin = {
-        .ulid = ulid,
-        .uri = head_text(head, "uri"),
-        .timezone = head_text(head, "timezone"),
-        .profile = head_text(head, "profile"),
-        .commit = head_text(head, "commit"),
-        .command = head_text(head, "command"),
-        .versions = head_text(head, "versions"),
-        .rootdir = head_text(head, "rootdir"),
-        .is_dirty = head_number(head, "is_dirty"),
-        .workers = (uint32_t) head_number(head, "workers"),
-        .node_total = (uint32_t) head_number(head, "node_total"),
-        .now_us = head_number(head, "start_us"),
-        .generation = (uint32_t) head_number(head, "generation"),
-        .previous = dz_ulid_read(dz_str(previous), NULL) ? previous : "",
-    };
-    return job_adopt(self->store, &begin, head, job_out, err);
-}
 
 struct reading {
     const char *ulid;
@@ -174,10 +117,10 @@ oldest(struct store_inbox *self)
 }
 
 static enum dz_rc
-open_job(struct store_inbox *self, const char *ulid, const struct parcel *parcel,
+open_job(struct store_inbox *self, const struct shard_place *place, const struct parcel *parcel,
          const char *wanted, struct entry **out, struct dz_err *err)
 {
-    const char *said = head_text(parcel->head, "uri");
+    const char *said = head_text(parcel->head, "uri"), *ulid = place->ulid;
     struct entry *entry = find(self, ulid);
     if (entry) {
         *out = entry;
@@ -188,7 +131,7 @@ open_job(struct store_inbox *self, const char *ulid, const struct parcel *parcel
     DZ_AUTO(store_job_close) struct store_job *job = NULL;
     enum dz_rc rc = check_uri(ulid, said, said, wanted, err);
     if (rc == DZ_OK)
-        rc = adopt(self, ulid, parcel->head, &job, err);
+        rc = adopt_job(self->store, place, parcel->head, &job, err);
     if (rc == DZ_OK)
         rc = stored_head(self, ulid, &there, err);
     if (rc == DZ_OK)
@@ -211,6 +154,7 @@ struct taking {
     uint64_t origin;
     int64_t now_us;
     bool is_live, has_list;
+    const struct shard *shard; /* NULL: it is none */
     struct store_receipt *receipt;
 };
 
@@ -267,7 +211,11 @@ static enum dz_rc
 note_heard(struct taking *self, struct dz_kv_txn *txn, struct dz_err *err)
 {
     DZ_AUTO(head_release) json_t *head = NULL;
-    if (!self->is_live || self->job->is_sealed || self->now_us - self->entry->heard_us < HEARD_US)
+    if (self->is_live && self->shard)
+        return shard_heard(txn, self->job->ulid, self->shard, self->parcel->head, self->now_us,
+                           err);
+    if (!self->is_live || self->job->is_sealed ||
+        self->now_us - self->entry->heard_us < WRITER_NOTED_US)
         return DZ_OK;
     enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
     if (rc != DZ_OK)
@@ -292,10 +240,34 @@ leave_known(const struct store_job *job, struct store_batch *batch)
     batch->result_count = 0;
 }
 
+/* A share that comes late belongs into the account of a job that is closed, too. */
+static enum dz_rc
+open_again(struct taking *self, struct dz_kv_txn *txn, bool *was_sealed_out, struct dz_err *err)
+{
+    DZ_AUTO(head_release) json_t *head = NULL;
+    enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
+    if (rc == DZ_OK)
+        *was_sealed_out = head_number(head, "is_sealed");
+    self->job->is_sealed = false;
+    return rc;
+}
+
+static enum dz_rc
+settle(struct taking *self, struct dz_kv_txn *txn, struct dz_err *err)
+{
+    DZ_AUTO(head_release) json_t *head = NULL;
+    enum dz_rc rc = head_read(txn, self->job->ulid, &head, err);
+    return rc == DZ_OK ? shards_settle(txn, self->job, head, err) : rc;
+}
+
+/* Behind what is known; of a stream that a parcel does not have there is no array. */
+#define BEHIND(array, count) ((array) ? (array) + (count) : NULL)
+
 static enum dz_rc
 take(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct taking *self = arg;
+    bool was_sealed = false;
     struct parcel *p = self->parcel;
     uint32_t skip[STORE_STREAMS] = { 0 }, news[STORE_STREAMS];
     enum dz_rc rc = job_follow(self->job, txn, err);
@@ -307,22 +279,31 @@ take(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     if (rc != DZ_OK)
         return rc;
     struct store_batch batch = {
-        .results = p->results + skip[STREAM_RESULTS],
-        .texts = p->texts + skip[STREAM_TEXTS],
-        .logs = p->logs + skip[STREAM_LOGS],
-        .spans = p->spans + skip[STREAM_SPANS],
+        .results = BEHIND(p->results, skip[STREAM_RESULTS]),
+        .texts = BEHIND(p->texts, skip[STREAM_TEXTS]),
+        .logs = BEHIND(p->logs, skip[STREAM_LOGS]),
+        .spans = BEHIND(p->spans, skip[STREAM_SPANS]),
         .result_count = news[STREAM_RESULTS],
         .text_count = news[STREAM_TEXTS],
         .log_count = news[STREAM_LOGS],
         .span_count = news[STREAM_SPANS],
     };
-    leave_known(self->job, &batch);
-    rc = append_check(self->job, &batch, err);
+    if (self->shard)
+        rc = open_again(self, txn, &was_sealed, err);
+    else
+        leave_known(self->job, &batch);
+    if (rc == DZ_OK)
+        rc = append_check(self->job, &batch, err);
     if (rc == DZ_OK)
         rc = note_heard(self, txn, err);
     if (rc == DZ_OK)
         rc = append_records(txn, self->job, &batch, err);
-    return rc == DZ_OK ? put_marks(self, txn, news, err) : rc;
+    if (rc == DZ_OK)
+        rc = put_marks(self, txn, news, err);
+    if (rc == DZ_OK && was_sealed && batch.result_count > 0)
+        return settle(self, txn, err);
+    self->job->is_sealed |= was_sealed;
+    return rc;
 }
 
 static bool
@@ -337,42 +318,37 @@ has_news(const struct parcel *parcel)
 /* ---- the seal ---- */
 
 static enum dz_rc
-take_seal(struct store_job *job, const json_t *seal, const struct numbers *numbers,
-          struct store_receipt *out, struct dz_err *err)
+take_seal(struct taking *self, const struct numbers *numbers, struct store_receipt *out,
+          struct dz_err *err)
 {
-    static const char *const fields[] = { "collected",      "deselected", "redundant", "not_run",
-                                          "counted",        "duplicates", "lost",      "nodes",
-                                          "sealed_workers", "exit_code" };
-    for (size_t i = 0; i < DZ_LEN(fields); i++)
-        if (!is_number(seal, fields[i], INT32_MAX))
-            return dz_fail(err, DZ_CORRUPT, "a seal whose '%s' makes no sense", fields[i]);
-    if (!is_number(seal, "end_us", TIME_MAX_US) || strlen(head_text(seal, "reason")) > TEXT_MAX)
-        return dz_fail(err, DZ_CORRUPT, "a seal that makes no sense");
-    struct store_seal told = {
-        .collected = (uint32_t) head_number(seal, "collected"),
-        .deselected = (uint32_t) head_number(seal, "deselected"),
-        .redundant = (uint32_t) head_number(seal, "redundant"),
-        .not_run = (uint32_t) head_number(seal, "not_run"),
-        .counted = (uint32_t) head_number(seal, "counted"),
-        .duplicates = (uint32_t) head_number(seal, "duplicates"),
-        .lost = (uint32_t) head_number(seal, "lost"),
-        .nodes = (uint32_t) head_number(seal, "nodes"),
-        .workers = (uint32_t) head_number(seal, "sealed_workers"),
-        .digest = (uint64_t) head_number(seal, "digest"),
-        .exit_code = (int) head_number(seal, "exit_code"),
-        .now_us = head_number(seal, "end_us"),
-        .reason = head_text(seal, "reason"),
-    };
-    if (job->is_sealed)
-        return DZ_OK; /* said before */
+    struct store_job *job = self->job;
+    struct store_seal told;
+    enum dz_rc rc = seal_read(self->parcel->seal, &told, err);
+    if (rc == DZ_OK && self->shard)
+        return shard_seal(job, self->shard, &told, err);
+    if (rc != DZ_OK || (job->is_sealed && !job->is_witnessed))
+        return rc; /* said before */
     uint32_t counted;
     uint64_t digest;
     numbers_sum(numbers, &job->ledger, &counted, &digest);
     if (told.counted == counted && told.digest == digest)
         told.digest = job->ledger.digest; /* the same, in the job's numbers */
-    enum dz_rc rc = store_job_seal(job, &told, err);
+    rc = store_job_seal(job, &told, err);
     out->is_ledger_wrong = rc == DZ_CORRUPT && job->is_sealed;
     return out->is_ledger_wrong ? DZ_OK : rc;
+}
+
+/* What the sender was told of the end.  A job of which all is counted may be waiting for its last row. */
+static enum dz_rc
+take_witness(struct store_job *job, const struct parcel *parcel, struct dz_err *err)
+{
+    struct store_seal told;
+    bool is_told = witness_read(parcel->head, &told);
+    bool is_whole = job->has_manifest && job->ledger.counted >= job->test_count;
+    if (job->is_sealed || (!is_told && !is_whole && head_number(parcel->head, "is_live")))
+        return DZ_OK;
+    enum dz_rc rc = is_told ? store_job_witness(job, &told, err) : DZ_OK;
+    return rc == DZ_OK ? store_job_seal_witnessed(job, err) : rc;
 }
 
 /* Everything that the sender has must be here. */
@@ -389,7 +365,7 @@ is_complete(const struct parcel *parcel, const struct store_receipt *receipt)
 
 static enum dz_rc
 take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
-         struct store_receipt *out, struct dz_err *err)
+         const struct shard *shard, struct store_receipt *out, struct dz_err *err)
 {
     struct store_job *job = entry->job;
     const struct numbers *numbers = NULL;
@@ -417,6 +393,7 @@ take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
         .now_us = dz_clock_wall_ms() * 1000,
         .is_live = head_number(parcel->head, "is_live"),
         .has_list = job->has_manifest && !out->wants_list,
+        .shard = shard,
         .receipt = out,
     };
     bool must_write = has_news(parcel) || work.is_live;
@@ -425,9 +402,15 @@ take_all(struct store_inbox *self, struct entry *entry, struct parcel *parcel,
     if (rc == DZ_OK)
         job->is_doubtful = false;
     if (rc == DZ_OK && parcel->seal && is_complete(parcel, out))
-        rc = take_seal(job, parcel->seal, numbers, out, err);
+        rc = take_seal(&work, numbers, out, err);
+    if (rc == DZ_OK && !shard)
+        rc = take_witness(job, parcel, err);
     (void) memcpy(out->short_id, job->short_id, sizeof(out->short_id));
-    out->is_sealed = job->is_sealed;
+    (void) memcpy(out->job, job->ulid, sizeof(out->job));
+    out->is_witnessed = job->is_witnessed && !shard;
+    out->is_sealed = job->is_sealed && !job->is_witnessed;
+    if (rc == DZ_OK && (shard || (parcel->seal && !out->is_sealed)))
+        rc = shard_is_sealed(job, shard, &out->is_sealed, err);
     out->counted = job->ledger.counted;
     out->digest = job->ledger.digest;
     return rc;
@@ -439,20 +422,50 @@ store_inbox_take(struct store_inbox *self, const char *ulid, struct dz_slice byt
 {
     DZ_AUTO(parcel_fini) struct parcel parcel = { 0 };
     struct store_receipt receipt = { 0 };
+    struct shard shard;
+    struct shard_place place;
     struct entry *entry = NULL;
     if (!dz_ulid_read(dz_str(ulid), NULL))
         return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
     enum dz_rc rc = parcel_open(bytes, &parcel, err);
     if (rc == DZ_OK)
-        rc = check_head(parcel.head, err);
-    if (rc == DZ_OK)
-        rc = open_job(self, ulid, &parcel, uri, &entry, err);
+        rc = adopt_check(parcel.head, err);
     if (rc != DZ_OK)
         return rc;
-    rc = take_all(self, entry, &parcel, &receipt, err);
+    const struct shard *share = shard_of(parcel.head, &shard) ? &shard : NULL;
+    rc = check_uri(ulid, shard.uri, shard.uri, uri, err);
+    if (rc == DZ_OK)
+        rc = adopt_place(self->store, ulid, parcel.head, share, &place, err);
+    if (rc == DZ_OK)
+        rc = open_job(self, &place, &parcel, uri, &entry, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (share)
+        rc = shard_note(entry->job, ulid, share, err);
+    if (rc == DZ_OK)
+        rc = take_all(self, entry, &parcel, share, &receipt, err);
     if (rc == DZ_OK)
         *out = receipt;
     else
         forget(entry); /* what it holds may not be on disk */
     return rc;
+}
+
+enum dz_rc
+store_inbox_end(struct store_inbox *self, const char *ulid, struct dz_err *err)
+{
+    struct entry *entry = find(self, ulid);
+    if (entry)
+        return store_job_seal_witnessed(entry->job, err);
+    DZ_AUTO(head_release) json_t *head = NULL;
+    DZ_AUTO(store_job_close) struct store_job *job = NULL;
+    enum dz_rc rc = stored_head(self, ulid, &head, err);
+    struct shard_place place;
+    if (rc == DZ_OK)
+        rc = adopt_place(self->store, ulid, head, NULL, &place, err);
+    if (rc == DZ_OK)
+        rc = adopt_job(self->store, &place, head, &job, err);
+    if (rc == DZ_OK)
+        rc = store_job_seal_witnessed(job, err);
+    return rc == DZ_ABSENT ? DZ_OK : rc;
 }

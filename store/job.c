@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "shared/base/digest.h"
+#include "store/shards.h"
 #include "store/zone.h"
 
 static const char *
@@ -108,7 +109,7 @@ new_head(const struct beginning *b, uint32_t n)
         { "profile", begin->profile },   { "commit", begin->commit },
         { "command", begin->command },   { "versions", begin->versions },
         { "rootdir", begin->rootdir },   { "manifest", "" },
-        { "previous", begin->previous },
+        { "previous", begin->previous }, { "step", begin->step },
     };
     for (size_t i = 0; i < DZ_LEN(texts); i++)
         (void) json_object_set_new(head, texts[i].key, json_text(or_empty(texts[i].text)));
@@ -125,11 +126,19 @@ new_head(const struct beginning *b, uint32_t n)
         { "is_dirty", begin->is_dirty },
         { "is_sealed", 0 },
         { "generation", begin->generation },
+        { "ci_job", (int64_t) begin->ci_job },
+        { "shard_index", begin->shard_index },
+        { "shard_total", begin->shard_total },
     };
     for (size_t i = 0; i < DZ_LEN(numbers); i++)
         (void) json_object_set_new(head, numbers[i].key, json_integer(numbers[i].number));
     (void) json_object_set_new(head, "origin", json_integer((json_int_t) b->origin));
-    if (b->from)
+    bool is_of_shards = b->from && begin->shard_total > 1; /* each of them is a writer */
+    if (is_of_shards)
+        shards_begin(head, begin->shard_total);
+    if (is_of_shards)
+        (void) json_object_set_new(head, "host", json_text(head_text(b->from, "host")));
+    else if (b->from)
         writer_copy(head, b->from);
     else
         writer_note(head);
@@ -168,6 +177,8 @@ begin_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         rc = next_number(txn, job->project, b->day, &n, err);
     if (rc == DZ_OK)
         rc = put_index(txn, b, n, err);
+    if (rc == DZ_OK)
+        rc = shards_note_meeting(txn, job->project, b->begin, job->ulid, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(head_release) json_t *head = new_head(b, n);
@@ -249,6 +260,7 @@ reopen_job(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     job->profile = dz_strdup(head_text(head, "profile"));
     job->project = (uint32_t) head_number(head, "project");
     job->is_sealed = head_number(head, "is_sealed");
+    job->is_witnessed = head_number(head, "is_witnessed");
     b->day = (uint32_t) head_number(head, "day");
     short_id_write(b->day, (uint32_t) head_number(head, "n"), b->day, job->short_id);
     rc = job_read_list(job, txn, head, err);
@@ -359,6 +371,15 @@ job_follow(struct store_job *self, struct dz_kv_txn *txn, struct dz_err *err)
     enum dz_rc rc = results_follow(txn, self->ulid, &follower, err);
     self->next = follower.next;
     return rc == DZ_OK && self->ledger.strangers > 0 ? follow_list(self, txn, err) : rc;
+}
+
+enum dz_rc
+job_catch_up(struct store_job *self, struct dz_kv_txn *txn, json_t **head_out, struct dz_err *err)
+{
+    enum dz_rc rc = head_read(txn, self->ulid, head_out, err);
+    if (rc == DZ_OK)
+        rc = job_read_list(self, txn, *head_out, err);
+    return rc == DZ_OK ? job_follow(self, txn, err) : rc;
 }
 
 /* ---- the ledger, for the agent ---- */

@@ -16,6 +16,7 @@ struct store_job {
     uint32_t project;
 
     bool has_manifest, is_sealed;
+    bool is_witnessed;            /* sealed as others said that its scheduler would */
     char list[MANIFEST_NAME_LEN]; /* its name, as it was read last */
     uint64_t *hashes;             /* owned; dz_hash64() of each test's id */
     uint32_t test_count;
@@ -38,6 +39,9 @@ DZ_MUST_USE enum dz_rc job_read_list(struct store_job *self, struct dz_kv_txn *t
 /* Bring ledger and marks up to what is on disk. */
 DZ_MUST_USE enum dz_rc job_follow(struct store_job *self, struct dz_kv_txn *txn,
                                   struct dz_err *err);
+/* All of that, of a job whose head is read on the way: it is the caller's, if not NULL. */
+DZ_MUST_USE enum dz_rc job_catch_up(struct store_job *self, struct dz_kv_txn *txn,
+                                    json_t **head_out, struct dz_err *err);
 /* The stream's greatest seq; made when it is new. */
 struct mark *job_mark(struct store_job *self, uint64_t source);
 
@@ -55,10 +59,26 @@ DZ_MUST_USE enum dz_rc job_adopt(struct store *self, const struct store_begin *b
                                  const json_t *head, struct store_job **job_out,
                                  struct dz_err *err);
 
+/* What store_job_witness() notes, in a head; false: nothing, or nothing that makes sense. */
+bool witness_read(const json_t *head, struct store_seal *out);
+/* The same note, within a transaction.  A job that is not here: fine. */
+DZ_MUST_USE enum dz_rc witness_put(struct dz_kv_txn *txn, const char *ulid,
+                                   const struct store_seal *seal, struct dz_err *err);
+/* The account of a job's end, into its head. */
+void seal_fill(json_t *head, const struct store_seal *seal, const struct store_ledger *ledger);
+/* The same, as it was told and is kept; caller owns. */
+json_t *seal_text(const struct store_seal *seal);
+/* As another store told it, if that makes sense; `reason` is borrowed. */
+DZ_MUST_USE enum dz_rc seal_read(const json_t *told, struct store_seal *out, struct dz_err *err);
+/* What its tests took, into what is known of the project; once. */
+DZ_MUST_USE enum dz_rc seal_learn(struct dz_kv_txn *txn, struct store_job *job, int64_t now_us,
+                                  struct dz_err *err);
+
 /* "j10" on the day itself, "j1201.1", "j2025-1201.1" when a year has passed. */
 void short_id_write(uint32_t day, uint32_t n, uint32_t today, char out[STORE_SHORT_MAX]);
 
 /* Who writes to a job, so that a reader can tell whether it still runs. */
+enum { WRITER_NOTED_US = 5 * 1000000 /* how often it is noted that one of elsewhere lives */ };
 void writer_note(json_t *head);
 void writer_copy(json_t *head, const json_t *from); /* as another store noted it */
 /* Whether somebody still writes the job, as far as can be told from here; written_us: the last time

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/job.h"
+#include "store/shards.h"
 #include "store/zone.h"
 
 enum { PREFIX_MIN = 4 /* characters of a long id's beginning */ };
@@ -75,6 +75,9 @@ fill_info(const json_t *head, const char *ulid, int64_t now_us, struct store_job
         .counted = u32(head, "counted"),
         .duplicates = u32(head, "duplicates"),
         .lost = u32(head, "lost"),
+        .shards = u32(json_object_get(head, "shards"), "total"),
+        .shards_there = u32(json_object_get(head, "shards"), "there"),
+        .as_before = u32(json_object_get(head, "shards"), "as_before"),
         .digest = (uint64_t) head_number(head, "digest"),
     };
     (void) snprintf(out->ulid, sizeof(out->ulid), "%s", ulid);
@@ -104,13 +107,13 @@ fill_open(struct store *store, struct dz_kv_txn *txn, const json_t *head, int64_
     ledger_fini(&ledger);
     memcpy(info->verdicts, sum.verdicts, sizeof(info->verdicts));
     info->counted = sum.counted;
-    info->not_run = info->collected - sum.tests_counted;
+    uint32_t known = sum.tests_counted + info->as_before;
+    info->not_run = info->collected > known ? info->collected - known : 0;
     info->digest = sum.digest;
-    info->end_us = follower.written_us;
-    bool is_alive = writer_is_there(head, follower.written_us, now_us);
-    info->state = is_alive ? STORE_RUNNING : STORE_BROKEN;
-    if (is_alive && info->end_us < now_us)
-        info->end_us = now_us;
+    bool is_alive = writers_are_there(txn, info->ulid, head, follower.written_us, now_us);
+    info->state = is_alive ? STORE_RUNNING : info->shards > 0 ? STORE_INCOMPLETE : STORE_BROKEN;
+    if (info->state != STORE_INCOMPLETE || info->end_us == 0) /* else of the last that ended */
+        info->end_us = is_alive && follower.written_us < now_us ? now_us : follower.written_us;
     return rc;
 }
 
@@ -405,6 +408,8 @@ find_prefix(struct dz_kv_txn *txn, struct find_query *q, struct dz_err *err)
     dz_kv_iter_init(&it, txn, T_JOB, dz_str(upper));
     if (!dz_kv_next(&it, &key, &value)) {
         enum dz_rc rc = dz_kv_iter_rc(&it, err);
+        if (rc == DZ_OK && shard_alias(txn, upper, q->ulid_out, err) == DZ_OK)
+            return DZ_OK;
         return rc != DZ_OK ? rc
                            : dz_fail(err, DZ_REFUSED, "no job's long id begins with '%s'", q->text);
     }

@@ -211,6 +211,15 @@ ledger_verdict(const struct ledger *self, uint32_t test)
     return store_verdict(attempts, STORE_ATTEMPTS, self->has_strike[test]);
 }
 
+uint32_t
+ledger_duplicates(const struct ledger *self)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < self->extra_cap; i++)
+        count += self->extras[i].is_used && self->extras[i].word == DZ_WORD_DUPLICATE;
+    return count;
+}
+
 void
 ledger_sum(const struct ledger *self, struct store_ledger *out)
 {

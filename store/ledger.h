@@ -37,6 +37,7 @@ bool ledger_has(const struct ledger *self, const struct store_result *result);
 void ledger_replay(struct ledger *self, const struct store_result *result);
 
 enum dz_result ledger_verdict(const struct ledger *self, uint32_t test);
+uint32_t ledger_duplicates(const struct ledger *self); /* executions that came too late to count */
 void ledger_sum(const struct ledger *self, struct store_ledger *out);
 
 #endif

@@ -23,6 +23,8 @@ filter_of_logs(const struct store_log_filter *f)
         .node = f->node,
         .tests = f->tests,
         .test_count = f->test_count,
+        .from = f->from,
+        .until = f->until,
     };
 }
 
@@ -56,6 +58,18 @@ store_logs_refresh(struct store_logs *self, struct dz_err *err)
     return timeline_refresh(self->timeline, err);
 }
 
+void
+store_logs_choose(struct store_logs *self, const uint8_t *tests, uint32_t test_count)
+{
+    timeline_choose(self->timeline, tests, test_count);
+}
+
+uint32_t
+store_logs_until(const struct store_logs *self)
+{
+    return timeline_until(self->timeline);
+}
+
 uint32_t
 store_logs_pending(const struct store_logs *self)
 {
@@ -84,6 +98,7 @@ store_logs_next(struct store_logs *self, struct store_log *out, struct dz_err *e
         .test = m->test,
         .attempt = m->attempt,
         .text = text,
+        .place = (uint64_t) m->batch << 32 | m->index,
     };
     return DZ_OK;
 }

@@ -11,14 +11,6 @@ enum { NAME_LEN = MANIFEST_NAME_LEN, IDS_MAX = 900 << 20 };
 
 /* ---- bytes: count, then a length for each id, then the ids ---- */
 
-static bool
-is_before(struct dz_slice a, struct dz_slice b)
-{
-    size_t least = a.len < b.len ? a.len : b.len;
-    int order = least ? memcmp(a.ptr, b.ptr, least) : 0;
-    return order < 0 || (order == 0 && a.len < b.len);
-}
-
 static enum dz_rc
 check_ids(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
 {
@@ -27,7 +19,7 @@ check_ids(const struct dz_slice *ids, uint32_t count, struct dz_err *err)
         return dz_fail(err, DZ_LIMIT, "%u tests; the limit is %u", count, STORE_TESTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         total += ids[i].len;
-        if (i > 0 && !is_before(ids[i - 1], ids[i]))
+        if (i > 0 && dz_slice_cmp(ids[i - 1], ids[i]) >= 0)
             return dz_fail(err, DZ_CORRUPT, "test %u is not after test %u: '%.*s'", i, i - 1,
                            (int) (ids[i].len < 100 ? ids[i].len : 100), (const char *) ids[i].ptr);
     }
@@ -82,7 +74,7 @@ manifest_find_id(const struct manifest *self, uint32_t sorted, struct dz_slice i
     uint32_t low = 0, high = sorted;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (is_before(manifest_id(self, mid), id))
+        if (dz_slice_cmp(manifest_id(self, mid), id) < 0)
             low = mid + 1;
         else
             high = mid;

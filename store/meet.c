@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "store/disk.h"
+#include "store/job.h"
 
 enum { SWEEP_MAX = 256, PREFIX_LEN = 4 };
 
@@ -140,6 +140,15 @@ find_holder(struct dz_kv_txn *txn, const struct key *key, struct store_meet *ask
     return DZ_OK;
 }
 
+/* With the meeting: from here on nobody else will schedule it. */
+static enum dz_rc
+note_seal(struct dz_kv_txn *txn, struct store_meet *ask, const struct dz_meeting *meeting,
+          struct dz_err *err)
+{
+    memcpy(ask->entry.job, meeting->job, sizeof(ask->entry.job));
+    return ask->has_account ? witness_put(txn, meeting->job, &ask->account, err) : DZ_OK;
+}
+
 static enum dz_rc
 serve_one(struct dz_kv_txn *txn, struct store_meet *ask, int64_t now_us, struct dz_err *err)
 {
@@ -153,6 +162,8 @@ serve_one(struct dz_kv_txn *txn, struct store_meet *ask, int64_t now_us, struct 
         return rc;
     if (change(ask, &meeting, now_us))
         rc = write_meeting(txn, &key, now_us, &meeting, err);
+    if (rc == DZ_OK && ask->kind == STORE_MEET_SEAL && ask->rc == DZ_OK)
+        rc = note_seal(txn, ask, &meeting, err);
     ask->came = (uint32_t) meeting.member_count;
     ask->ended = (uint32_t) dz_meeting_ended(&meeting);
     if (rc == DZ_OK && ask->kind == STORE_MEET_ENTER && ask->rc == DZ_OK && is_in(ask)) {
@@ -193,6 +204,30 @@ store_meet(struct store *self, struct store_meet *asks, size_t count, int64_t no
 
 /* ------------------------------------------------------------------ members */
 
+/* ABSENT: nobody has come to it. */
+static enum dz_rc
+find_meeting(struct dz_kv_txn *txn, const struct store_meet *ask, struct key *key,
+             struct dz_meeting *out, struct dz_err *err)
+{
+    uint32_t project;
+    enum dz_rc rc = project_number(txn, ask->uri, &project, err);
+    if (rc == DZ_OK) {
+        key_add_number(key, project, PREFIX_LEN);
+        key_add(key, "m", 1);
+        key_add(key, ask->key.ptr, ask->key.len);
+        rc = read_meeting(txn, key, out, err);
+    }
+    if (rc == DZ_ABSENT || (rc == DZ_OK && !out->generation.exists))
+        return dz_fail(err, DZ_ABSENT, "nobody has come to this meeting");
+    return rc;
+}
+
+static bool
+takes_part(const struct dz_meeting_member *member)
+{
+    return member->slot.end == DZ_SLOT_END_NONE;
+}
+
 struct roll {
     const struct store_meet *ask; /* names the meeting */
     uint32_t skip, next;
@@ -205,19 +240,9 @@ call_roll(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
 {
     struct roll *roll = arg;
     struct key key = { .len = 0 }, node;
-    uint32_t project, shown = 0;
-    enum dz_rc rc = project_number(txn, roll->ask->uri, &project, err);
-    if (rc == DZ_ABSENT)
-        return dz_fail(err, rc, "nobody has come to this meeting");
-    if (rc != DZ_OK)
-        return rc;
-    key_add_number(&key, project, PREFIX_LEN);
-    key_add(&key, "m", 1);
-    key_add(&key, roll->ask->key.ptr, roll->ask->key.len);
+    uint32_t shown = 0;
     DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
-    rc = read_meeting(txn, &key, &meeting, err);
-    if (rc == DZ_OK && !meeting.generation.exists)
-        return dz_fail(err, DZ_ABSENT, "nobody has come to this meeting");
+    enum dz_rc rc = find_meeting(txn, roll->ask, &key, &meeting, err);
     for (size_t i = roll->skip; rc == DZ_OK && i < meeting.member_count; i++) {
         struct dz_slice value;
         if (shown == STORE_MEET_MEMBERS_SHOWN) {
@@ -225,7 +250,7 @@ call_roll(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
             return DZ_OK;
         }
         node_key(&key, meeting.members[i].node, &node);
-        bool is_there = meeting.members[i].slot.end == DZ_SLOT_END_NONE &&
+        bool is_there = takes_part(&meeting.members[i]) &&
                         dz_kv_get(txn, T_MEETING, key_slice(&node), &value, err) == DZ_OK;
         if (is_there)
             roll->fn(roll->arg, meeting.members[i].node, without_time(value));
@@ -246,6 +271,38 @@ store_meet_members(struct store *self, const char *uri, struct dz_slice key, uin
     if (rc == DZ_OK)
         *next_out = roll.next;
     return rc;
+}
+
+struct presence {
+    const struct store_meet *ask;
+    const uint64_t *nodes;
+    bool *is_in; /* of each */
+    size_t count;
+};
+
+static enum dz_rc
+look_for(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
+{
+    const struct presence *who = arg;
+    struct key key = { .len = 0 };
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    memset(who->is_in, 0, who->count * sizeof(*who->is_in));
+    enum dz_rc rc = find_meeting(txn, who->ask, &key, &meeting, err);
+    for (size_t i = 0; rc == DZ_OK && i < meeting.member_count; i++)
+        for (size_t k = 0; k < who->count && takes_part(&meeting.members[i]); k++)
+            who->is_in[k] |= meeting.members[i].node == who->nodes[k];
+    return rc == DZ_ABSENT ? DZ_OK : rc;
+}
+
+enum dz_rc
+store_meet_present(struct store *self, const char *uri, struct dz_slice key, const uint64_t *nodes,
+                   bool *is_in_out, size_t count, struct dz_err *err)
+{
+    if (key.len == 0 || key.len > STORE_MEET_KEY_MAX)
+        return dz_fail(err, DZ_LIMIT, "a join key of %zu bytes", key.len);
+    struct store_meet ask = { .uri = uri, .key = key };
+    struct presence who = { &ask, nodes, is_in_out, count };
+    return dz_kv_read(self->kv, look_for, &who, err);
 }
 
 /* ------------------------------------------------------------------ forgetting */

@@ -32,6 +32,8 @@ struct store_meet {
     enum dz_slot_end end;
     struct dz_epoch epoch; /* SEAL: of who seals; a lower one than the lease's is REFUSED */
     bool is_good;
+    bool has_account; /* SEAL: what the job's own seal will say, to be noted with it */
+    struct store_seal account;
 
     /* what is answered */
     enum dz_rc rc;               /* OK; ABSENT: no such meeting; LIMIT; REFUSED */
@@ -50,6 +52,12 @@ typedef void store_member_fn(void *arg, uint64_t node, struct dz_slice contact);
 DZ_MUST_USE enum dz_rc store_meet_members(struct store *self, const char *uri, struct dz_slice key,
                                           uint32_t skip, store_member_fn *fn, void *arg,
                                           uint32_t *next_out, struct dz_err *err);
+
+/* Which of these nodes are in it, as members whose part has not ended; nobody is in a meeting that
+ * does not exist. */
+DZ_MUST_USE enum dz_rc store_meet_present(struct store *self, const char *uri, struct dz_slice key,
+                                          const uint64_t *nodes, bool *is_in_out, size_t count,
+                                          struct dz_err *err);
 
 /* Forget old meetings. */
 DZ_MUST_USE enum dz_rc store_meet_sweep(struct store *self, int64_t now_us, struct dz_err *err);

@@ -14,7 +14,7 @@ static const struct column moment_columns[] = {
     COLUMN(struct moment, attempt),  COLUMN(struct moment, what),
 };
 const struct column_set MOMENT_COLUMNS = { moment_columns, DZ_LEN(moment_columns),
-                                           sizeof(struct moment) };
+                                           sizeof(struct moment), 0 };
 
 /* ---- as packed in batches ---- */
 

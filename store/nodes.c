@@ -178,12 +178,21 @@ static void
 on_way(struct line *line)
 {
     const char *endpoint = head_text(line->facts, "endpoint");
-    uint64_t by = hex_at(line->facts, "by");
+    unsigned by = store_nodes_number(line->all, hex_at(line->facts, "by"));
+    bool is_detour = strcmp(endpoint, CHRONICLE_WAY_STORE) == 0;
+    bool was_detour = strcmp(node_of(line)->way, CHRONICLE_WAY_STORE) == 0;
     char text[TEXT_MAX];
     keep(&node_of(line)->way, endpoint);
-    (void) snprintf(text, sizeof(text), "n%u is reached by n%u at %.200s", line->number,
-                    store_nodes_number(line->all, by), endpoint);
-    add_event(line, line->word, false, text);
+    if (is_detour)
+        (void) snprintf(text, sizeof(text), "n%u is reached by n%u through the store", line->number,
+                        by);
+    else if (strcmp(endpoint, CHRONICLE_WAY_ITSELF) == 0)
+        (void) snprintf(text, sizeof(text), "n%u is reached by n%u directly again", line->number,
+                        by);
+    else
+        (void) snprintf(text, sizeof(text), "n%u is reached by n%u at %.200s", line->number, by,
+                        endpoint);
+    add_event(line, line->word, is_detour || was_detour, text);
 }
 
 static void

@@ -4,11 +4,12 @@
 
 #include "store/parcel.h"
 
-static const char *const HEAD_KEYS[] = { "uri",        "timezone", "profile",   "commit",
-                                         "command",    "versions", "rootdir",   "host",
-                                         "boot",       "pid",      "pid_start", "workers",
-                                         "node_total", "is_dirty", "start_us",  "origin",
-                                         "generation", "previous" };
+static const char *const HEAD_KEYS[] = { "uri",         "timezone",    "profile",   "commit",
+                                         "command",     "versions",    "rootdir",   "host",
+                                         "boot",        "pid",         "pid_start", "workers",
+                                         "node_total",  "is_dirty",    "start_us",  "origin",
+                                         "generation",  "previous",    "step",      "ci_job",
+                                         "shard_index", "shard_total", "witness" };
 static const char *const SEAL_KEYS[] = { "collected",      "deselected", "redundant", "not_run",
                                          "counted",        "duplicates", "lost",      "nodes",
                                          "sealed_workers", "digest",     "exit_code", "end_us",
@@ -36,6 +37,7 @@ struct store_outbox {
     char ulid[DZ_ULID_LEN + 1];
     struct place at[STORE_STREAMS];  /* where the last parcel ended */
     struct place end[STORE_STREAMS]; /* the last that was seen; index is 0 */
+    bool is_witnessed;               /* as was seen with it */
 };
 
 bool
@@ -163,6 +165,7 @@ read_totals(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
     enum dz_rc rc = head_read(txn, self->box->ulid, &head, err);
     if (rc == DZ_OK)
         self->is_sealed = head_number(head, "is_sealed");
+    self->box->is_witnessed = rc == DZ_OK && json_object_get(head, "witness");
     for (unsigned i = 0; rc == DZ_OK && i < STORE_STREAMS; i++)
         rc = go_to(self->box, txn, (enum store_stream) i, UINT64_MAX, &self->box->end[i], err);
     return rc;
@@ -180,6 +183,12 @@ store_outbox_total(struct store_outbox *self, struct store_at *total_out, bool *
         total_out->count[i] = self->end[i].count;
     *is_sealed_out = work.is_sealed;
     return DZ_OK;
+}
+
+bool
+store_outbox_is_witnessed(const struct store_outbox *self)
+{
+    return self->is_witnessed;
 }
 
 /* ---- one parcel ---- */

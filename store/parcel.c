@@ -85,6 +85,7 @@ parcel_add_result(struct dz_buf *raw, const struct store_result *r)
     add(raw, (uint64_t) r->setup_us, 8);
     add(raw, (uint64_t) r->call_us, 8);
     add(raw, (uint64_t) r->teardown_us, 8);
+    add(raw, r->line, 4);
 }
 
 void
@@ -181,7 +182,7 @@ get_bytes(struct reader *self, uint64_t len)
 /* ---- records ---- */
 
 static struct store_result
-get_result(struct reader *self)
+get_result(struct reader *self, uint32_t version)
 {
     struct store_result r = { 0 };
     r.test = (uint32_t) get(self, 4);
@@ -199,6 +200,8 @@ get_result(struct reader *self)
     r.setup_us = (int64_t) get(self, 8);
     r.call_us = (int64_t) get(self, 8);
     r.teardown_us = (int64_t) get(self, 8);
+    if (version > 1)
+        r.line = (uint32_t) get(self, 4);
     return r;
 }
 
@@ -257,7 +260,7 @@ get_records(struct reader *in, enum store_stream stream, uint32_t count, struct 
     case STREAM_RESULTS:
         out->results = dz_alloc0((size_t) count + 1, sizeof(*out->results));
         for (uint32_t i = 0; i < count; i++)
-            out->results[i] = get_result(in);
+            out->results[i] = get_result(in, out->version);
         return;
     case STREAM_TEXTS:
         out->texts = dz_alloc0((size_t) count + 1, sizeof(*out->texts));
@@ -350,7 +353,7 @@ read_section(char kind, struct dz_slice bytes, struct parcel *out)
 }
 
 static enum dz_rc
-unzip(struct dz_slice bytes, struct dz_buf *raw, struct dz_err *err)
+unzip(struct dz_slice bytes, struct parcel *out, struct dz_err *err)
 {
     if (bytes.len < PARCEL_HEAD || memcmp(bytes.ptr, MAGIC, sizeof(MAGIC)) != 0)
         return dz_fail(err, DZ_CORRUPT, "this is no parcel of dagz");
@@ -360,8 +363,8 @@ unzip(struct dz_slice bytes, struct dz_buf *raw, struct dz_err *err)
     struct reader head = { bytes.ptr + sizeof(MAGIC), bytes.ptr + PARCEL_HEAD, false };
     uint32_t version = (uint32_t) get(&head, 4), raw_len = (uint32_t) get(&head, 4);
     uint32_t crc = (uint32_t) get(&head, 4);
-    if (version != STORE_PARCEL_VERSION)
-        return dz_fail(err, DZ_VERSION, "a parcel of format %u; this store reads %d", version,
+    if (version == 0 || version > STORE_PARCEL_VERSION)
+        return dz_fail(err, DZ_VERSION, "a parcel of format %u; this store reads 1 to %d", version,
                        STORE_PARCEL_VERSION);
     if (raw_len > STORE_PARCEL_RAW_MAX)
         return dz_fail(err, DZ_LIMIT, "a parcel of %u bytes unpacked; the limit is %d", raw_len,
@@ -371,19 +374,22 @@ unzip(struct dz_slice bytes, struct dz_buf *raw, struct dz_err *err)
         return dz_fail(err, DZ_CORRUPT, "a parcel was damaged on its way");
     if (ZSTD_getFrameContentSize(packed.ptr, packed.len) != raw_len)
         return dz_fail(err, DZ_CORRUPT, "a parcel does not unpack");
-    size_t len =
-        ZSTD_decompress(dz_buf_reserve(raw, (size_t) raw_len + 1), raw_len, packed.ptr, packed.len);
+    size_t len = ZSTD_decompress(dz_buf_reserve(&out->raw, (size_t) raw_len + 1), raw_len,
+                                 packed.ptr, packed.len);
     if (ZSTD_isError(len) || len != raw_len)
         return dz_fail(err, DZ_CORRUPT, "a parcel does not unpack");
-    raw->len = raw_len;
+    out->raw.len = raw_len;
+    out->version = version;
     return DZ_OK;
 }
 
 enum dz_rc
 parcel_open(struct dz_slice bytes, struct parcel *out, struct dz_err *err)
 {
-    struct parcel parcel = { 0 };
-    enum dz_rc rc = unzip(bytes, &parcel.raw, err);
+    DZ_AUTO(parcel_fini) struct parcel parcel = { 0 };
+    enum dz_rc rc = unzip(bytes, &parcel, err);
+    if (rc != DZ_OK)
+        return rc;
     struct reader in = { parcel.raw.data, parcel.raw.data + parcel.raw.len, false };
     while (rc == DZ_OK && in.at < in.end) {
         char kind = (char) get(&in, 1);
@@ -394,11 +400,11 @@ parcel_open(struct dz_slice bytes, struct parcel *out, struct dz_err *err)
     }
     if (rc == DZ_OK && !parcel.head)
         rc = dz_fail(err, DZ_CORRUPT, "a parcel that does not say of which job it is");
-    if (rc == DZ_OK)
-        *out = parcel;
-    else
-        parcel_fini(&parcel);
-    return rc;
+    if (rc != DZ_OK)
+        return rc;
+    *out = parcel;
+    parcel = (struct parcel){ 0 };
+    return DZ_OK;
 }
 
 void

@@ -13,7 +13,8 @@
  *     'z'  JSON: the seal; only behind the last records
  *
  * Numbers are little-endian.  Unlike what lies in the store's tables this travels, so it does not
- * depend on a machine.  A change to anything above is a new version.
+ * depend on a machine.  A change to anything above is a new version; the store still reads version 1, whose
+ * results end before the line.
  *
  * Decoding trusts nothing: sizes are checked before memory is spent, and what is wrong anywhere
  * makes the whole CORRUPT. */
@@ -37,6 +38,7 @@ struct parcel_part {
 };
 
 struct parcel {
+    uint32_t version;
     json_t *head, *seal;        /* owned; NULL: not in it */
     char name[PARCEL_NAME_MAX]; /* of the list; "": none */
     struct dz_slice *ids;       /* owned; point into raw; NULL: no list */

@@ -15,14 +15,34 @@
 
 enum { RESOURCE_MAX = 1000000 };
 
+static enum dz_rc
+check_uri(const char *text, struct dz_err *why)
+{
+    return *text && !strpbrk(text, "\n\r\t")
+               ? DZ_OK
+               : dz_fail(why, DZ_CORRUPT, "is not the name of a project");
+}
+
+static enum dz_rc
+check_timezone(const char *text, struct dz_err *why)
+{
+    DZ_AUTO(zone_destroy) struct zone *zone = zone_new(text);
+    bool has_zones = access("/usr/share/zoneinfo", F_OK) == 0; /* small images have none */
+    if (has_zones && !zone_is_known(zone))
+        return dz_fail(why, DZ_CORRUPT, "names no time zone: '%.60s' (try Europe/Berlin, UTC)",
+                       text);
+    return DZ_OK;
+}
+
 static const struct dz_conf_key KEYS[] = {
-    { "project.uri", DZ_CONF_STR, offsetof(struct project, uri), 0, 0 },
-    { "project.timezone", DZ_CONF_STR, offsetof(struct project, timezone), 0, 0 },
-    { "project.public_url", DZ_CONF_STR, offsetof(struct project, public_url), 0, 0 },
-    { "selection.ignore", DZ_CONF_STRS, offsetof(struct project, ignore), 0, 0 },
-    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct project, audit_share), 0, 1 },
-    { "selection.fast_path_hooks", DZ_CONF_STRS, offsetof(struct project, fast_path_hooks), 0, 0 },
-    { "resources", DZ_CONF_MAP, offsetof(struct project, resources), 1, RESOURCE_MAX },
+    { "project.uri", DZ_CONF_STR, offsetof(struct project, uri), 0, 0, check_uri },
+    { "project.timezone", DZ_CONF_STR, offsetof(struct project, timezone), 0, 0, check_timezone },
+    { "project.public_url", DZ_CONF_STR, offsetof(struct project, public_url), 0, 0, NULL },
+    { "selection.ignore", DZ_CONF_STRS, offsetof(struct project, ignore), 0, 0, NULL },
+    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct project, audit_share), 0, 1, NULL },
+    { "selection.fast_path_hooks", DZ_CONF_STRS, offsetof(struct project, fast_path_hooks), 0, 0,
+      NULL },
+    { "resources", DZ_CONF_MAP, offsetof(struct project, resources), 1, RESOURCE_MAX, NULL },
 };
 
 static char *DZ_PRINTF(1, 2) text(const char *fmt, ...)
@@ -78,24 +98,6 @@ find_config(struct project *self, const char *stop)
 }
 
 static enum dz_rc
-check_texts(const struct project *self, struct dz_err *err)
-{
-    if (self->uri && (!*self->uri || strpbrk(self->uri, "\n\r\t")))
-        return dz_fail(err, DZ_CORRUPT, "%s: 'project.uri' is not the name of a project",
-                       self->config);
-    if (!self->timezone)
-        return DZ_OK;
-    DZ_AUTO(zone_destroy) struct zone *zone = zone_new(self->timezone);
-    bool has_zones = access("/usr/share/zoneinfo", F_OK) == 0; /* small images have none */
-    if (has_zones && !zone_is_known(zone))
-        return dz_fail(
-            err, DZ_CORRUPT,
-            "%s: 'project.timezone' names no time zone: '%.60s' (try Europe/Berlin, UTC)",
-            self->config, self->timezone);
-    return DZ_OK;
-}
-
-static enum dz_rc
 read_config(struct project *self, struct dz_err *err)
 {
     if (!self->config)
@@ -103,7 +105,7 @@ read_config(struct project *self, struct dz_err *err)
     enum dz_rc rc = dz_conf_load(self->config, KEYS, DZ_LEN(KEYS), self, err);
     if (rc == DZ_ABSENT)
         return DZ_OK; /* gone since a moment ago */
-    return rc == DZ_OK ? check_texts(self, err) : rc;
+    return rc;
 }
 
 static void

@@ -30,10 +30,13 @@ store_receipt_write(const struct store_receipt *self)
                                    json_integer((json_int_t) self->at.count[i]));
     (void) json_object_set_new(all, "schema", json_string("dagz.receipt/1"));
     (void) json_object_set_new(all, "short", json_text(self->short_id));
+    (void) json_object_set_new(all, "job", json_text(self->job));
     (void) json_object_set_new(all, "stored", stored);
     (void) json_object_set_new(all, "taken", json_integer(self->taken));
     (void) json_object_set_new(all, "wants_list", json_boolean(self->wants_list));
     (void) json_object_set_new(all, "sealed", json_boolean(self->is_sealed));
+    if (self->is_witnessed)
+        (void) json_object_set_new(all, "witnessed", json_true());
     (void) json_object_set_new(all, "ledger_wrong", json_boolean(self->is_ledger_wrong));
     (void) json_object_set_new(all, "counted", json_integer(self->counted));
     if (self->pace_ms > 0)
@@ -69,8 +72,10 @@ store_receipt_read(struct dz_slice json, struct store_receipt *out, struct dz_er
                  json_is_boolean(sealed) && strlen(short_id) < sizeof(r.short_id);
     if (is_ok) {
         (void) snprintf(r.short_id, sizeof(r.short_id), "%s", short_id);
+        (void) snprintf(r.job, sizeof(r.job), "%.26s", head_text(all, "job"));
         r.wants_list = json_is_true(wants);
         r.is_sealed = json_is_true(sealed);
+        r.is_witnessed = json_is_true(json_object_get(all, "witnessed"));
         r.is_ledger_wrong = json_is_true(json_object_get(all, "ledger_wrong"));
         r.taken = (uint32_t) head_number(all, "taken");
         r.counted = (uint32_t) head_number(all, "counted");

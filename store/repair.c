@@ -117,6 +117,19 @@ send_trouble(void *arg, const struct store_trouble *trouble)
                               (struct dz_slice){ (uint8_t *) &message, sizeof(message) }, &unused));
 }
 
+/* No store is there, as it seems: damage may hide the names of its tables. */
+static enum dz_rc
+look_behind(const char *home, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *dir = NULL;
+    struct dz_err why;
+    enum dz_rc rc = store_dir_of(home, &dir, err);
+    if (rc != DZ_OK)
+        return rc;
+    return dz_kv_check(dir, 0, &why) == DZ_CORRUPT ? dz_fail(err, DZ_CORRUPT, "%s", why.text)
+                                                   : DZ_ABSENT;
+}
+
 static enum dz_rc
 check_in_child(void *arg, int tell, struct dz_err *err)
 {
@@ -128,6 +141,8 @@ check_in_child(void *arg, int tell, struct dz_err *err)
     struct checking checking = { .store = store, .work = &work };
     if (rc == DZ_OK)
         rc = check_all(&checking, err);
+    if (rc == DZ_ABSENT)
+        rc = look_behind(self->home, err);
     if (rc == DZ_IO)
         rc = DZ_CORRUPT; /* LMDB has many names for what it cannot walk */
     struct message last = { .is_last = true,

@@ -1,32 +1,73 @@
 /* settings.c - reading daemon.yaml. */
 #include "store/settings.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shared/conf/url.h"
 
+static enum dz_rc
+check_storage(const char *text, struct dz_err *why)
+{
+    return strcmp(text, "lmdb") == 0
+               ? DZ_OK
+               : dz_fail(why, DZ_CORRUPT, "must be lmdb: '%.60s' is not built in", text);
+}
+
+static enum dz_rc
+check_blobs(const char *text, struct dz_err *why)
+{
+    return strcmp(text, "local") == 0
+               ? DZ_OK
+               : dz_fail(why, DZ_CORRUPT, "must be local: '%.60s' is not built in", text);
+}
+
+static enum dz_rc
+check_address(const char *text, struct dz_err *why)
+{
+    uint8_t address[sizeof(struct in6_addr)];
+    char bare[INET6_ADDRSTRLEN]; /* fe80::1%eth0 is one, too */
+    (void) snprintf(bare, sizeof(bare), "%.*s", (int) strcspn(text, "%"), text);
+    bool is_address =
+        inet_pton(AF_INET, bare, address) == 1 || inet_pton(AF_INET6, bare, address) == 1;
+    return is_address ? DZ_OK
+                      : dz_fail(why, DZ_CORRUPT,
+                                "must be addresses such as 127.0.0.1 or ::1, not '%.60s'", text);
+}
+
+static enum dz_rc
+check_url(const char *text, struct dz_err *why)
+{
+    struct dz_url url;
+    struct dz_err unused;
+    return dz_url_parse("public_url", text, &url, &unused) == DZ_OK
+               ? DZ_OK
+               : dz_fail(why, DZ_CORRUPT,
+                         "must be a URL such as https://dagz.acme.example, not '%.60s'", text);
+}
+
 #define AT(field) offsetof(struct settings, field)
 
 /* clang-format off */
 static const struct dz_conf_key KEYS[] = {
-    { "port", DZ_CONF_U64, AT(port), 0, 65535 },
-    { "listen", DZ_CONF_STRS, AT(listen), 0, 0 },
-    { "listen_on_docker_bridge", DZ_CONF_BOOL, AT(listens_on_bridge), 0, 0 },
-    { "data_dir", DZ_CONF_STR, AT(data_dir), 0, 0 },
-    { "public_url", DZ_CONF_STR, AT(public_url), 0, 0 },
-    { "retention.days", DZ_CONF_U64, AT(retention_days), 1, 36500 },
-    { "retention.max_size", DZ_CONF_BYTES, AT(retention_bytes), 16 << 20, 1e18 },
-    { "storage", DZ_CONF_STR, AT(storage), 0, 0 },
-    { "blobs", DZ_CONF_STR, AT(blobs), 0, 0 },
-    { "tls.cert", DZ_CONF_STR, AT(tls_cert), 0, 0 },
-    { "tls.key", DZ_CONF_STR, AT(tls_key), 0, 0 },
-    { "tokens", DZ_CONF_STR, AT(tokens), 0, 0 },
-    { "limits.connections", DZ_CONF_U64, AT(connections), 16, 100000 },
-    { "limits.connections_per_address", DZ_CONF_U64, AT(per_address), 1, 100000 },
-    { "limits.streams", DZ_CONF_U64, AT(streams), 1, 100000 },
-    { "limits.requests_per_second", DZ_CONF_U64, AT(rate), 1, 1000000 },
+    { "port", DZ_CONF_U64, AT(port), 0, 65535, NULL },
+    { "listen", DZ_CONF_STRS, AT(listen), 0, 0, check_address },
+    { "listen_on_docker_bridge", DZ_CONF_BOOL, AT(listens_on_bridge), 0, 0, NULL },
+    { "data_dir", DZ_CONF_STR, AT(data_dir), 0, 0, NULL },
+    { "public_url", DZ_CONF_STR, AT(public_url), 0, 0, check_url },
+    { "retention.days", DZ_CONF_U64, AT(retention_days), 1, 36500, NULL },
+    { "retention.max_size", DZ_CONF_BYTES, AT(retention_bytes), 16 << 20, 1e18, NULL },
+    { "storage", DZ_CONF_STR, AT(storage), 0, 0, check_storage },
+    { "blobs", DZ_CONF_STR, AT(blobs), 0, 0, check_blobs },
+    { "tls.cert", DZ_CONF_STR, AT(tls_cert), 0, 0, NULL },
+    { "tls.key", DZ_CONF_STR, AT(tls_key), 0, 0, NULL },
+    { "tokens", DZ_CONF_STR, AT(tokens), 0, 0, NULL },
+    { "limits.connections", DZ_CONF_U64, AT(connections), 16, 100000, NULL },
+    { "limits.connections_per_address", DZ_CONF_U64, AT(per_address), 1, 100000, NULL },
+    { "limits.streams", DZ_CONF_U64, AT(streams), 1, 100000, NULL },
+    { "limits.requests_per_second", DZ_CONF_U64, AT(rate), 1, 1000000, NULL },
 };
 /* clang-format on */
 
@@ -53,7 +94,6 @@ set_defaults(struct settings *self, const char *home)
         .retention_bytes = (uint64_t) 20 << 30,
         .storage = dz_strdup("lmdb"),
         .blobs = dz_strdup("local"),
-        .tokens = under(home, "tokens"),
         .connections = 4096,
         .per_address = 512,
         .streams = 2048,
@@ -90,16 +130,9 @@ set_default_listen(struct settings *self)
 static enum dz_rc
 check(const struct settings *self, const char *path, struct dz_err *err)
 {
-    struct dz_url url;
-    if (strcmp(self->storage, "lmdb") != 0)
-        return dz_fail(err, DZ_CORRUPT, "%s: storage '%s' is not built in; only lmdb is", path,
-                       self->storage);
-    if (strcmp(self->blobs, "local") != 0)
-        return dz_fail(err, DZ_CORRUPT, "%s: blobs '%s' is not built in; only local is", path,
-                       self->blobs);
     if (!self->tls_cert != !self->tls_key)
         return dz_fail(err, DZ_CORRUPT, "%s: tls wants both cert and key", path);
-    return self->public_url ? dz_url_parse("public_url", self->public_url, &url, err) : DZ_OK;
+    return DZ_OK;
 }
 
 enum dz_rc
@@ -120,6 +153,9 @@ settings_load(const char *home, struct settings *out, struct dz_err *err)
     make_absolute(&self.data_dir, home);
     make_absolute(&self.tls_cert, home);
     make_absolute(&self.tls_key, home);
+    self.is_tokens_named = self.tokens != NULL;
+    if (!self.tokens)
+        self.tokens = under(home, "tokens");
     make_absolute(&self.tokens, home);
     *out = self;
     return DZ_OK;

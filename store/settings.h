@@ -14,6 +14,7 @@ struct settings {
     char *storage, *blobs;
     char *tls_cert, *tls_key; /* NULL: none */
     char *tokens;             /* path */
+    bool is_tokens_named;     /* in the file; else there need be none */
     uint64_t connections, per_address, streams, rate;
 };
 

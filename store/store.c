@@ -24,6 +24,7 @@ static const char *const TABLE_NAMES[TABLES] = {
     [T_BATCH] = "batch",       [T_TEXT] = "text",       [T_MARK] = "mark",
     [T_DURATION] = "duration", [T_SEGMENT] = "segment", [T_CONTENTS] = "contents",
     [T_TRASH] = "trash",       [T_FEED] = "feed",       [T_MEETING] = "meeting",
+    [T_STEP] = "step",         [T_SHARD] = "shard",
 };
 
 /* ---- opening ---- */
@@ -166,7 +167,8 @@ bring_forward(const char *dir, struct dz_err *err)
     enum dz_rc rc = open_dir(dir, STORE_WRITE, &self, &bad, &why);
     if (rc == DZ_OK)
         return DZ_OK;
-    return dz_fail(err, DZ_VERSION, "%.120s; to bring it forward: %.120s", err->text, why.text);
+    return dz_fail(err, DZ_VERSION, "written by an older dagz, and not to be brought forward: %s",
+                   why.text);
 }
 
 static enum dz_rc

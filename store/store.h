@@ -70,9 +70,14 @@ struct store_begin {
     bool is_dirty; /* the worktree differed from the commit */
     uint32_t workers, node_total;
     int64_t now_us;
-    const char *ulid;     /* its long id, from store_new_ulid(); NULL: a new one */
-    uint32_t generation;  /* how often the CI ran it before */
-    const char *previous; /* long id of the generation before it, "": none is known */
+    const char *ulid;    /* its long id, from store_new_ulid(); NULL: a new one */
+    uint32_t generation; /* how often the CI ran it before */
+    const char
+        *previous; /* long id of the generation before it, or, of a first one, of the job that had
+                           * ended before its nodes came; "": none is known */
+    const char *step; /* the CI step that it is of, as dz_meeting_name() calls it, or "" */
+    uint64_t ci_job;  /* hash of the CI's own id of this slot's job */
+    uint32_t shard_index, shard_total; /* total above 1: only this slot's own share of the step */
 };
 
 /* A new long id, with the time of now_us. */
@@ -85,6 +90,11 @@ DZ_MUST_USE enum dz_rc store_job_begin(struct store *self, const struct store_be
 DZ_MUST_USE enum dz_rc store_job_reopen(struct store *self, const char *ulid,
                                         struct store_job **job_out, struct dz_err *err);
 void store_job_close(struct store_job **self_p);
+/* Only a share of the step is run, after all: nobody else could be reached. */
+DZ_MUST_USE enum dz_rc store_job_be_shard(struct store_job *self, uint32_t index, uint32_t total,
+                                          struct dz_err *err);
+/* Was it begun as one, or became one?  In a store of its writer. */
+bool store_job_is_shard(struct store *self, const char *ulid);
 
 const char *store_job_ulid(const struct store_job *self); /* "01JD8Y7W9QK3T5V2X4Z6B8D0FG" */
 const char *
@@ -118,6 +128,7 @@ struct store_result {
     bool is_strike;       /* a worker's death with this test running, not the last one: history */
     enum dz_cause cause;  /* of CRASHED and TIMEOUT */
     uint32_t signal;      /* that killed the worker, or 0 */
+    uint32_t line;        /* of the test: enum dz_line */
     struct dz_slice text; /* as struct store_text; may be empty, and may come later as one */
     /* answers */
     enum dz_word word;
@@ -153,6 +164,9 @@ struct store_log {
     uint32_t test, attempt; /* STORE_NO_TEST: between tests */
     struct dz_slice text;
     bool is_repeat; /* answer */
+    uint64_t
+        place; /* to readers: the part of the job that it came in (the upper half), and where in
+                     * it.  It stays what it is for ever, and no two have the same */
 };
 
 /* A timed piece of execution.  setup, call and teardown of a test are in its result already. */
@@ -208,12 +222,21 @@ struct store_seal {
     int exit_code;
     int64_t now_us;
     const char *reason; /* why it ended early, or "" */
+    bool is_witnessed;  /* told by who did not schedule: counted and digest are the ledger's */
 };
 
 /* Close the ledger and learn the tests' durations.  Again with the same numbers: fine.
  * CORRUPT: counted or digest differ; the job is sealed nevertheless and marked so. */
 DZ_MUST_USE enum dz_rc store_job_seal(struct store_job *self, const struct store_seal *seal,
                                       struct dz_err *err);
+
+/* The job is over, and who schedules will seal it if it lives.  Noted, and sent on with the records;
+ * of the seal, digest, lost, redundant and reason are not. */
+DZ_MUST_USE enum dz_rc store_job_witness(struct store_job *self, const struct store_seal *seal,
+                                         struct dz_err *err);
+/* Seal it as was noted, if all that was counted is here.  A seal of the scheduler's goes before this
+ * one, also later. */
+DZ_MUST_USE enum dz_rc store_job_seal_witnessed(struct store_job *self, struct dz_err *err);
 
 /* A test's verdict from the results of its counted attempts, in order (NONE: no row), and
  * whether a strike came before. */
@@ -249,7 +272,8 @@ DZ_MUST_USE enum dz_rc store_durations_read(struct dz_slice bytes, struct store_
 enum store_state {
     STORE_RUNNING,
     STORE_SEALED,
-    STORE_BROKEN, /* not sealed, and nobody works on it any more */
+    STORE_BROKEN,     /* not sealed, and nobody works on it any more */
+    STORE_INCOMPLETE, /* the same, of shares that slots ran by themselves: some, or tests, miss */
 };
 
 struct store_job_info {
@@ -265,8 +289,10 @@ struct store_job_info {
     int exit_code;            /* -1: not sealed */
     uint32_t workers, node_total, nodes;
     uint32_t generation;               /* 0: the first */
-    char previous[STORE_ULID_LEN + 1]; /* the generation before it, "": none is known */
+    char previous[STORE_ULID_LEN + 1]; /* as in struct store_begin */
     uint32_t collected, deselected, redundant, not_run, counted, duplicates, lost;
+    uint32_t shards, shards_there; /* shares of slots that ran without each other; 0: it has none */
+    uint32_t as_before; /* tests that none of them ran, and that did not fail in `previous` */
     uint32_t verdicts[DZ_RESULTS];
     uint64_t digest;
 };
@@ -315,6 +341,7 @@ struct store_test {
     int64_t start_us, setup_us, call_us, teardown_us; /* likewise */
     enum dz_cause cause;
     uint32_t signal;
+    uint32_t line; /* enum dz_line */
     uint64_t span; /* store_run_key() of it, 0: did not run */
 };
 
@@ -349,6 +376,7 @@ struct store_log_filter {
     uint64_t node;
     const uint8_t *tests; /* one bit a test, NULL: all; borrowed while the reader lives */
     uint32_t test_count;
+    uint32_t from, until; /* parts of the job: not before `from`, before `until` (0: no end) */
 };
 DZ_MUST_USE enum dz_rc store_logs_open(struct store *self, const char *ulid,
                                        const struct store_log_filter *filter,
@@ -361,6 +389,10 @@ DZ_MUST_USE enum dz_rc store_logs_next(struct store_logs *self, struct store_log
                                        struct dz_err *err);
 /* Look for records that were appended since. */
 DZ_MUST_USE enum dz_rc store_logs_refresh(struct store_logs *self, struct dz_err *err);
+/* Records of these tests from the next refresh on. */
+void store_logs_choose(struct store_logs *self, const uint8_t *tests, uint32_t test_count);
+/* The part of the job that comes next: all before it were looked at. */
+uint32_t store_logs_until(const struct store_logs *self);
 
 /* A job's spans in the order in which they began; otherwise as logs. */
 struct store_spans;

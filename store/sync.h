@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 enum {
-    STORE_PARCEL_VERSION = 1,
+    STORE_PARCEL_VERSION = 2,
     STORE_PARCEL_SOFT = 1 << 20,     /* bytes of records, unpacked, that a parcel is filled to */
     STORE_PARCEL_MAX = 16 << 20,     /* packed */
     STORE_PARCEL_RAW_MAX = 64 << 20, /* unpacked */
@@ -45,6 +45,8 @@ void store_outbox_close(struct store_outbox **self_p);
 /* All that lies here now, and whether the job is sealed. */
 DZ_MUST_USE enum dz_rc store_outbox_total(struct store_outbox *self, struct store_at *total_out,
                                           bool *is_sealed_out, struct dz_err *err);
+/* At that moment: has its seal been noted (store_job_witness())?  Each parcel tells it. */
+bool store_outbox_is_witnessed(const struct store_outbox *self);
 
 enum store_parcel_flag {
     STORE_WITH_LIST = 1, /* the list of tests, which the other side lacks */
@@ -68,13 +70,15 @@ void store_inbox_destroy(struct store_inbox **self_p);    /* before the store is
 
 struct store_receipt {
     char short_id[STORE_SHORT_MAX];
-    bool wants_list; /* results and texts were left: the list of tests is not known */
-    bool is_sealed;
-    bool is_ledger_wrong; /* sealed, and the numbers were not the ledger's */
-    struct store_at at;   /* what is stored now of this sender's */
-    uint32_t taken;       /* records that were new */
-    uint32_t pace_ms;     /* the sender is asked to leave so much between two parcels */
-    uint32_t counted;     /* rows of the ledger */
+    char job[STORE_ULID_LEN + 1]; /* the job that the records are in: of shares another one's */
+    bool wants_list;              /* results and texts were left: the list of tests is not known */
+    bool is_sealed;               /* by its scheduler; of a share: this one */
+    bool is_witnessed;            /* as others said that it would be */
+    bool is_ledger_wrong;         /* sealed, and the numbers were not the ledger's */
+    struct store_at at;           /* what is stored now of this sender's */
+    uint32_t taken;               /* records that were new */
+    uint32_t pace_ms;             /* the sender is asked to leave so much between two parcels */
+    uint32_t counted;             /* rows of the ledger */
     uint64_t digest;
 };
 
@@ -85,6 +89,9 @@ struct store_receipt {
 DZ_MUST_USE enum dz_rc store_inbox_take(struct store_inbox *self, const char *ulid,
                                         struct dz_slice parcel, const char *uri,
                                         struct store_receipt *out, struct dz_err *err);
+/* Its seal was noted: seal it if all is here.  A job that is not here: fine. */
+DZ_MUST_USE enum dz_rc store_inbox_end(struct store_inbox *self, const char *ulid,
+                                       struct dz_err *err);
 
 /* ---- a scheduler that takes over: what the store counted before it ---- */
 
@@ -107,6 +114,13 @@ struct store_carried {
 DZ_MUST_USE enum dz_rc store_rows_carry(struct store_job *job, const struct dz_buf *pages,
                                         size_t page_count, struct store_carried *out,
                                         struct dz_err *err);
+/* Each id of the list that a page has; is_told_out: it has one, which may be empty. */
+typedef void store_listed_fn(void *arg, struct dz_slice id);
+DZ_MUST_USE enum dz_rc store_rows_list(struct dz_slice page, store_listed_fn *fn, void *arg,
+                                       bool *is_told_out, struct dz_err *err);
+/* A page with the list of a job that lies in a store here; appended. */
+DZ_MUST_USE enum dz_rc store_list_page(struct store *store, const char *ulid, struct dz_buf *out,
+                                       struct dz_err *err);
 /* The same pages, of a job that lies in a store here; appended to a list.  Caller owns them. */
 DZ_MUST_USE enum dz_rc store_rows_pages(struct store *store, const char *ulid,
                                         struct dz_buf **pages_out, size_t *count_out,

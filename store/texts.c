@@ -11,7 +11,7 @@ static const struct column text_columns[] = {
     COLUMN(struct placed_text, len),
 };
 const struct column_set TEXT_COLUMNS = { text_columns, DZ_LEN(text_columns),
-                                         sizeof(struct placed_text) };
+                                         sizeof(struct placed_text), 0 };
 
 /* ---- rows ---- */
 

@@ -10,7 +10,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
-#include "store/job.h"
+#include "store/shards.h"
 
 #define DAY_US   INT64_C(86400000000)
 #define QUIET_US DAY_US /* a job that nobody ended and nobody wrote to for so long is over */
@@ -126,9 +126,12 @@ job_age(struct dz_kv_txn *txn, const char *ulid, int64_t now_us, struct job_age 
     for (size_t i = 0; rc == DZ_OK && i < DZ_LEN(kinds); i++)
         rc = last_written(txn, ulid, kinds[i], &out->end_us, err);
     /* we ourselves may only have written it for others, who are gone */
-    bool has_writer =
-        writer_is_there(head, out->end_us, now_us) && head_number(head, "pid") != getpid();
+    bool has_writer = writers_are_there(txn, ulid, head, out->end_us, now_us) &&
+                      head_number(head, "pid") != getpid();
     out->is_running = has_writer || now_us - out->end_us < QUIET_US;
+    const json_t *shards = json_object_get(head, "shards");
+    out->shards = (uint32_t) head_number(shards, "total");
+    out->shards_there = (uint32_t) head_number(shards, "there");
     return rc;
 }
 
@@ -266,7 +269,13 @@ remove_one(struct tidying *self, const char *ulid, const struct job_age *age, co
     if (rc != DZ_OK)
         return rc;
     self->work->removed++;
-    struct store_removed removed = { .uri = age->uri, .end_us = age->end_us, .why = why };
+    char text[160];
+    if (age->shards > 0)
+        (void) snprintf(text, sizeof(text), "%s; it was never complete, %u of %u shards came", why,
+                        age->shards_there, age->shards);
+    else
+        (void) snprintf(text, sizeof(text), "%s", why);
+    struct store_removed removed = { .uri = age->uri, .end_us = age->end_us, .why = text };
     memcpy(removed.ulid, ulid, DZ_ULID_LEN);
     if (self->work->on_removed)
         self->work->on_removed(self->work->arg, &removed);

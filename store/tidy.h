@@ -21,7 +21,8 @@ struct job_age {
     int64_t end_us;
     uint32_t project;
     bool is_sealed, is_running;
-    char uri[256]; /* its beginning */
+    uint32_t shards, shards_there; /* of a job that was never complete */
+    char uri[256];                 /* its beginning */
 };
 DZ_MUST_USE enum dz_rc job_age(struct dz_kv_txn *txn, const char *ulid, int64_t now_us,
                                struct job_age *out, struct dz_err *err);

@@ -276,7 +276,7 @@ static enum dz_rc
 begin_round(struct timeline *self, uint32_t from, struct dz_err *err)
 {
     self->from = from;
-    self->until = UINT32_MAX;
+    self->until = self->filter.until ? self->filter.until : UINT32_MAX;
     self->has_last = false;
     return dz_kv_read(self->store->kv, load_round, self, err);
 }
@@ -288,7 +288,7 @@ open_it(struct timeline *self, const char *ulid, struct timeline **out, struct d
     if (!dz_ulid_read(dz_str(ulid), NULL))
         return dz_fail(err, DZ_ABSENT, "'%.60s' is not the long id of a job", ulid);
     memcpy(mine->ulid, ulid, DZ_ULID_LEN);
-    enum dz_rc rc = begin_round(mine, 0, err);
+    enum dz_rc rc = begin_round(mine, mine->filter.from, err);
     if (rc == DZ_OK)
         *out = dz_move(mine);
     return rc;
@@ -335,6 +335,13 @@ uint32_t
 timeline_until(const struct timeline *self)
 {
     return self->until;
+}
+
+void
+timeline_choose(struct timeline *self, const uint8_t *tests, uint32_t test_count)
+{
+    self->filter.tests = tests;
+    self->filter.test_count = test_count;
 }
 
 enum dz_rc

@@ -29,7 +29,8 @@ struct moment_filter {
     uint64_t node;
     const uint8_t *tests; /* one bit a test, NULL: all; borrowed while the reader lives */
     uint32_t test_count;
-    uint64_t key; /* of store_span_key(), 0: all */
+    uint64_t key;         /* of store_span_key(), 0: all */
+    uint32_t from, until; /* batches; until 0: no end */
 };
 
 /* Of one record in a batch; its batch and index are the caller's to fill in. */
@@ -52,6 +53,8 @@ void timeline_close(struct timeline **self_p);
 /* ABSENT: no more for now.  Both are valid until the next call. */
 DZ_MUST_USE enum dz_rc timeline_next(struct timeline *self, const struct moment **out,
                                      struct dz_slice *text_out, struct dz_err *err);
+/* Other tests, from the next refresh on. */
+void timeline_choose(struct timeline *self, const uint8_t *tests, uint32_t test_count);
 /* Look for what was appended since. */
 DZ_MUST_USE enum dz_rc timeline_refresh(struct timeline *self, struct dz_err *err);
 /* How many timeline_next() will give; may read all segments that could hold some. */

@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
+#include "store/shards.h"
 #include "store/tidy.h"
 
 enum { NOTES_AT_ONCE = 256, NAME_MAX_LEN = 40 };
 
-static const unsigned row_tables[] = { T_BATCH, T_SEGMENT, T_CONTENTS, T_TEXT, T_MARK };
+static const unsigned row_tables[] = { T_BATCH, T_SEGMENT, T_CONTENTS, T_TEXT, T_MARK, T_SHARD };
 
 /* ---- out of the lists ---- */
 
@@ -41,6 +42,8 @@ discard(struct dz_kv_txn *txn, void *arg, struct dz_err *err)
         key_add(&commit, ulid, DZ_ULID_LEN);
         rc = allow_absent(dz_kv_del(txn, T_COMMIT, key_slice(&commit), err));
     }
+    if (rc == DZ_OK)
+        rc = shards_forget(txn, ulid, head, err);
     if (rc == DZ_OK)
         rc = dz_kv_put(txn, T_TRASH, dz_str(ulid), dz_str(head_text(head, "manifest")), err);
     return rc == DZ_OK ? dz_kv_del(txn, T_JOB, dz_str(ulid), err) : rc;

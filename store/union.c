@@ -112,9 +112,7 @@ static int
 by_bytes(const void *a_, const void *b_)
 {
     const struct dz_slice *a = a_, *b = b_;
-    size_t least = a->len < b->len ? a->len : b->len;
-    int order = least ? memcmp(a->ptr, b->ptr, least) : 0;
-    return order ? order : (a->len > b->len) - (a->len < b->len);
+    return dz_slice_cmp(*a, *b);
 }
 
 /* The first who come: sorted, and each once. */

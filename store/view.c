@@ -183,6 +183,7 @@ store_view_test(const struct store_view *self, uint32_t test, struct store_test 
     out->teardown_us = result.teardown_us;
     out->cause = result.cause;
     out->signal = result.signal;
+    out->line = result.line;
     out->span = store_run_key(&result, STORE_WHOLE);
 }
 

@@ -1,7 +1,8 @@
 /* chronicle.c - what this node knows of itself and of others, on its way into the store.
  *
- * Lines go with the next transaction. Of a job with several nodes they are written at once, since
- * what matters most about a node is what it said before it died. */
+ * Lines go with the next transaction. Of a job with several nodes they do not wait for it long, since
+ * what matters most about a node is what it said before it died; but where a thousand nodes join, a
+ * sync for each line would be all that the scheduler does. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -9,16 +10,31 @@
 #include "shared/base/clock.h"
 #include "vassal/host.h"
 
-enum { HOST_MAX = 256, HEX_LEN = 17 };
+enum {
+    HOST_MAX = 256,
+    HEX_LEN = 17,
+    SOON_US = 100 * 1000, /* lines of so long share a transaction */
+    REST = 20,            /* on a busy disk, of so many times what the last one took */
+    MANY = STORE_BATCH_MAX / 2,
+};
+
+static dz_us
+pause_us(const struct host *self)
+{
+    dz_us rest = REST * self->lines_took_us;
+    return rest > SOON_US ? rest : SOON_US;
+}
 
 static void
 tell(struct host *self, const char *word, uint64_t node, const struct chronicle_fact *facts)
 {
-    if (self->peers.is_late)
-        return; /* it takes no part */
     chronicle_add(&self->chronicle, word, node, dz_clock_us() + self->wall_offset_us, facts);
-    if (self->peers.is_meeting)
+    if (!self->peers.is_meeting)
+        return;
+    if (self->chronicle.count >= MANY)
         host_flush(self);
+    else if (!self->lines.is_listed)
+        dz_loop_set(self->loop, &self->lines, dz_clock_us() + pause_us(self));
 }
 
 void
@@ -42,6 +58,8 @@ host_tell_arrived(struct host *self, const struct dz_msg_start *start)
     };
     chronicle_init(&self->chronicle, self->peers.node, self->peers.inc);
     tell(self, "arrived", self->peers.node, facts);
+    if (self->peers.is_meeting)
+        host_flush(self); /* whatever comes, it has been here */
 }
 
 void

@@ -21,6 +21,8 @@ host_init(struct host *self, struct dz_loop *loop)
     *self = (struct host){ .loop = loop, .spool = SPOOL_DIR_NONE };
     self->reap = (struct dz_timer){ .fn = host_reap, .arg = self };
     self->farewell = (struct dz_timer){ .fn = host_on_farewell, .arg = self };
+    self->lines = (struct dz_timer){ .fn = host_flush, .arg = self };
+    host_late_init(self);
     self->wall_offset_us = dz_clock_wall_ms() * 1000 - dz_clock_us();
 }
 
@@ -29,8 +31,10 @@ host_fini(struct host *self)
 {
     dz_loop_unset(self->loop, &self->reap);
     dz_loop_unset(self->loop, &self->farewell);
+    dz_loop_unset(self->loop, &self->lines);
     takeover_destroy(&self->takeover);
     takeover_destroy(&self->earlier);
+    host_late_fini(self);
     coordinator_destroy(&self->past);
     coordinator_destroy(&self->coordinator);
     peers_close(&self->peers);
@@ -43,6 +47,7 @@ host_fini(struct host *self)
     host_numbers_fini(&self->numbers);
     free(self->url);
     free(self->uri);
+    dz_buf_fini(&self->budgets);
     dz_buf_fini(&self->logs.text);
     free(self->memory.counted);
     free(self->home);
@@ -57,13 +62,6 @@ either(const char *said, const char *found)
 {
     return *said ? said : found ? found : "";
 }
-
-/* What a job is called and what it belongs to, as said by the controller or found in the folder.
- * Strings are borrowed. */
-struct naming {
-    const char *uri, *timezone, *profile, *commit;
-    bool is_dirty;
-};
 
 /* Begin it, or, when another node of it was faster, take it up. */
 static enum dz_rc
@@ -88,13 +86,18 @@ begin_job(struct host *self, const struct dz_msg_start *start, const struct nami
         .ulid = self->peers.job,
         .generation = self->peers.generation,
         .previous = self->peers.previous,
+        .step = self->peers.step,
+        .ci_job = peers_ci_job(&self->peers),
+        .shard_index = self->peers.is_shard ? self->peers.ci.slot : 0,
+        .shard_total = self->peers.is_shard ? self->peers.ci.total : 0,
     };
     enum dz_rc rc = store_job_begin(self->store, &begin, &self->job, err);
     if (rc == DZ_EXISTS)
         rc = store_job_reopen(self->store, self->peers.job, &self->job, err);
     struct dz_err why;
-    if (rc == DZ_OK && store_durations_load(self->store, begin.uri, begin.profile, &self->durations,
-                                            &why) != DZ_OK)
+    struct store *known = self->keeps ? self->keeps : self->store;
+    if (rc == DZ_OK &&
+        store_durations_load(known, begin.uri, begin.profile, &self->durations, &why) != DZ_OK)
         log_warn("store.durations", "why=%s", why.text);
     if (rc == DZ_OK)
         host_upload(self, begin.uri, begin.profile);
@@ -126,21 +129,47 @@ find_peers(struct host *self, const struct dz_msg_start *start, const struct nam
                              .ulid = ulid,
                              .url = self->url,
                              .has_answered = self->has_answered,
+                             .is_shard = self->was_shard,
+                             .folder = self->spool.path,
                              .on_wait = on_wait,
                              .arg = self };
     struct peers_ops ops = host_peers_ops(self);
     rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
+    while (rc == DZ_OK && self->peers.is_late) {
+        rc = host_late_add(self, self->peers.job, err);
+        if (rc != DZ_OK)
+            break;
+        peers_close(&self->peers);
+        job.after = self->late.jobs[self->late.count - 1];
+        rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
+    }
     host_tag(self->peers.job, self->peers.node, self->tag);
     return rc;
 }
 
+/* What an earlier agent wrote is sent also when the job has ended meanwhile. */
 static enum dz_rc
 reopen_job(struct host *self, struct dz_err *err)
 {
     enum dz_rc rc = store_job_reopen(self->store, self->peers.job, &self->job, err);
-    if (rc == DZ_OK && !self->peers.is_late)
+    self->late.is_begun = rc == DZ_OK;
+    if (rc == DZ_OK)
         host_upload(self, NULL, NULL);
+    else if (rc == DZ_ABSENT && self->late.count > 0)
+        return DZ_OK; /* it had not begun */
     return rc;
+}
+
+enum dz_rc
+host_begin_job(struct host *self, const struct dz_msg_start *start, const struct naming *name,
+               struct dz_err *err)
+{
+    enum dz_rc rc = begin_job(self, start, name, err);
+    if (rc != DZ_FULL)
+        return rc;
+    struct dz_err why = *err; /* it could be opened, but takes nothing more */
+    rc = host_reopen_store(self, why.text, err);
+    return rc == DZ_OK ? begin_job(self, start, name, err) : rc;
 }
 
 /* Others first: with them it is known which job this is. */
@@ -151,21 +180,33 @@ open_job(struct host *self, const struct dz_msg_start *start, const struct namin
     enum dz_rc rc = host_find_server(self, start, err);
     if (rc == DZ_OK)
         rc = find_peers(self, start, name, err);
-    if (rc == DZ_OK && self->peers.is_late && self->url)
-        return DZ_OK; /* there is nothing to keep */
+    bool is_heir = start->job.len > 0;
+    self->is_apart |= self->peers.is_shard && !self->url;
     if (rc == DZ_OK)
         rc = host_open_store(self, err);
     if (rc != DZ_OK)
         return rc;
-    self->has_rows = start->job.len > 0 || self->peers.is_meeting;
-    if (self->peers.is_late || start->job.len > 0)
+    if (self->url)
+        peers_keep(&self->peers, self->spool.path);
+    self->has_rows = is_heir || self->peers.is_meeting;
+    if (self->late.count > 0)
+        host_late_keep(self, start, name);
+    if (is_heir)
         return reopen_job(self, err);
-    rc = begin_job(self, start, name, err);
-    if (rc != DZ_FULL)
-        return rc;
-    struct dz_err why = *err; /* it could be opened, but takes nothing more */
-    rc = host_reopen_store(self, why.text, err);
-    return rc == DZ_OK ? begin_job(self, start, name, err) : rc;
+    return self->late.count > 0 ? DZ_OK : host_begin_job(self, start, name, err);
+}
+
+static void
+keep_budgets(struct host *self, const struct dz_conf_map *resources)
+{
+    struct dz_list list = { 0 };
+    dz_buf_clear(&self->budgets);
+    for (size_t i = 0; i < resources->count; i++) {
+        struct dz_item_budget item = { .name = dz_str(resources->items[i].name),
+                                       .amount = resources->items[i].value };
+        dz_budget_add(&list, &self->budgets, &item);
+    }
+    self->budget_count = list.count;
 }
 
 /* A mistake in the project's config ends the run before there is a job. */
@@ -189,6 +230,7 @@ take_job(struct host *self, const struct dz_msg_start *start, struct dz_err *err
                            .commit = either(commit, project.commit),
                            .is_dirty = project.is_dirty };
     self->uri = dz_strdup(name.uri);
+    keep_budgets(self, &project.resources);
     rc = open_job(self, start, &name, err);
     project_fini(&project);
     return rc;
@@ -215,13 +257,14 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
     enum dz_rc rc = take_job(self, start, err);
     if (rc != DZ_OK)
         return rc;
-    if (self->job && !self->upload) /* else the server numbers it */
+    if (self->is_apart)
+        host_announce(self);
+    else if (self->job && !self->upload) /* else the server numbers it */
         (void) snprintf(self->short_id, sizeof(self->short_id), "%s", store_job_short(self->job));
     keep_settings(self, start);
     if (self->peers.how.len > 0)
         dz_buf_add(&self->peers.how, "", 1); /* as a string */
-    if (!self->peers.is_late)
-        host_tell_arrived(self, start);
+    host_tell_arrived(self, start);
     *out = (struct uplink_job){ .ulid = self->peers.job,
                                 .tag = self->tag,
                                 .short_id = self->short_id,
@@ -231,11 +274,27 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
                                 .how = (const char *) self->peers.how.data,
                                 .node = self->peers.node,
                                 .is_meeting = self->peers.is_meeting,
-                                .is_late = self->peers.is_late,
+                                .is_late = self->late.count > 0,
                                 .shard_index = self->peers.ci.slot,
                                 .shard_total = self->peers.ci.total,
-                                .contact = mesh_contact(self->peers.mesh) };
+                                .contact = mesh_contact(self->peers.mesh),
+                                .budgets = { .items = dz_buf_slice(&self->budgets),
+                                             .count = self->budget_count } };
+    for (size_t i = 0; i < self->peers.known.count; i++)
+        self->known[i] = self->peers.known.items[i].node;
+    out->known = self->known;
+    out->known_count = start->job.len > 0 ? self->peers.known.count : 0;
     return DZ_OK;
+}
+
+void
+host_rename(struct host *self, const char *ulid, const char *short_id)
+{
+    (void) snprintf(self->short_id, sizeof(self->short_id), "%s", short_id);
+    struct uplink_job job = {
+        .ulid = ulid, .short_id = self->short_id, .store = host_where(self), .home = self->home
+    };
+    agent_rename(self->agent, &job);
 }
 
 /* ------------------------------------------------------------------ manifest */
@@ -258,17 +317,13 @@ take_manifest(void *arg, struct catalog *manifest, struct dz_err *err)
     struct host *self = arg;
     self->test_count = manifest->count;
     self->manifest = manifest;
+    if (self->late.count > 0) {
+        enum dz_rc rc = host_late_begin(self, manifest, err);
+        if (rc != DZ_OK || !self->job)
+            return rc;
+    }
     estimate(self, manifest);
-    self->tests = dz_alloc0(manifest->count + 1, sizeof(*self->tests));
-    for (uint32_t i = 0; i < manifest->count; i++)
-        self->tests[i] = (struct coord_test){ .id = manifest->ids[i],
-                                              .group = manifest->groups[i],
-                                              .order = manifest->order[i],
-                                              .est_us = manifest->est_us[i] };
-    enum dz_rc rc = DZ_OK;
-    if (self->url && self->peers.is_meeting) /* its texts and lines name tests by their numbers */
-        rc = host_put_tests(self, err);
-    return rc == DZ_OK ? host_brief(self, err) : rc;
+    return host_brief(self, err);
 }
 
 /* ------------------------------------------------------------------ progress, end */
@@ -292,9 +347,10 @@ keep_small(struct host *self, int64_t now_us)
 {
     struct store_tidy work = { .now_us = now_us, .budget_ms = TIDY_MS };
     struct dz_err err;
-    if (!self->store || now_us - store_tidied_us(self->store) < TIDY_EVERY_US)
+    struct store *store = self->keeps ? self->keeps : self->store;
+    if (!store || now_us - store_tidied_us(store) < TIDY_EVERY_US)
         return;
-    enum dz_rc rc = store_tidy(self->store, &work, &err);
+    enum dz_rc rc = store_tidy(store, &work, &err);
     if (rc != DZ_OK && rc != DZ_AGAIN && rc != DZ_REFUSED)
         log_warn("store.tidy", "why=%s", err.text);
 }
@@ -314,17 +370,41 @@ digest_for_store(struct host *self, const struct store_seal *seal)
     return is_it ? ledger.digest : seal->digest;
 }
 
+/* The scheduler may not live to seal the job: what this node was told of the end goes with its records. */
+static void
+sealed(void *arg, const struct vassal_account *account)
+{
+    struct host *self = arg;
+    struct dz_err err;
+    struct store_seal seal = {
+        .collected = (uint32_t) account->collected,
+        .not_run = (uint32_t) account->not_run,
+        .counted = (uint32_t) account->counted,
+        .duplicates = (uint32_t) account->duplicates,
+        .nodes = (uint32_t) account->nodes,
+        .workers = (uint32_t) account->workers,
+        .exit_code = account->failed > 0 || account->not_run > 0,
+        .now_us = dz_clock_us() + self->wall_offset_us,
+    };
+    if (!self->url || !self->job || self->has_led || !account->agrees || account->is_shard)
+        return;
+    if (store_job_witness(self->job, &seal, &err) != DZ_OK)
+        log_warn("store.witness", "why=%s", err.text);
+}
+
 static void
 end(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
     const char *reason)
 {
     struct host *self = arg;
+    if (self->coordinator)
+        coordinator_close_ledger(self->coordinator);
     host_tell_ended(self, exit_code, reason);
     host_flush(self);
     host_keep_left(self);
     peers_ended(&self->peers,
                 exit_code == EXIT_SIGTERM ? DZ_SLOT_END_TERMINATED : DZ_SLOT_END_VERDICT);
-    if (self->peers.is_late || (self->peers.is_meeting && !self->has_led)) {
+    if (self->peers.is_meeting && !self->has_led) {
         store_job_close(&self->job); /* who schedules seals it */
         return;
     }
@@ -357,6 +437,7 @@ host_uplink(struct host *self)
 {
     return (struct uplink){ .arg = self,
                             .begin = begin,
+                            .compare = host_late_compare,
                             .manifest = take_manifest,
                             .send = host_send,
                             .want = host_want,
@@ -364,6 +445,7 @@ host_uplink(struct host *self)
                             .said = host_said,
                             .flush = host_flush,
                             .progress = progress,
+                            .sealed = sealed,
                             .end = end,
                             .settle = host_settle };
 }

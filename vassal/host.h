@@ -11,6 +11,7 @@
 #define DZ_VASSAL_HOST_H
 
 #include "coord/coord.h"
+#include "shared/base/map.h"
 #include "shared/net/loop.h"
 #include "store/chronicle.h"
 #include "store/push/spools.h"
@@ -58,17 +59,46 @@ struct host_rest {
     uint32_t count, cap;
 };
 
+enum { LATE_JOBS_MAX = 16 };
+
+/* A node that came when its job had ended: which tests are left for it. */
+struct host_late {
+    char jobs[LATE_JOBS_MAX][DZ_ULID_LEN + 1]; /* that had ended, each of those who came after the
+                                                * one before it */
+    unsigned count;                            /* 0: this node was in time */
+    unsigned at, tries;    /* whose list is asked for, and how often it was in vain */
+    struct takeover *list; /* owned; on its way from the server */
+    struct dz_timer again;
+    struct dz_map known; /* hashes of their ids: tests of these jobs */
+    bool is_over;        /* all lists are read that can be */
+    struct dz_buf why;   /* owned; why one could not be, or empty */
+    struct dz_buf start; /* owned: what the job will begin with, as a message */
+    bool is_dirty, is_begun;
+};
+
+/* What a job is called and what it belongs to, as said by the controller or found in the folder.
+ * Strings are borrowed. */
+struct naming {
+    const char *uri, *timezone, *profile, *commit;
+    bool is_dirty;
+};
+
 struct host {
     struct dz_loop *loop;   /* borrowed */
     struct agent *agent;    /* borrowed */
-    struct spool_dir spool; /* owned; where there is a server: the job's folder */
+    struct spool_dir spool; /* owned; where there is a server, or is_apart: the job's folder */
+    struct store *keeps;    /* owned; is_apart: the home's store, which makes one job of shares */
     struct upload *upload;  /* owned; likewise */
     char short_id[STORE_SHORT_MAX];
     char *url;              /* owned; NULL: no server */
     char *uri;              /* owned: the project */
+    struct dz_buf budgets;  /* of its resources, as message fork has them */
+    uint32_t budget_count;  /* items of it */
     char tag[HOST_TAG_MAX]; /* of this node in this job: names its folders */
     bool is_home;           /* the server is the daemon of this home */
     bool has_answered;      /* it was looked at, and is a store */
+    bool is_apart;          /* no server; other slots that run their own share may use this home */
+    bool was_shard;         /* as the agent was that this one replaces */
     struct store *store;    /* owned, as are all below; with a server the spool's, and borrowed */
     struct store_job *job;
     struct store_durations *durations;
@@ -81,16 +111,20 @@ struct host {
     bool is_uploaded;      /* nothing more will be sent of this node's records */
     struct dz_epoch told;  /* who schedules, as people were told; n 0: nobody */
     bool is_lost_told;     /* and that it was lost */
+    bool is_detour_told;   /* and that it is reached through the store */
     bool is_about_to_lead; /* when the takeover is over */
     struct dz_timer reap;
     struct peers peers;
     struct coord_cfg coord_cfg;     /* but for what LEAD says */
-    struct coord_test *tests;       /* of the manifest, for the coordinator */
+    struct coord_test *tests;       /* of the manifest, for the coordinator; NULL: never led */
     const struct catalog *manifest; /* borrowed from the agent; NULL: not known yet */
     struct host_logs logs;
     struct chronicle chronicle;
+    struct dz_timer lines; /* those of the chronicle are to be written */
+    dz_us lines_took_us;   /* the last transaction of lines */
     struct host_texts texts;
     struct host_memory memory;
+    struct host_late late;
     char *home, *note;
     int64_t wall_offset_us; /* add it to the monotonic clock */
     struct host_numbers numbers;
@@ -99,6 +133,7 @@ struct host {
     dz_us failing_since; /* the store takes nothing, 0: it does */
     bool has_rows;       /* others may have counted before: an earlier agent, another scheduler */
     bool has_led;        /* the job is ours to seal */
+    uint64_t known[KNOWN_MAX]; /* nodes that an earlier agent had met */
 };
 
 void host_init(struct host *self, struct dz_loop *loop);
@@ -120,6 +155,8 @@ void host_close_store(struct host *self);
 const char *host_where(const struct host *self); /* URL, or the store's folder: for people */
 /* A line for people that goes with the job. */
 void host_say(struct host *self, const char *text);
+/* The store of the home, which takes what is in the folder at the end, hears of the job. */
+void host_announce(struct host *self);
 /* Send the job that was begun or taken up. */
 void host_upload(struct host *self, const char *uri, const char *profile);
 bool host_settle(void *arg);
@@ -171,6 +208,22 @@ DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out,
 bool host_carries(const struct host *self);
 /* Into the ledger, before the coordinator reads that; and a line for people. */
 void host_carry(struct host *self);
+/* host.c: begin the job, wherever there is room for it */
+DZ_MUST_USE enum dz_rc host_begin_job(struct host *self, const struct dz_msg_start *start,
+                                      const struct naming *name, struct dz_err *err);
+void host_rename(struct host *self, const char *ulid, const char *short_id);
+/* late.c: a node that came when its job had ended */
+void host_late_init(struct host *self);
+void host_late_fini(struct host *self);
+/* LIMIT: that has happened too often. */
+DZ_MUST_USE enum dz_rc host_late_add(struct host *self, const char *ulid, struct dz_err *err);
+/* What the job will begin with, if there is one. */
+void host_late_keep(struct host *self, const struct dz_msg_start *start, const struct naming *name);
+bool host_late_compare(void *arg, struct catalog_filter *out); /* as uplink.compare() */
+/* Begins the job of the tests that are left, and says so; or that none are. */
+DZ_MUST_USE enum dz_rc host_late_begin(struct host *self, const struct catalog *manifest,
+                                       struct dz_err *err);
+bool host_is_for_nothing(const struct host *self); /* it is late, and there is no job of its own */
 /* left.c */
 /* What nobody is known to have stored goes into this node's own folder. */
 void host_keep_left(struct host *self);

@@ -31,6 +31,21 @@ host_put_tests(struct host *self, struct dz_err *err)
     return DZ_OK;
 }
 
+/* Most nodes never schedule, and need no list for it. */
+static void
+list_tests(struct host *self)
+{
+    const struct catalog *manifest = self->manifest;
+    if (self->tests)
+        return; /* it has led before */
+    self->tests = dz_alloc0(manifest->count + 1, sizeof(*self->tests));
+    for (uint32_t i = 0; i < manifest->count; i++)
+        self->tests[i] = (struct coord_test){ .id = manifest->ids[i],
+                                              .group = manifest->groups[i],
+                                              .order = manifest->order[i],
+                                              .est_us = manifest->est_us[i] };
+}
+
 static enum dz_rc
 brief(struct host *self, struct dz_err *err)
 {
@@ -51,6 +66,7 @@ brief(struct host *self, struct dz_err *err)
     self->test_count = self->manifest->count + rest.count;
     host_carry(self);
     rc = host_rows(self, &rows, &row_count, err);
+    list_tests(self);
     struct coordinator_tests tests = { .tests = self->tests,
                                        .count = self->manifest->count,
                                        .digest = self->manifest->digest,
@@ -142,6 +158,11 @@ read_ledger(struct host *self, const char *ulid, bool wants_list, struct takeove
 static void
 lead(struct host *self, const struct vassal_effect *effect)
 {
+    struct dz_err err;
+    if (effect->as.lead.shard_total > 1 && self->job &&
+        store_job_be_shard(self->job, effect->as.lead.shard_index, effect->as.lead.shard_total,
+                           &err) != DZ_OK)
+        log_warn("store.shard", "why=%s", err.text);
     retire(self);
     self->has_led = true;
     self->leading = *effect;
@@ -184,6 +205,27 @@ say(struct host *self, unsigned severity, const struct dz_buf *text)
     agent_note(self->agent, severity, dz_buf_slice(text));
 }
 
+static void
+add_way(struct dz_buf *text, const char *way)
+{
+    if (strcmp(way, MESH_WAY_DETOUR) == 0)
+        dz_buf_addf(text, "reached through the store: no direct connection can be made");
+    else if (*way && strcmp(way, MESH_WAY_CALLED) != 0)
+        dz_buf_addf(text, "reached at %s", way);
+    else
+        dz_buf_addf(text, "it came to this one");
+}
+
+/* The scheduler is reached in another way than was said. */
+static void
+say_way(struct host *self, const char *way)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_buf_addf(&text, "node %016" PRIx64 ", which schedules, from now on: ", self->told.node);
+    add_way(&text, way);
+    say(self, 0, &text);
+}
+
 /* Who schedules, and how it is reached: for somebody who reads the log of one CI slot. */
 static void
 say_who_leads(struct host *self, const struct dz_epoch *epoch)
@@ -195,13 +237,14 @@ say_who_leads(struct host *self, const struct dz_epoch *epoch)
         return;
     self->told = *epoch;
     self->is_lost_told = false;
+    self->is_detour_told = strcmp(mesh_way(self->peers.mesh, epoch->node), MESH_WAY_DETOUR) == 0;
     if (is_us) {
         dz_buf_addf(&text, "this node schedules the job%s", is_first ? "" : " from now on");
     } else {
         const char *way = mesh_way(self->peers.mesh, epoch->node);
-        dz_buf_addf(&text, "node %016" PRIx64 " schedules the job%s, %s%s", epoch->node,
-                    is_first ? "" : " from now on", *way ? "reached at " : "it came to this one",
-                    way);
+        dz_buf_addf(&text, "node %016" PRIx64 " schedules the job%s, ", epoch->node,
+                    is_first ? "" : " from now on");
+        add_way(&text, way);
     }
     say(self, 0, &text);
 }
@@ -284,8 +327,16 @@ static void
 on_way(void *arg, uint64_t node, const char *endpoint)
 {
     struct host *self = arg;
-    agent_log(self->agent, "node %016" PRIx64 " is reached at %s", node, endpoint);
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    add_way(&text, endpoint);
+    agent_log(self->agent, "node %016" PRIx64 ": %.*s", node, (int) text.len,
+              (const char *) text.data);
     host_tell_way(self, node, endpoint);
+    bool is_detour = strcmp(endpoint, MESH_WAY_DETOUR) == 0;
+    if (self->told.n > 0 && self->told.node == node && !self->is_lost_told &&
+        is_detour != self->is_detour_told)
+        say_way(self, endpoint);
+    self->is_detour_told = self->told.node == node ? is_detour : self->is_detour_told;
 }
 
 void

@@ -82,8 +82,10 @@ host_said(void *arg, const struct cargo_item *item)
     struct host *self = arg;
     struct host_texts *texts = &self->texts;
     struct dz_slice text = cargo_text(item);
+    if (text.len == 0 || texts->count == STORE_BATCH_MAX)
+        return; /* and the store need not know this node's tests */
     uint32_t test = host_number(self, item->outcome.what.test);
-    if (text.len == 0 || texts->count == STORE_BATCH_MAX || test == STORE_NO_TEST)
+    if (test == STORE_NO_TEST)
         return;
     if (texts->count == texts->cap) {
         texts->cap = texts->cap ? 2 * texts->cap : 16;
@@ -125,10 +127,12 @@ host_flush(void *arg)
 {
     struct host *self = arg;
     struct host_logs *logs = &self->logs;
+    dz_loop_unset(self->loop, &self->lines);
     if (self->job)
         write_texts(self);
     if ((logs->count == 0 && self->chronicle.count == 0) || !self->job)
         return;
+    dz_us begin = dz_clock_us();
     for (uint32_t at = 0; at < logs->count || self->chronicle.count > 0;) {
         uint32_t count = logs->count - at < STORE_BATCH_MAX ? logs->count - at : STORE_BATCH_MAX;
         point_to_texts(logs, at, count);
@@ -144,6 +148,7 @@ host_flush(void *arg)
         chronicle_clear(&self->chronicle);
         at += count;
     }
+    self->lines_took_us = dz_clock_us() - begin;
     chronicle_clear(&self->chronicle);
     forget_logs(logs);
     host_poke(self);
@@ -226,6 +231,7 @@ fill_result(struct host *self, const struct coord_record *row, struct store_resu
         .setup_us = row->setup_us,
         .call_us = row->call_us,
         .teardown_us = row->teardown_us,
+        .line = row->line,
         .is_strike = row->is_history,
     };
     struct cargo_item *item =
@@ -311,15 +317,42 @@ tell_difference(struct host *self)
     agent_note(self->agent, 1, dz_buf_slice(&text));
 }
 
+/* The job's own seal follows when the exit code is known. Should this process die until then, it is
+ * known what it would have said: by the store, and by nodes that were told SEAL. */
+static void
+tell_peers(struct host *self, const struct coord_account *account)
+{
+    struct dz_epoch epoch = { self->leading.as.lead.n, self->peers.node, self->peers.inc };
+    bool is_good = account->failed == 0 && account->not_run == 0;
+    struct store_seal seal = {
+        .collected = (uint32_t) account->collected,
+        .not_run = (uint32_t) account->not_run,
+        .counted = (uint32_t) account->counted,
+        .duplicates = (uint32_t) account->duplicates,
+        .nodes = (uint32_t) account->nodes,
+        .workers = (uint32_t) account->workers,
+        .exit_code = !is_good,
+        .now_us = dz_clock_us() + self->wall_offset_us,
+    };
+    struct dz_err err;
+    peers_sealed(&self->peers, &epoch, is_good, &seal);
+    if (self->url || !self->peers.is_meeting || self->leading.as.lead.shard_total > 1 ||
+        self->memory.counted)
+        return;
+    enum dz_rc rc = store_job_witness(self->job, &seal, &err);
+    if (rc == DZ_OK)
+        rc = store_job_seal_witnessed(self->job, &err);
+    if (rc != DZ_OK)
+        log_warn("store.witness", "why=%s", err.text);
+}
+
 static enum dz_rc
 seal(void *arg, const struct coord_account *account, struct coord_closed *out, struct dz_err *err)
 {
     struct host *self = arg;
-    struct dz_epoch epoch = { self->leading.as.lead.n, self->peers.node, self->peers.inc };
     if (self->brought > 0)
         tell_difference(self);
-    /* the store is told when the exit code is known */
-    peers_sealed(&self->peers, &epoch, account->failed == 0 && account->not_run == 0);
+    tell_peers(self, account);
     if (self->memory.counted) {
         *out = (struct coord_closed){ self->memory.rows, self->memory.digest, false };
         return DZ_OK;

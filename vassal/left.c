@@ -31,10 +31,12 @@ keep_one(void *arg, const struct cargo_item *item)
     struct leaving *self = arg;
     const struct vassal_outcome *it = &item->outcome;
     bool is_fact = item->is_counted || it->origin != 0;
-    if (!is_fact || it->result == DZ_RESULT_CRASHED || it->what.test >= self->host->test_count)
+    uint32_t test = it->what.test < self->host->test_count ? host_number(self->host, it->what.test)
+                                                           : STORE_NO_TEST;
+    if (!is_fact || it->result == DZ_RESULT_CRASHED || test == STORE_NO_TEST)
         return; /* a death may have been a strike: only who counted it knows */
     self->results[self->count++] = (struct store_result){
-        .test = it->what.test,
+        .test = test,
         .attempt = it->what.attempt,
         .node = it->origin ? it->origin : self->host->peers.node,
         .inc = it->inc,
@@ -47,6 +49,7 @@ keep_one(void *arg, const struct cargo_item *item)
         .teardown_us = it->teardown_us,
         .cause = item->cause,
         .signal = item->signal,
+        .line = it->line,
         .text = cargo_text(item),
     };
     if (self->count == STORE_BATCH_MAX)

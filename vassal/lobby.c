@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/digest.h"
 #include "shared/base/log.h"
 #include "shared/base/map.h"
 #include "store/push/meeting.h"
@@ -17,11 +16,11 @@ enum {
     SMALL_JOB = 64, /* nodes that all know each other */
     TELL_MS = 2000,
     TELL_AGAIN_US = 300 * 1000,
+    KNOCK_AGAIN_US = 500 * 1000,
     ROLL_MS = 2000,
     ROLL_EVERY_US = 100 * 1000, /* however many knock */
     ANSWER_MAX = 64 << 10,
     ROLL_MAX = 4 << 20,
-    KEY_TEXT = 2 * 2 * (int) sizeof(uint64_t) + 1,
 };
 
 /* One kind of request, of which one at a time is under way. */
@@ -36,17 +35,17 @@ struct lobby {
     struct dz_loop *loop; /* borrowed */
     char *url, *uri;      /* owned */
     struct dz_buf key, contact;
-    char digest[KEY_TEXT]; /* of the key with its ordinal: the meeting's name at the store */
+    char name[DZ_MEETING_NAME + 1]; /* the meeting's, at the store */
     uint64_t node;
     dz_ms try_ms;
     void (*on_wait)(void *wait_arg);
     void *wait_arg;
     struct lobby_ops ops;
     struct client client;
-    struct errand lease, seal, end, roll;
+    struct errand lease, seal, end, roll, back;
     uint64_t number; /* of the lease's question */
     bool is_renewal; /* the question is of who schedules */
-    struct dz_timer again, look;
+    struct dz_timer again, look, knock;
     struct meeting_roll known;
     struct dz_map members; /* node -> the round in which it was seen last, as a pointer */
     uintptr_t round;
@@ -56,23 +55,16 @@ struct lobby {
 
 /* ------------------------------------------------------------------ names */
 
-/* 128 bits of a hash that needs no secret: the store keeps projects apart, and a token is needed. */
-static void
-name_meeting(struct lobby *self, unsigned ordinal)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
-    dz_buf_addf(&text, "%u", ordinal);
-    dz_buf_add(&text, self->key.data, self->key.len);
-    uint64_t first = dz_hash64(dz_buf_slice(&text));
-    dz_buf_addf(&text, "+");
-    (void) snprintf(self->digest, sizeof(self->digest), "%016" PRIx64 "%016" PRIx64, first,
-                    dz_hash64(dz_buf_slice(&text)));
-}
-
 static void
 add_url(const struct lobby *self, const char *verb, struct dz_buf *out)
 {
-    dz_buf_addf(out, "%s/api/v1/meetings/%s/%s", self->url, self->digest, verb);
+    dz_buf_addf(out, "%s/api/v1/meetings/%s/%s", self->url, self->name, verb);
+}
+
+void
+lobby_letters_url(const struct lobby *self, struct dz_buf *out)
+{
+    add_url(self, "letters", out);
 }
 
 /* ------------------------------------------------------------------ asking */
@@ -245,7 +237,7 @@ enter_with(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
     char job[DZ_ULID_LEN + 1];
     memcpy(job, entry->job, sizeof(job));
     for (;;) {
-        name_meeting(self, ordinal);
+        dz_meeting_name(dz_buf_slice(&self->key), ordinal, self->name);
         self->on_wait(self->wait_arg);
         enum dz_rc rc = enter_once(self, http, entry, &roll, err);
         if (rc == DZ_CLOSED && ++tries < ENTER_TRIES)
@@ -280,6 +272,50 @@ lobby_enter(struct lobby *self, struct dz_meeting_entry *entry, struct dz_err *e
     return rc;
 }
 
+/* ------------------------------------------------------------------ coming back */
+
+static void on_back(void *arg, const struct dz_http_answer *answer);
+
+static void
+knock(void *arg)
+{
+    struct lobby *self = arg;
+    if (!send(&self->back, "POST", self->try_ms, ANSWER_MAX, on_back))
+        dz_loop_set(self->loop, &self->knock, dz_clock_us() + KNOCK_AGAIN_US);
+}
+
+static void
+on_back(void *arg, const struct dz_http_answer *answer)
+{
+    struct errand *errand = arg;
+    struct lobby *self = errand->lobby;
+    struct dz_meeting_entry entry = { 0 };
+    struct meeting_roll roll;
+    errand->is_asking = false;
+    if (answer->status == 200 && meeting_read_enter(answer->body, &entry, &roll) == DZ_OK) {
+        log_info("lobby.back", "word=%d", (int) entry.answer.word);
+        see_roll(self, &roll, false);
+    } else if (dz_http_is_passing(answer)) {
+        dz_loop_set(self->loop, &self->knock, dz_clock_us() + KNOCK_AGAIN_US);
+    } else {
+        log_warn("lobby.refused", "status=%d why=%s", answer->status, answer->why);
+    }
+}
+
+void
+lobby_go_back(struct lobby *self, const char *name, const struct dz_meeting_entry *entry)
+{
+    (void) snprintf(self->name, sizeof(self->name), "%s", name);
+    meeting_ask_enter(&self->back.body, self->uri, entry, dz_buf_slice(&self->contact));
+    dz_loop_set(self->loop, &self->knock, dz_clock_us() + KNOCK_AGAIN_US);
+}
+
+const char *
+lobby_name(const struct lobby *self)
+{
+    return self->name;
+}
+
 /* ------------------------------------------------------------------ the lease */
 
 static void
@@ -299,6 +335,8 @@ on_lease(void *arg, const struct dz_http_answer *answer)
         dz_buf_clear(&contact);
     } else {
         see_roll(self, &roll, self->is_renewal);
+        if (self->is_renewal && roll.came > roll.ended + 1)
+            self->ops.on_company(self->ops.arg);
     }
     self->ops.on_answer(self->ops.arg, self->number, &reply, dz_buf_slice(&contact));
 }
@@ -346,10 +384,11 @@ tell(void *arg)
 }
 
 void
-lobby_tell_seal(struct lobby *self, const struct dz_epoch *epoch, bool is_good)
+lobby_tell_seal(struct lobby *self, const struct dz_epoch *epoch, bool is_good,
+                const struct store_seal *account)
 {
     drop(&self->seal);
-    meeting_ask_seal(&self->seal.body, self->uri, epoch, is_good);
+    meeting_ask_seal(&self->seal.body, self->uri, epoch, is_good, account);
     self->seal.is_due = true;
     tell(self);
 }
@@ -389,8 +428,10 @@ lobby_new(const struct lobby_cfg *cfg, struct lobby **self_out, struct dz_err *e
     self->seal = (struct errand){ .lobby = self, .verb = "seal" };
     self->end = (struct errand){ .lobby = self, .verb = "end" };
     self->roll = (struct errand){ .lobby = self, .verb = "members" };
+    self->back = (struct errand){ .lobby = self, .verb = "enter" };
     self->again = (struct dz_timer){ .fn = tell, .arg = self };
     self->look = (struct dz_timer){ .fn = look, .arg = self };
+    self->knock = (struct dz_timer){ .fn = knock, .arg = self };
     enum dz_rc rc = client_open(&self->client, cfg->loop, NULL, NULL, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
@@ -406,7 +447,9 @@ lobby_destroy(struct lobby **self_p)
     client_close(&self->client); /* nothing is answered any more */
     dz_loop_unset(self->loop, &self->again);
     dz_loop_unset(self->loop, &self->look);
-    struct errand *const errands[] = { &self->lease, &self->seal, &self->end, &self->roll };
+    dz_loop_unset(self->loop, &self->knock);
+    struct errand *const errands[] = { &self->lease, &self->seal, &self->end, &self->roll,
+                                       &self->back };
     for (size_t i = 0; i < DZ_LEN(errands); i++)
         dz_buf_fini(&errands[i]->body);
     dz_map_fini(&self->members);

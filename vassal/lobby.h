@@ -12,6 +12,7 @@
 #include "shared/base/buf.h"
 #include "shared/net/loop.h"
 #include "shared/wire/meeting.h"
+#include "store/store.h"
 
 struct lobby;
 
@@ -20,6 +21,8 @@ struct lobby_ops {
                       struct dz_slice contact);
     void (*on_member)(void *arg, uint64_t node, struct dz_slice contact); /* takes part */
     void (*on_left)(void *arg, uint64_t node);                            /* does so no more */
+    void (*on_company)(
+        void *arg);             /* told now and then while this node schedules, and others are in */
     void (*on_idle)(void *arg); /* what was to be told at the end has arrived */
     void *arg;
 };
@@ -46,15 +49,26 @@ void lobby_destroy(struct lobby **self_p);
 DZ_MUST_USE enum dz_rc lobby_enter(struct lobby *self, struct dz_meeting_entry *entry,
                                    struct dz_err *err);
 
+/* The meeting's name at the store, once it was entered. */
+const char *lobby_name(const struct lobby *self);
+
+/* Append where the meeting's letters are sent and fetched. */
+void lobby_letters_url(const struct lobby *self, struct dz_buf *out);
+
 /* Ask for the lease; an ask that is still on its way is dropped.  on_answer() follows, later. */
 void lobby_ask(struct lobby *self, uint64_t number, const struct dz_lease_ask *ask,
                dz_us patience_us);
 /* Somebody is at the door who is not known. */
 void lobby_look_again(struct lobby *self);
 
+/* An earlier life of this node has entered, and the store is away: the meeting's name, as
+ * lobby_name() gave it then.  It hears of this life when it is back. */
+void lobby_go_back(struct lobby *self, const char *name, const struct dz_meeting_entry *entry);
+
 /* Told until the store has heard it, or this object ends. */
 void lobby_tell_end(struct lobby *self, enum dz_slot_end end);
-void lobby_tell_seal(struct lobby *self, const struct dz_epoch *epoch, bool is_good);
+void lobby_tell_seal(struct lobby *self, const struct dz_epoch *epoch, bool is_good,
+                     const struct store_seal *account);
 bool lobby_is_idle(const struct lobby *self);
 
 #endif

@@ -27,44 +27,6 @@ from_environment(void *arg, const char *name)
     return getenv(name); /* NOLINT(concurrency-mt-unsafe): nobody sets it */
 }
 
-/* ------------------------------------------------------------------ the key */
-
-static void
-add_part(struct dz_buf *key, struct dz_slice part)
-{
-    dz_buf_add(key, part.ptr, part.len);
-    dz_buf_add(key, "", 1); /* parts do not run into each other */
-}
-
-/* What all nodes of one job have in common. */
-static void
-make_key(const struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-         struct dz_buf *out)
-{
-    add_part(out, dz_str(job->uri));
-    add_part(out, dz_str(self->ci.key));
-    add_part(out, dz_str(job->commit));
-    add_part(out, dz_str(job->profile));
-    add_part(out, start->python);
-    add_part(out, start->chooses);
-}
-
-/* As what the CI started this slot.  Without the CI's own name of its job it has one that no other
- * process has. */
-static struct dz_meeting_entry
-make_entry(const struct peers *self)
-{
-    struct dz_meeting_entry entry = {
-        .node = self->node,
-        .arrival = { .index = self->ci.total > 0 ? self->ci.slot : DZ_NO_INDEX,
-                     .ci_job = self->ci.job ? dz_hash64(dz_str(self->ci.job)) : self->node,
-                     .attempt = self->ci.attempt },
-        .mode = self->mode,
-    };
-    memcpy(entry.job, self->job, sizeof(entry.job));
-    return entry;
-}
-
 /* ------------------------------------------------------------------ meeting */
 
 /* A key that the gate has not heard of: is its owner a member? */
@@ -96,50 +58,24 @@ listen_at(struct peers *self, const char *ipc, struct dz_err *err)
 }
 
 static void
-tell_arrival(struct peers *self, const struct dz_meeting_entry *entry, const char *where)
+follow(struct peers *self, const char *after)
 {
-    const char *key = self->ci.key;
-    switch (entry->answer.word) {
-    case DZ_ARRIVAL_OPENS: dz_buf_addf(&self->how, "first of %s %s", key, where); return;
-    case DZ_ARRIVAL_JOINS: dz_buf_addf(&self->how, "joined %s %s", key, where); return;
-    case DZ_ARRIVAL_RETURNS: dz_buf_addf(&self->how, "back in %s %s", key, where); return;
-    case DZ_ARRIVAL_LATE:
-        dz_buf_addf(&self->how, "%s has ended: its tests were run, there is nothing left to do",
-                    key);
-        return;
-    case DZ_ARRIVAL_AGAIN: return; /* it is never the last word */
-    }
-}
-
-/* What a generation after the first runs. */
-static void
-tell_generation(struct peers *self, const struct dz_meeting_entry *entry)
-{
-    if (entry->answer.word == DZ_ARRIVAL_LATE)
-        return;
-    if (self->generation > 0)
-        dz_buf_addf(&self->how, "; generation %" PRIu32 ": ", self->generation);
-    if (self->generation > 0 && self->previous[0] == '\0')
-        dz_buf_addf(&self->how, "nothing is known of earlier ones, everything runs");
-    else if (self->generation > 0 && self->is_full)
-        dz_buf_addf(&self->how, "everything runs again");
-    else if (self->generation > 0)
-        dz_buf_addf(&self->how, "what failed or is missing of job %s runs again", self->previous);
-    else if (self->mode == DZ_RERUN_FAILED)
-        dz_buf_addf(&self->how, "; there is no earlier generation: DAGZ_MODE=failed runs all");
+    if (after && self->generation == 0)
+        (void) snprintf(self->previous, sizeof(self->previous), "%s", after);
 }
 
 static void
-take_entry(struct peers *self, const struct dz_meeting_entry *entry, const char *where)
+take_entry(struct peers *self, const struct peers_job *job, const struct dz_meeting_entry *entry,
+           const char *where)
 {
     memcpy(self->job, entry->job, sizeof(self->job));
     self->is_late = entry->answer.word == DZ_ARRIVAL_LATE;
     self->is_meeting = !self->is_late;
     self->generation = entry->answer.number;
     memcpy(self->previous, entry->previous, sizeof(self->previous));
+    follow(self, job->after);
     self->is_full = entry->is_full;
-    tell_arrival(self, entry, where);
-    tell_generation(self, entry);
+    peers_tell_arrival(self, entry, where);
 }
 
 /* Another room's door, or none. */
@@ -163,7 +99,7 @@ enter_room(struct peers *self, struct dz_slice key, struct dz_meeting_entry *ent
     rc = listen_at(self, endpoint, err);
     if (rc != DZ_OK)
         return rc;
-    *entry = make_entry(self);
+    *entry = peers_entry(self);
     return room_enter(self->room, mesh_contact(self->mesh), entry, err);
 }
 
@@ -176,20 +112,20 @@ meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct 
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
     struct dz_meeting_entry entry;
-    make_key(self, start, job, &key);
+    peers_key(self, start, job, &key);
     if (job->url)
-        add_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
+        peers_key_part(&key, dz_str(job->url)); /* all of them keep their records in the same way */
     enum dz_rc rc = enter_room(self, dz_buf_slice(&key), &entry, err);
     for (unsigned i = 1; rc == DZ_OK && entry.answer.word == DZ_ARRIVAL_AGAIN; i++) {
         if (i == DZ_COMMANDS_MAX)
             return dz_fail(err, DZ_LIMIT, "this CI job has run %d commands of %s", DZ_COMMANDS_MAX,
                            self->ci.key);
         leave_room(self);
-        add_part(&key, dz_str("again"));
+        peers_key_part(&key, dz_str("again"));
         rc = enter_room(self, dz_buf_slice(&key), &entry, err);
     }
     if (rc == DZ_OK)
-        take_entry(self, &entry, "on this host");
+        take_entry(self, job, &entry, "on this host");
     if (rc == DZ_OK && why)
         dz_buf_addf(&self->how, ": %s", why);
     return rc;
@@ -198,11 +134,19 @@ meet_on_host(struct peers *self, const struct dz_msg_start *start, const struct 
 /* ------------------------------------------------------------------ meeting at the store */
 
 static void
+meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact)
+{
+    if (mesh_meet(self->mesh, node, inc, contact) != DZ_OK)
+        log_warn("peers.contact", "node=%016" PRIx64, node);
+}
+
+static void
 on_member(void *arg, uint64_t node, struct dz_slice contact)
 {
     struct peers *self = arg;
     mesh_let_back(self->mesh, node);
-    peers_meet(self, node, 0, contact);
+    known_add(&self->known, node, contact, false);
+    meet(self, node, 0, contact);
 }
 
 static void
@@ -224,7 +168,8 @@ static void
 on_idle(void *arg)
 {
     struct peers *self = arg;
-    self->ops.idle(self->ops.arg);
+    if (peers_is_idle(self))
+        self->ops.idle(self->ops.arg);
 }
 
 /* For one of two tries. */
@@ -253,25 +198,19 @@ is_store_there(const struct peers_job *job)
     return false;
 }
 
-/* CLOSED: no store answers.  Nothing is bound then. */
 static enum dz_rc
-meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
-              struct dz_err *err)
+open_lobby(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+           struct dz_err *err)
 {
-    if (!job->url)
-        return dz_fail(err, DZ_CLOSED,
-                       "no store answers: start one with 'zb daemon up --bg', or "
-                       "name it by DAGZ_URL");
-    if (!job->has_answered && !is_store_there(job))
-        return dz_fail(err, DZ_CLOSED, "no store answers at %s", job->url);
     enum dz_rc rc = listen_at(self, NULL, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
-    make_key(self, start, job, &key);
+    peers_key(self, start, job, &key);
     struct lobby_ops ops = { .on_answer = on_answer,
                              .on_member = on_member,
                              .on_left = on_left,
+                             .on_company = detour_listen,
                              .on_idle = on_idle,
                              .arg = self };
     struct lobby_cfg cfg = { .loop = self->loop,
@@ -284,25 +223,65 @@ meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct
                              .on_wait = job->on_wait,
                              .wait_arg = job->arg,
                              .ops = &ops };
-    rc = lobby_new(&cfg, &self->lobby, err);
-    struct dz_meeting_entry entry = make_entry(self);
+    return lobby_new(&cfg, &self->lobby, err);
+}
+
+/* CLOSED: no store answers.  Nothing is bound then. */
+static enum dz_rc
+meet_at_store(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+              struct dz_err *err)
+{
+    if (!job->url)
+        return dz_fail(err, DZ_CLOSED,
+                       "no store answers: start one with 'zb daemon up --bg', or "
+                       "name it by DAGZ_URL");
+    if (!job->has_answered && !is_store_there(job))
+        return dz_fail(err, DZ_CLOSED, "no store answers at %s", job->url);
+    enum dz_rc rc = open_lobby(self, start, job, err);
+    struct dz_meeting_entry entry = peers_entry(self);
     if (rc == DZ_OK)
         rc = lobby_enter(self->lobby, &entry, err);
+    if (rc == DZ_OK && entry.answer.word != DZ_ARRIVAL_LATE)
+        rc = detour_open(self, job, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_buf_fini) struct dz_buf where = { 0 };
     dz_buf_addf(&where, "through %s", job->url);
     dz_buf_add(&where, "", 1);
-    take_entry(self, &entry, (const char *) where.data);
+    take_entry(self, job, &entry, (const char *) where.data);
+    memcpy(self->step, lobby_name(self->lobby), sizeof(self->step));
+    memcpy(self->known.name, lobby_name(self->lobby), sizeof(self->known.name));
+    return DZ_OK;
+}
+
+/* The agent before this one had met others, who still are there. */
+static enum dz_rc
+go_back(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+        struct dz_err *err)
+{
+    enum dz_rc rc = open_lobby(self, start, job, err);
+    if (rc != DZ_OK)
+        return rc;
+    struct dz_meeting_entry entry = peers_entry(self);
+    lobby_go_back(self->lobby, self->known.name, &entry);
+    rc = detour_open(self, job, err);
+    if (rc != DZ_OK)
+        return rc;
+    memcpy(self->step, self->known.name, sizeof(self->step));
+    for (size_t i = 0; i < self->known.count; i++)
+        meet(self, self->known.items[i].node, 0, dz_buf_slice(&self->known.items[i].contact));
+    self->is_meeting = true;
+    dz_buf_addf(&self->how, "back in %s by its other nodes: the store does not answer",
+                self->ci.key);
     return DZ_OK;
 }
 
 /* ------------------------------------------------------------------ alone */
 
+/* Nobody else can speak to it. */
 static enum dz_rc
-be_alone(struct peers *self, struct dz_err *err)
+be_apart(struct peers *self, struct dz_err *err)
 {
-    self->node = PEERS_ALONE_NODE;
     struct mesh_cfg cfg = { .loop = self->loop,
                             .node = self->node,
                             .inc = self->inc,
@@ -311,17 +290,41 @@ be_alone(struct peers *self, struct dz_err *err)
     return mesh_new(&cfg, &self->mesh, err);
 }
 
-/* Several slots, and nobody through whom they could find each other: the core asks, hears that
- * nobody can be reached, and runs this slot's share. */
 static enum dz_rc
-be_a_shard(struct peers *self, const char *why, struct dz_err *err)
+be_alone(struct peers *self, struct dz_err *err)
 {
-    self->is_meeting = true;
+    self->node = PEERS_ALONE_NODE;
+    return be_apart(self, err);
+}
+
+/* The job has ended, and whoever comes late cannot be met any more: what is left is done alone, and not
+ * as a share, since nobody would do the others'. */
+static enum dz_rc
+be_alone_after(struct peers *self, const struct peers_job *job, const char *why, struct dz_err *err)
+{
+    follow(self, job->after);
+    peers_tell_after(self);
+    dz_buf_addf(&self->how, "; other late ones are not met: %s", why);
+    return be_alone(self, err);
+}
+
+/* Several slots, and nobody through whom they could find each other: the core asks, hears that
+ * nobody can be reached, and runs this slot's share.  It keeps its own number, and says of which
+ * step it is a share: the store makes one job of them. */
+static enum dz_rc
+be_a_shard(struct peers *self, const struct dz_msg_start *start, const struct peers_job *job,
+           const char *why, struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf key = { 0 };
+    peers_key(self, start, job, &key);
+    dz_meeting_name(dz_buf_slice(&key), 0, self->step);
+    self->is_meeting = self->is_shard = true;
+    self->generation = self->ci.attempt > 0 ? self->ci.attempt - 1 : 0;
     dz_buf_addf(&self->how,
                 "slot %u of %u runs its own share: %s, and the others may be on other hosts "
                 "(--dagz-rendezvous=host if they are not)",
                 self->ci.slot + 1, self->ci.total, why);
-    return be_alone(self, err);
+    return be_apart(self, err);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -330,6 +333,7 @@ be_a_shard(struct peers *self, const char *why, struct dz_err *err)
 static void
 leave(struct peers *self)
 {
+    tunnel_destroy(&self->tunnel);
     lobby_destroy(&self->lobby);
     mesh_destroy(&self->mesh);
     dz_gate_destroy(&self->gate);
@@ -343,17 +347,23 @@ open_by_rule(struct peers *self, const struct dz_msg_start *start, const struct 
         return be_alone(self, err);
     if (start->rendezvous == DZ_RENDEZVOUS_HOST)
         return meet_on_host(self, start, job, NULL, err);
+    if (job->is_shard && self->ci.total > 1)
+        return be_a_shard(self, start, job, "no store answered", err);
     struct dz_err why;
     enum dz_rc rc = meet_at_store(self, start, job, &why);
     if (rc == DZ_OK)
         return rc;
     leave(self);
+    if (rc == DZ_CLOSED && job->url && self->known.name[0] != '\0')
+        return go_back(self, start, job, err);
     if (start->rendezvous == DZ_RENDEZVOUS_STORE)
         return dz_fail(err, DZ_REFUSED, "--dagz-rendezvous=store: %s", why.text);
     if (job->url)
         log_warn("peers.store", "why=%s", why.text);
+    if (job->after && (job->url || self->ci.total > 1))
+        return be_alone_after(self, job, job->url ? why.text : "no store answers", err);
     if (self->ci.total > 1)
-        return be_a_shard(self, job->url ? why.text : "no store answers", err);
+        return be_a_shard(self, start, job, job->url ? why.text : "no store answers", err);
     return meet_on_host(self, start, job, job->url ? why.text : NULL, err);
 }
 
@@ -363,6 +373,8 @@ peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *
 {
     *self = (struct peers){ .loop = loop, .inc = start->incarnation + 1, .ops = *ops };
     memcpy(self->job, job->ulid, sizeof(self->job));
+    if (job->folder)
+        known_read(&self->known, job->folder);
     DZ_AUTO(dz_free) char *given = dz_slice_dup(start->key);
     if (start->rendezvous != DZ_RENDEZVOUS_NONE)
         dz_ci_detect(from_environment, NULL, given, &self->ci);
@@ -391,6 +403,7 @@ peers_close(struct peers *self)
     dz_keys_forget(&self->keys);
     dz_ci_fini(&self->ci);
     dz_buf_fini(&self->how);
+    known_fini(&self->known);
 }
 
 /* ------------------------------------------------------------------ being there */
@@ -424,10 +437,17 @@ peers_ask(struct peers *self, uint64_t number, const struct dz_lease_ask *ask, d
 }
 
 void
+peers_keep(struct peers *self, const char *folder)
+{
+    if (self->lobby)
+        known_keep(&self->known, folder);
+}
+
+void
 peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact)
 {
-    if (mesh_meet(self->mesh, node, inc, contact) != DZ_OK)
-        log_warn("peers.contact", "node=%016" PRIx64, node);
+    known_add(&self->known, node, contact, true);
+    meet(self, node, inc, contact);
 }
 
 void
@@ -437,12 +457,13 @@ peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice fram
 }
 
 void
-peers_sealed(struct peers *self, const struct dz_epoch *epoch, bool is_good)
+peers_sealed(struct peers *self, const struct dz_epoch *epoch, bool is_good,
+             const struct store_seal *account)
 {
     struct dz_err err;
     self->has_sealed = true;
     if (self->lobby)
-        lobby_tell_seal(self->lobby, epoch, is_good);
+        lobby_tell_seal(self->lobby, epoch, is_good, account);
     if (self->room && room_seal(self->room, is_good, &err) != DZ_OK)
         log_warn("peers.room", "why=%s", err.text);
 }
@@ -462,5 +483,6 @@ peers_ended(struct peers *self, enum dz_slot_end end)
 bool
 peers_is_idle(const struct peers *self)
 {
-    return !self->lobby || lobby_is_idle(self->lobby);
+    return (!self->lobby || lobby_is_idle(self->lobby)) &&
+           (!self->tunnel || tunnel_is_idle(self->tunnel));
 }

@@ -54,12 +54,18 @@ host_say(struct host *self, const char *text)
 static enum dz_rc
 open_at(struct host *self, const char *home, char **warning_out, struct dz_err *err)
 {
-    if (!self->url)
+    if (!self->url && !self->is_apart)
         return store_open(home, STORE_WRITE, &self->store, warning_out, err);
-    enum dz_rc rc =
-        spool_dir_make(home, self->tag, self->is_home ? HOME : self->url, &self->spool, err);
+    const char *to = self->is_home || self->is_apart ? HOME : self->url;
+    enum dz_rc rc = spool_dir_make(home, self->tag, to, &self->spool, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (self->is_apart)
+        rc = store_open(home, STORE_WRITE, &self->keeps, warning_out, err);
     if (rc == DZ_OK)
         self->store = self->spool.store;
+    else
+        spool_dir_remove(&self->spool);
     return rc;
 }
 
@@ -173,8 +179,12 @@ find_folder(struct host *self, const struct dz_msg_start *start, struct dz_err *
         return rc == DZ_ABSENT ? DZ_OK : rc;
     self->store = self->spool.store;
     self->is_home = strcmp(self->spool.to, HOME) == 0;
+    self->was_shard = store_job_is_shard(self->store, self->spool.ulid);
     if (self->is_home)
         rc = dz_url_find(NULL, self->home, &url, err);
+    self->is_apart = rc == DZ_OK && self->is_home && self->was_shard && !has_server(self, &url);
+    if (self->is_apart)
+        return store_open(self->home, STORE_WRITE, &self->keeps, NULL, err);
     if (rc == DZ_OK)
         self->url = dz_strdup(self->is_home ? url.text : self->spool.to);
     return rc;
@@ -196,18 +206,19 @@ host_open_store(struct host *self, struct dz_err *err)
 enum dz_rc
 host_reopen_store(struct host *self, const char *why, struct dz_err *err)
 {
-    if (self->url) {
+    if (self->url || self->is_apart) {
         self->store = NULL;
         spool_dir_remove(&self->spool);
     }
     store_close(&self->store);
+    store_close(&self->keeps);
     return open_elsewhere(self, why, err);
 }
 
 const char *
 host_where(const struct host *self)
 {
-    return self->url ? self->url : store_dir(self->store);
+    return self->url ? self->url : store_dir(self->keeps ? self->keeps : self->store);
 }
 
 void
@@ -216,9 +227,10 @@ host_close_store(struct host *self)
     upload_destroy(&self->upload);
     store_durations_destroy(&self->durations);
     store_job_close(&self->job);
-    if (self->url)
+    if (self->url || self->is_apart)
         self->store = NULL; /* it is the folder's */
     store_close(&self->store);
+    store_close(&self->keeps);
     spool_dir_close(&self->spool);
 }
 
@@ -228,12 +240,7 @@ static void
 on_named(void *arg, const char *short_id)
 {
     struct host *self = arg;
-    (void) snprintf(self->short_id, sizeof(self->short_id), "%s", short_id);
-    struct uplink_job job = { .ulid = self->peers.job, /* the job may be closed */
-                              .short_id = self->short_id,
-                              .store = host_where(self),
-                              .home = self->home };
-    agent_rename(self->agent, &job);
+    host_rename(self, self->peers.job, short_id); /* the job may be closed */
 }
 
 static void
@@ -246,13 +253,13 @@ on_durations(void *arg, struct store_durations **durations_p)
     self->durations = dz_move(*durations_p);
 }
 
-/* The daemon of this home is dead: what it would store, we can. */
+/* The daemon of this home is dead, or there is none: what it would store, we can. */
 static enum dz_rc
 store_at_home(struct host *self, struct dz_err *err)
 {
-    struct store *store = NULL;
+    struct store *store = dz_move(self->keeps);
     struct store_receipt receipt;
-    enum dz_rc rc = store_open(self->home, STORE_WRITE, &store, NULL, err);
+    enum dz_rc rc = store ? DZ_OK : store_open(self->home, STORE_WRITE, &store, NULL, err);
     if (rc == DZ_OK)
         rc = drain_dir(store, &self->spool, false, &receipt, err);
     if (rc == DZ_OK)
@@ -269,11 +276,36 @@ on_stored(void *arg, uint64_t rows)
         coordinator_stored(self->coordinator, rows);
 }
 
+void
+host_announce(struct host *self)
+{
+    struct store_receipt receipt;
+    struct dz_err err;
+    if (!self->keeps)
+        return;
+    if (drain_hello(self->keeps, &self->spool, &receipt, &err) == DZ_OK)
+        (void) snprintf(self->short_id, sizeof(self->short_id), "%s", receipt.short_id);
+    else
+        log_warn("upload.at_home", "why=%s", err.text);
+}
+
+static void
+remove_folder(struct host *self)
+{
+    self->store = NULL; /* it is the folder's */
+    spool_dir_remove(&self->spool);
+}
+
 /* All that this node had to tell anybody is told, or there is no more time. */
 static void
 settle(struct host *self)
 {
     struct dz_err err;
+    if (host_is_for_nothing(self)) {
+        remove_folder(self);
+        agent_settled(self->agent, 0, "", "");
+        return;
+    }
     uint64_t pending = upload_pending(self->upload);
     const char *why = upload_why(self->upload);
     DZ_AUTO(dz_free) char *path = dz_strdup(self->spool.path);
@@ -374,6 +406,33 @@ note_old(void *arg, const char *path, enum dz_rc rc, const char *why)
         log_warn("spool.stays", "path=%s why=%s", path, why);
 }
 
+/* A share goes into the store of the home, beside those of other slots. */
+static bool
+settle_at_home(struct host *self)
+{
+    struct dz_err err;
+    DZ_AUTO(dz_free) char *path = dz_strdup(self->spool.path);
+    self->store = NULL; /* it goes with the folder */
+    if (store_at_home(self, &err) == DZ_OK)
+        return true;
+    log_warn("upload.pending", "path=%s why=%s", path, err.text);
+    agent_settled(self->agent, 1, path, err.text);
+    return false;
+}
+
+/* There never was a job, but who keeps the meeting has to hear that this node has left it. */
+static bool
+leave_for_nothing(struct host *self)
+{
+    self->is_uploaded = true;
+    bool is_idle = peers_is_idle(&self->peers);
+    if (is_idle)
+        remove_folder(self);
+    else
+        dz_loop_set(self->loop, &self->farewell, dz_clock_us() + FAREWELL_US);
+    return is_idle;
+}
+
 bool
 host_settle(void *arg)
 {
@@ -382,8 +441,10 @@ host_settle(void *arg)
         upload_settle(self->upload, patience());
         return false;
     }
-    if (self->url && self->peers.is_late)
-        return true;
+    if (self->url && host_is_for_nothing(self))
+        return leave_for_nothing(self);
+    if (self->is_apart)
+        return settle_at_home(self);
     if (self->url) { /* it could not even be tried */
         agent_settled(self->agent, 0, self->spool.path, "");
         return false;

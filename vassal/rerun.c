@@ -23,7 +23,9 @@ pages_fini(struct pages *self)
 bool
 host_carries(const struct host *self)
 {
-    return self->peers.is_meeting && self->peers.previous[0] != '\0' && !self->peers.is_full;
+    const struct peers *peers = &self->peers;
+    return peers->is_meeting && peers->generation > 0 && peers->previous[0] != '\0' &&
+           !peers->is_full;
 }
 
 /* Of the server, as they came; or of the home's store. */

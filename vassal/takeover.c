@@ -47,6 +47,14 @@ end(struct takeover *self, bool is_good)
 }
 
 static void
+keep(struct takeover *self, struct dz_slice page)
+{
+    self->pages = dz_realloc(self->pages, self->page_count + 1, sizeof(*self->pages));
+    self->pages[self->page_count] = (struct dz_buf){ 0 };
+    dz_buf_add(&self->pages[self->page_count++], page.ptr, page.len);
+}
+
+static void
 on_page(void *arg, const struct dz_http_answer *answer)
 {
     struct takeover *self = arg;
@@ -62,15 +70,14 @@ on_page(void *arg, const struct dz_http_answer *answer)
         end(self, false);
         return;
     }
-    if (rows == self->rows) {
-        end(self, true);
-        return;
-    }
+    bool is_last = rows == self->rows;
+    if (!is_last || (self->wants_list && self->page_count == 0))
+        keep(self, answer->body);
     self->rows = rows;
-    self->pages = dz_realloc(self->pages, self->page_count + 1, sizeof(*self->pages));
-    self->pages[self->page_count] = (struct dz_buf){ 0 };
-    dz_buf_add(&self->pages[self->page_count++], answer->body.ptr, answer->body.len);
-    ask(self);
+    if (is_last)
+        end(self, true);
+    else
+        ask(self);
 }
 
 static void

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/conf/conf.h"
 #include "zb/zb.h"
 
 enum { NAMES_MAX = 64, KEY_NO_PAGER = 0x200, KEY_URL, SPAN_MAX = 1000000000 };
@@ -45,10 +44,10 @@ parse_common(int key, char *arg, struct argp_state *state)
 error_t
 zb_parse_nothing(int key, char *arg, struct argp_state *state)
 {
-    (void) state;
     if (key != ARGP_KEY_ARG)
         return ARGP_ERR_UNKNOWN;
-    (void) fprintf(stderr, "%s: takes no '%s'\n", state->name, arg);
+    (void) fprintf(stderr, "%s: takes no '%s'; see 'zb help%s'\n", state->name, arg,
+                   strchr(state->name, ' '));
     return EINVAL;
 }
 
@@ -72,37 +71,7 @@ zb_read_span(const char *text, int64_t *ms_out)
     return false;
 }
 
-/* ---- what was mistyped ---- */
-
-static size_t
-add_names(const struct argp_option *options, const char **names, size_t count)
-{
-    for (; options && options->name && count < NAMES_MAX; options++)
-        names[count++] = options->name;
-    return count;
-}
-
-/* An option that no table has: name the nearest one. */
-static void
-suggest(const struct zb *self, int argc, char **argv)
-{
-    const char *names[NAMES_MAX];
-    size_t count = add_names(self->command->options, names, 0);
-    count = add_names(zb_common_options, names, count);
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        char word[ZB_WORD];
-        if (strncmp(argv[i], "--", 2) != 0)
-            continue;
-        (void) snprintf(word, sizeof(word), "%.*s", (int) strcspn(argv[i] + 2, "="), argv[i] + 2);
-        bool is_known = false;
-        for (size_t k = 0; k < count; k++)
-            is_known |= strncmp(names[k], word, strlen(word)) == 0;
-        const char *near = is_known ? NULL : dz_nearest(word, names, count);
-        if (near)
-            (void) fprintf(stderr, "%s: did you mean --%s?\n", argv[0], near);
-    }
-    (void) fprintf(stderr, "%s: see 'zb help %s'\n", argv[0], self->command->name);
-}
+/* ---- parsing ---- */
 
 struct inputs {
     struct zb *zb;
@@ -115,7 +84,7 @@ parse_any(int key, char *arg, struct argp_state *state)
 {
     struct inputs *inputs = state->input;
     if (key == ARGP_KEY_INIT)
-        state->err_stream = NULL; /* getopt and we say enough */
+        state->err_stream = NULL; /* we say enough */
     state->input = inputs->zb;
     error_t code = parse_common(key, arg, state);
     bool is_moot = inputs->zb->is_help && key == ARGP_KEY_END; /* what is missing does not matter */
@@ -145,12 +114,12 @@ zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *inpu
     (void) snprintf(name, sizeof(name), "zb %s", self->command->name);
     argv[0] = name;
     *is_over_out = true;
+    int code = zb_check_options(self, options, argc, argv);
+    if (code != ZB_DONE)
+        return code;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-    error_t code = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &inputs);
-    if (code != 0) {
-        suggest(self, argc, argv);
-        return ZB_USAGE;
-    }
+    if (argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &inputs) != 0)
+        return ZB_USAGE; /* what was wrong is said */
     zb_out_init(self);
     if (self->is_help)
         zb_help_of(self, self->command);

@@ -23,7 +23,9 @@ parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'j': self->job = arg; return 0;
     case ARGP_KEY_ARG:
-        if (self->what || strcmp(arg, "env") != 0) {
+        if (self->what)
+            return zb_parse_nothing(key, arg, state);
+        if (strcmp(arg, "env") != 0) {
             (void) fprintf(stderr, "%s: knows 'env', not '%s'\n", state->name, arg);
             return EINVAL;
         }

@@ -257,6 +257,9 @@ cmd_daemon(struct zb *zb, int argc, char **argv)
     for (size_t i = 0; self.verb && i < DZ_LEN(VERBS); i++) {
         if (strcmp(VERBS[i].name, self.verb) != 0)
             continue;
+        if ((self.is_background || self.is_restart) && strcmp(self.verb, "up") != 0)
+            return zb_fail(zb, ZB_USAGE, "--bg and --restart are for 'up', not for '%s'",
+                           self.verb);
         self.home = store_home();
         code = VERBS[i].run(zb, &self);
         free(self.home);

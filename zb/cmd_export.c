@@ -77,6 +77,8 @@ gather(void *arg, const struct doc_test *test)
     struct export_test *item = &self->tests[self->count++];
     *item = (struct export_test){ .test = *test };
     item->test.id.ptr = (const uint8_t *) dz_slice_dup(test->id);
+    if (test->file)
+        item->test.file = dz_strdup(test->file);
     if (test->text)
         item->test.text = dz_slice_dup((struct dz_slice){ (uint8_t *) test->text, test->text_len });
 }
@@ -100,9 +102,7 @@ find(struct export *self, struct dz_slice id)
     size_t low = 0, high = self->count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        struct dz_slice at = self->tests[mid].test.id;
-        int order = memcmp(at.ptr, id.ptr, at.len < id.len ? at.len : id.len);
-        if (order < 0 || (order == 0 && at.len < id.len))
+        if (dz_slice_cmp(self->tests[mid].test.id, id) < 0)
             low = mid + 1;
         else
             high = mid;
@@ -150,7 +150,7 @@ export_to(struct export *self, const char *path)
     if (fd < 0) {
         int code = errno == EACCES || errno == EROFS ? ZB_DENIED : ZB_FAILED;
         struct dz_err err;
-        dz_ignore(dz_fail_errno(&err, "write '%s'", path)); /* for its text */
+        dz_ignore(dz_fail_errno(&err, "cannot write '%s'", path)); /* for its text */
         return zb_fail(self->zb, code, "%s", err.text);
     }
     (void) dup2(fd, STDOUT_FILENO);
@@ -159,10 +159,16 @@ export_to(struct export *self, const char *path)
 }
 
 struct dz_slice
-export_file_of(struct dz_slice id)
+export_id_file(struct dz_slice id)
 {
     const uint8_t *end = memmem(id.ptr, id.len, "::", 2);
     return (struct dz_slice){ id.ptr, end ? (size_t) (end - id.ptr) : id.len };
+}
+
+struct dz_slice
+export_file_of(const struct doc_test *test)
+{
+    return test->file ? dz_str(test->file) : export_id_file(test->id);
 }
 
 /* ---- JSON and CSV ---- */
@@ -183,7 +189,8 @@ write_json(struct export *self)
         struct dz_buf one = { 0 };
         jot_open(&one, '{');
         doc_test_fields(&one, &self->tests[i].test, true);
-        jot_slice(&one, "file", export_file_of(self->tests[i].test.id));
+        if (!self->tests[i].test.file) /* else it is among the fields */
+            jot_slice(&one, "file", export_id_file(self->tests[i].test.id));
         jot_close(&one, '}');
         dz_buf_add(out, ",", i > 0); /* by hand: what was flushed is not seen */
         dz_buf_add(out, one.data, one.len);
@@ -249,7 +256,7 @@ write_csv(struct export *self)
         const struct doc_test *test = &self->tests[i].test;
         struct dz_slice text = { (const uint8_t *) test->text, test->text ? test->text_len : 0 };
         csv_field(zb, test->id, ",");
-        csv_field(zb, export_file_of(test->id), ",");
+        csv_field(zb, export_file_of(test), ",");
         zb_say(zb, "%s,%.6f,%.6f,%.6f,%.6f,", doc_outcome(test->outcome),
                (double) doc_test_us(test) / 1e6, (double) test->setup_us / 1e6,
                (double) test->call_us / 1e6, (double) test->teardown_us / 1e6);

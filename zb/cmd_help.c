@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shared/base/embed.h"
 #include "shared/conf/conf.h"
 #include "zb/zb.h"
 
@@ -35,8 +34,9 @@ const struct zb_topic zb_topics[] = {
       "All terms must hold; not: in front turns one round.\n"
       "\n"
       "  text              the node id has this text, in either case\n"
-      "  outcome:failed    ok, passed, flaky, failed (crashes and timeouts too), crashed,\n"
-      "                    timeout, skipped, xfail, xpass, redundant, notrun; several with commas\n"
+      "  outcome:failed    ok, passed, flaky, failed (crashes and timeouts too),\n"
+      "                    crashed, timeout, skipped, xfail, xpass, redundant, notrun;\n"
+      "                    several with commas\n"
       "  duration:>1s      setup, call and teardown together; > >= < <= =, us ms s m h\n"
       "  module:api        the file's path has this text\n"
       "  worker:jw0        the deciding run was there\n"
@@ -45,9 +45,10 @@ const struct zb_topic zb_topics[] = {
     { "environment", "variables that zb reads",
       "  DAGZ_HOME         where the store is, ~/.dagz by default\n"
       "  DAGZ_URL          the server to ask instead\n"
-      "  ZB_PAGER, PAGER   what long output is shown with on a terminal, less by default;\n"
-      "                    empty or cat: nothing\n"
-      "  LESS              FRX unless set: one screen is printed as if there were no pager\n"
+      "  ZB_PAGER, PAGER   what long output is shown with on a terminal, less by\n"
+      "                    default; empty or cat: nothing\n"
+      "  LESS              FRX unless set: one screen is printed as without a pager\n"
+      "  DAGZ_TOKEN        the key to the server; or DAGZ_TOKEN_FILE, a file with it\n"
       "  NO_COLOR          no colours unless --color=always\n"
       "  FORCE_COLOR       colours even into a pipe; CLICOLOR_FORCE is the same\n" },
     { "exit-codes", "what the exit codes mean", NULL },
@@ -72,40 +73,51 @@ static void
 options(struct zb *zb, const struct argp_option *option)
 {
     for (; option && option->name; option++) {
-        char text[ZB_WORD];
+        char text[ZB_WORD], line[4 * ZB_WORD];
         zb_option_text(text, option);
-        zb_say(zb, "  %-*s %s\n", OPTION_COLUMNS, text, option->doc);
+        (void) snprintf(line, sizeof(line), "  %-*s %s\n", OPTION_COLUMNS, text, option->doc);
+        zb_prose(zb, line);
     }
 }
 
 void
 zb_help_of(struct zb *self, const struct zb_command *command)
 {
-    zb_say(self, "usage: zb %s [OPTION...]%s%s\n\n", command->name, command->args ? " " : "",
-           command->args ? command->args : "");
-    zb_say(self, "%s\n", command->doc);
+    char line[4 * ZB_WORD];
+    (void) snprintf(line, sizeof(line), "usage: zb %s [OPTION...]%s%s\n\n", command->name,
+                    command->args ? " " : "", command->args ? command->args : "");
+    zb_prose(self, line);
+    zb_prose(self, command->doc);
     zb_say(self, "\noptions:\n");
     options(self, command->options);
     options(self, zb_common_options);
-    if (command->schema)
-        zb_say(self, "\n--json writes %s%s.\n", command->schema,
-               (command->kind & ZB_STREAM) ? ", one document a line" : "");
-    if (command->examples)
-        zb_say(self, "\nexamples:\n%s", command->examples);
+    if (command->schema) {
+        (void) snprintf(line, sizeof(line), "\n--json writes %s%s.\n", command->schema,
+                        (command->kind & ZB_STREAM) ? ", one document a line" : "");
+        zb_prose(self, line);
+    }
+    if (command->examples) {
+        zb_say(self, "\nexamples:\n");
+        zb_prose(self, command->examples);
+    }
 }
 
 void
 zb_help_all(struct zb *self)
 {
-    zb_say(self, "zb shows what happened in runs of 'pytest --dagz'.\n\n");
-    zb_say(self, "usage: zb COMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n");
-    for (size_t i = 0; i < self->command_count; i++)
-        zb_say(self, "  %-*s %s\n", NAME_COLUMNS, self->commands[i].name,
-               self->commands[i].summary);
+    zb_prose(self, "zb shows what happened in runs of 'pytest --dagz'.\n\n"
+                   "usage: zb COMMAND [OPTION...] [ARGUMENT...]\n\n");
+    zb_say(self, "commands:\n");
+    for (size_t i = 0; i < self->command_count; i++) {
+        zb_say(self, "  %-*s ", NAME_COLUMNS, self->commands[i].name);
+        zb_fold(self, self->commands[i].summary, NAME_COLUMNS + 3);
+    }
     zb_say(self, "\ntopics:\n");
-    for (const struct zb_topic *topic = zb_topics; topic->name; topic++)
-        zb_say(self, "  %-*s %s\n", NAME_COLUMNS, topic->name, topic->title);
-    zb_say(self, "\n'zb help COMMAND' and 'zb help TOPIC' tell more.\n");
+    for (const struct zb_topic *topic = zb_topics; topic->name; topic++) {
+        zb_say(self, "  %-*s ", NAME_COLUMNS, topic->name);
+        zb_fold(self, topic->title, NAME_COLUMNS + 3);
+    }
+    zb_prose(self, "\n'zb help COMMAND' and 'zb help TOPIC' tell more.\n");
 }
 
 static void
@@ -234,7 +246,7 @@ say_schema(struct zb *zb, const struct zb_command *command)
         return zb_fail(zb, ZB_ABSENT, "'zb %s' writes no JSON", command->name);
     (void) snprintf(file, sizeof(file), "%s.json", command->schema);
     *strchr(file, '/') = '.';
-    for (const struct dz_embedded *schema = dz_schemas; schema->name; schema++)
+    for (const struct dz_embedded *schema = store_schemas; schema->name; schema++)
         if (strcmp(schema->name, file) == 0)
             zb_put(zb, dz_str(schema->text));
     return ZB_DONE;
@@ -243,10 +255,15 @@ say_schema(struct zb *zb, const struct zb_command *command)
 static void
 say_topic(struct zb *zb, const struct zb_topic *topic)
 {
-    if (topic->text)
-        zb_say(zb, "%s\n", topic->text);
-    for (const struct zb_exit_code *c = zb_exit_codes; !topic->text && c->meaning; c++)
-        zb_say(zb, "  %d  %s\n", c->code, c->meaning);
+    char line[2 * ZB_WORD];
+    if (topic->text) {
+        zb_prose(zb, topic->text);
+        zb_say(zb, "\n");
+    }
+    for (const struct zb_exit_code *c = zb_exit_codes; !topic->text && c->meaning; c++) {
+        (void) snprintf(line, sizeof(line), "  %d  %s\n", c->code, c->meaning);
+        zb_prose(zb, line);
+    }
 }
 
 static int
@@ -267,6 +284,8 @@ help_on(struct zb *zb, const struct request *request)
     }
     for (const struct zb_topic *topic = zb_topics; topic->name; topic++) {
         if (strcmp(topic->name, request->topic) == 0) {
+            if (request->form == FORM_SCHEMA)
+                return zb_fail(zb, ZB_ABSENT, "'%s' is no command: it writes no JSON", topic->name);
             say_topic(zb, topic);
             return ZB_DONE;
         }

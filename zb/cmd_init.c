@@ -1,14 +1,15 @@
 /* cmd_init.c - zb init: name the project, and say how the name was found. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shared/base/fd.h"
+#include "shared/base/files.h"
 #include "zb/zb.h"
+
+enum { LABEL = 10 };
 
 const struct argp_option cmd_init_options[] = {
     { "force", 'f', NULL, 0, "write it anew though it is there", 0 },
@@ -32,24 +33,6 @@ parse(int key, char *arg, struct argp_state *state)
     case 't': self->timezone = arg; return 0;
     default: return zb_parse_nothing(key, arg, state);
     }
-}
-
-/* Whole or not at all: a config file cut short would stop every run. */
-static enum dz_rc
-write_file(const char *path, struct dz_slice text, struct dz_err *err)
-{
-    DZ_AUTO(dz_free) char *part = NULL;
-    if (asprintf(&part, "%s.part", path) < 0)
-        return dz_fail(err, DZ_IO, "out of memory");
-    DZ_AUTO(dz_fd_close) int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return dz_fail_errno(err, "write '%s'", part);
-    enum dz_rc rc = dz_fd_write_all(fd, text, err);
-    if (rc == DZ_OK && rename(part, path) != 0)
-        rc = dz_fail_errno(err, "write '%s'", path);
-    if (rc != DZ_OK)
-        (void) unlink(part);
-    return rc;
 }
 
 static void
@@ -99,10 +82,13 @@ say(struct zb *zb, const struct project *p, const struct init *self, const char 
                        : p->warning ? "from this folder; edit it, it should not depend on a machine"
                                     : "from git's origin and the path in the worktree";
     zb_say(zb, "wrote     %s\n", path);
-    zb_say(zb, "uri       %s\n          %s\n", p->uri, from);
-    zb_say(zb, "timezone  %s\n          %s\n", p->timezone,
-           self->timezone ? "as you said"
-                          : "of this machine; it says when a day's first job is j1");
+    zb_say(zb, "uri       %s\n          ", p->uri);
+    zb_fold(zb, from, LABEL);
+    zb_say(zb, "timezone  %s\n          ", p->timezone);
+    zb_fold(zb,
+            self->timezone ? "as you said"
+                           : "of this machine; it says when a day's first job is j1",
+            LABEL);
     zb_say(zb, "\nCommit the file, then:  pytest --dagz\n");
 }
 
@@ -170,7 +156,7 @@ cmd_init(struct zb *zb, int argc, char **argv)
         return zb_fail(zb, ZB_DENIED, "make %s: %s", dir, strerrordesc_np(errno));
     struct dz_buf text = { 0 };
     compose(&zb->project, &text);
-    enum dz_rc rc = write_file(path, dz_buf_slice(&text), &err);
+    enum dz_rc rc = dz_replace_file(path, 0644, dz_buf_slice(&text), &err);
     dz_buf_fini(&text);
     if (rc != DZ_OK)
         return zb_fail(zb, ZB_DENIED, "%s", err.text);

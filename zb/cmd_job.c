@@ -109,6 +109,10 @@ print_head(struct zb *zb, const struct overview *self)
         (void) snprintf(text, sizeof(text), "%u%s%s", job->generation,
                         *job->previous ? ", after " : "", job->previous);
         line(zb, "again", text);
+    } else if (*job->previous) {
+        (void) snprintf(text, sizeof(text), "%s had ended: these are tests that it lacks",
+                        job->previous);
+        line(zb, "after", text);
     }
     if (self->doc.carried > 0) {
         (void) snprintf(text, sizeof(text), "%u results count as they were there",
@@ -182,6 +186,28 @@ print_failures(struct zb *zb, const struct doc_job *doc)
 }
 
 static void
+print_missing(struct zb *zb, const struct doc_job *doc)
+{
+    size_t shown = doc->missing_len < FAILURES ? doc->missing_len : FAILURES;
+    if (doc->info.state != STORE_INCOMPLETE)
+        return;
+    if (shown > 0)
+        heading(zb, "Missing");
+    for (size_t i = 0; i < shown; i++) {
+        zb_pad(zb, 2);
+        (void) zb_id(zb, doc->missing[i], zb->width ? zb->width - 2 : 0);
+        zb_put(zb, dz_str("\n"));
+    }
+    if (shown > 0 && doc->info.not_run > shown)
+        zb_say(zb, "  and %zu more\n", doc->info.not_run - shown);
+    if (doc->info.shards_there < doc->info.shards)
+        zb_say(
+            zb,
+            "\n%u of %u slots have told all of their own share; the others have not, or not all.\n",
+            doc->info.shards_there, doc->info.shards);
+}
+
+static void
 print_slowest(struct zb *zb, const struct doc_job *doc)
 {
     static const struct zb_column columns[] = { { NULL, 0, 0, true, false },
@@ -252,14 +278,14 @@ print_expected(struct zb *zb, const struct store_plan *plan, size_t workers)
     int64_t work_us = (int64_t) ((double) plan->work_us * scale);
     int64_t wall_us = work_us / (int64_t) workers;
     if (plan->known == 0) {
-        line(zb, "expected", "no earlier run tells how long these tests take");
+        wrapped(zb, "expected", "no earlier run tells how long these tests take");
         return;
     }
     wall_us = wall_us > plan->longest_us ? wall_us : plan->longest_us;
     (void) snprintf(text, sizeof(text), "%s of tests, so %s on %zu worker%s; %u of %u known",
                     zb_span(work, work_us), zb_span(wall, wall_us), workers,
                     workers == 1 ? "" : "s", plan->known, plan->tests);
-    line(zb, "expected", text);
+    wrapped(zb, "expected", text);
 }
 
 static void
@@ -276,14 +302,14 @@ print_plan(struct zb *zb, const struct doc_job *doc)
     print_expected(zb, plan, doc->lane_count);
     (void) snprintf(text, sizeof(text), "%s of tests, in %s from the first to the last",
                     zb_span(work, was.busy_us), zb_span(wall, wall_us));
-    line(zb, "took", text);
+    wrapped(zb, "took", text);
     if (doc->lane_count < 2 || wall_us <= 0)
         return;
     double share = (double) was.busy_us / ((double) wall_us * (double) doc->lane_count);
     (void) snprintf(text, sizeof(text),
                     "workers busy %.0f %% of that; the first ended %s before the last", 100 * share,
                     zb_span(wall, was.last_us - was.first_end_us));
-    line(zb, "balance", text);
+    wrapped(zb, "balance", text);
 }
 
 /* ---- nodes ---- */
@@ -399,6 +425,13 @@ print_next(struct zb *zb, const struct doc_job *doc)
             (void) snprintf(rest, sizeof(rest), " %.8s", doc_key(key, doc->failures[0].span));
             suggest(zb, id, "span-logs", rest, "what the first was made of");
         }
+    } else if (doc->info.state == STORE_INCOMPLETE) {
+        suggest(zb, id, "tests", " outcome:notrun", "what is missing");
+        zb_say(zb, "%-*s", SUGGESTION, "zb push SPOOL");
+        zb_tint(zb, ZB_DIM);
+        zb_say(zb, "  the folder that another slot's log names");
+        zb_tint(zb, ZB_PLAIN);
+        zb_put(zb, dz_str("\n"));
     } else if (doc->info.state == STORE_RUNNING) {
         suggest(zb, id, "watch", "", "see it go on");
         suggest(zb, id, "logs", " -f", "follow what it prints");
@@ -414,6 +447,7 @@ print(struct zb *zb, const struct overview *self)
     print_head(zb, self);
     print_account(zb, &self->doc);
     print_failures(zb, &self->doc);
+    print_missing(zb, &self->doc);
     print_slowest(zb, &self->doc);
     print_nodes(zb, &self->doc);
     print_workers(zb, &self->doc);

@@ -193,6 +193,24 @@ print(struct zb *zb, struct logs *self, struct dz_err *err)
     return rc;
 }
 
+/* Which tests a job has is known when collection is over: until then any name may be one. */
+static enum dz_rc
+await_tests(struct zb *zb, struct logs *self, struct dz_err *err)
+{
+    const struct source_ops *ops = zb->source->ops;
+    bool is_awaited = self->is_followed && self->ask.test;
+    while (is_awaited && self->info.state == STORE_RUNNING && self->info.collected == 0) {
+        struct store_job_info info;
+        ops->pause(zb->source, WAIT_MS);
+        enum dz_rc rc = ops->info(zb->source, self->ulid, &info, err);
+        if (rc != DZ_OK)
+            return rc;
+        store_job_info_fini(&self->info);
+        self->info = info;
+    }
+    return DZ_OK;
+}
+
 static int
 run(struct zb *zb, struct logs *self)
 {
@@ -201,8 +219,10 @@ run(struct zb *zb, struct logs *self)
     if (self->since && !read_since(zb, self, &self->ask.since_us))
         return zb_fail(zb, ZB_USAGE, "'%s' is not a time such as 10m, 14:03 or 2026-11-21T14:03",
                        self->since);
-    enum dz_rc rc = zb->source->ops->logs_open(zb->source, self->ulid, &self->ask,
-                                               self->is_followed, &self->reader, &err);
+    enum dz_rc rc = await_tests(zb, self, &err);
+    if (rc == DZ_OK)
+        rc = zb->source->ops->logs_open(zb->source, self->ulid, &self->ask, self->is_followed,
+                                        &self->reader, &err);
     if (rc != DZ_OK) {
         (void) zb_fail(zb, zb_exit_of(rc), "%s", err.text);
         if (rc == DZ_ABSENT && self->ask.test)

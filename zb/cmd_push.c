@@ -1,5 +1,6 @@
 /* cmd_push.c - zb push: what a run could not send, from its spool folder to where it belongs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,18 +81,18 @@ say_sent(struct pushing *self, const char *path, const char *ulid,
         jot_open(&zb->out, '{');
         jot_text(&zb->out, "schema", zb->command->schema);
         jot_text(&zb->out, "path", path);
-        jot_text(&zb->out, "job", ulid);
+        jot_text(&zb->out, "job", *receipt->job ? receipt->job : ulid);
         jot_text(&zb->out, "short", receipt->short_id);
         jot_int(&zb->out, "results", (int64_t) receipt->at.count[STREAM_RESULTS]);
         jot_int(&zb->out, "counted", receipt->counted);
-        jot_bool(&zb->out, "sealed", receipt->is_sealed);
+        jot_bool(&zb->out, "sealed", receipt->is_sealed || receipt->is_witnessed);
         jot_close(&zb->out, '}');
         jot_end(&zb->out);
         return;
     }
     zb_say(zb, "%s: job %s, %llu results%s\n", path, receipt->short_id,
            (unsigned long long) receipt->at.count[STREAM_RESULTS],
-           receipt->is_sealed ? "" : "; its run did not end well");
+           receipt->is_sealed || receipt->is_witnessed ? "" : "; its run did not end well");
 }
 
 static int
@@ -142,6 +143,11 @@ push_dir(struct pushing *self, const char *path)
     struct store_receipt receipt = { 0 };
     struct dz_err err;
     char ulid[STORE_ULID_LEN + 1];
+    if (spool_dir_look(path) == SPOOL_HUSK) {
+        if (!self->zb->is_json)
+            zb_say(self->zb, "%s: nothing is left in it to send\n", path);
+        return ZB_DONE;
+    }
     enum dz_rc rc = spool_dir_open(path, STORE_READ, &dir, &err);
     if (rc != DZ_OK)
         return zb_fail(self->zb, rc == DZ_AGAIN ? ZB_TIMEOUT : zb_exit_of(rc), "%s", err.text);
@@ -177,13 +183,16 @@ push_all_in(struct pushing *self, const char *parent)
     return code;
 }
 
-/* tar reads every kind of compression, and lets no name out of the folder. */
+/* tar reads every kind of compression, and lets no name out of the folder.  What it says of bytes that
+ * are no archive is several lines: ours is enough. */
 static bool
 unpack(const char *archive, const char *into)
 {
     int status = 0;
     pid_t pid = fork();
     if (pid == 0) {
+        int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        (void) dup2(nowhere, STDERR_FILENO);
         (void) execlp("tar", "tar", "-x", "--no-same-owner", "-f", archive, "-C", into,
                       (char *) NULL);
         _exit(127);
@@ -238,16 +247,11 @@ static int
 push_named(struct pushing *self, const char *path)
 {
     struct stat info;
-    DZ_AUTO(dz_buf_fini) struct dz_buf data = { 0 };
     if (stat(path, &info) != 0)
         return zb_fail(self->zb, ZB_ABSENT, "'%s' is not there", path);
     if (!S_ISDIR(info.st_mode))
         return push_archive(self, path);
-    dz_buf_addf(&data, "%s/data.mdb", path);
-    dz_buf_add(&data, "", 1);
-    if (access((char *) data.data, F_OK) == 0)
-        return push_dir(self, path);
-    return push_all_in(self, path);
+    return spool_dir_look(path) == SPOOL_NONE ? push_all_in(self, path) : push_dir(self, path);
 }
 
 /* ---- where to ---- */

@@ -182,6 +182,17 @@ say_counts(struct zb *zb, const struct tests *self)
 
 /* ---- the command ---- */
 
+/* A word that no job is called by may be what somebody looks for in the ids of tests. */
+static int
+find_job(struct zb *zb, struct tests *self)
+{
+    int code = zb_find_job(zb, self->spec ? self->spec : "latest", self->ulid);
+    bool is_text = self->spec && strpbrk(self->spec, "_/.[:");
+    if (code == ZB_ABSENT && is_text)
+        (void) fprintf(stderr, "  did you mean zb tests latest '%s'?\n", self->spec);
+    return code;
+}
+
 static int
 run(struct zb *zb, struct tests *self)
 {
@@ -191,7 +202,7 @@ run(struct zb *zb, struct tests *self)
         return zb_fail(zb, ZB_USAGE, "%s", err.text);
     int code = zb_open(zb);
     if (code == ZB_DONE)
-        code = zb_find_job(zb, self->spec ? self->spec : "latest", self->ulid);
+        code = find_job(zb, self);
     if (code != ZB_DONE)
         return code;
     self->zb = zb;

@@ -189,6 +189,23 @@ look_at_store(struct doctor *self, const char *home)
     store_job_list_fini(&jobs);
 }
 
+/* Whoever found a damaged store began a new one: its jobs seem to be gone. */
+static void
+look_aside(struct doctor *self, const char *home)
+{
+    char pattern[PATH_MAX];
+    glob_t found;
+    (void) snprintf(pattern, sizeof(pattern), "%s/local.env/store.bad-*", home);
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        doctor_say(
+            self, FINDING_WARNING, "store",
+            "in place of 'store' it can be read by 'zb doctor --store --repair'; or remove it",
+            "a damaged one was put aside: %s", found.gl_pathv[i]);
+    globfree(&found);
+}
+
 void
 doctor_look_at_home(struct doctor *self)
 {
@@ -203,6 +220,7 @@ doctor_look_at_home(struct doctor *self)
         doctor_say(self, FINDING_OK, "home", NULL, "%s%s", home, is_new ? " (not made yet)" : "");
     look_at_disk(self, there);
     look_at_store(self, home);
+    look_aside(self, home);
     doctor_look_at_daemon(self, home);
 }
 

@@ -21,8 +21,8 @@ struct export
 
 /* Everything written from now on goes there.  ZB_DONE, or the error is told. */
 DZ_MUST_USE int export_to(struct export *self, const char *path);
-/* A test's file, from its id. */
-struct dz_slice export_file_of(struct dz_slice id);
+struct dz_slice export_id_file(struct dz_slice id); /* the file in a test's id */
+struct dz_slice export_file_of(const struct doc_test *test);
 DZ_MUST_USE int export_junit(struct export *self);
 
 #endif

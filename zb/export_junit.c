@@ -6,7 +6,6 @@
  *
  * Every element is made and written by Mini-XML, one test at a time: all of a large job as a tree
  * would need gigabytes. */
-#include <ctype.h>
 #include <mxml.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +79,7 @@ add_text(mxml_node_t *node, struct dz_slice text)
 static void
 set_names(mxml_node_t *node, struct dz_slice id)
 {
-    struct dz_slice file = export_file_of(id);
+    struct dz_slice file = export_id_file(id);
     struct dz_buf class = { 0 };
     size_t at = file.len, name = file.len;
     size_t bracket = id.len;
@@ -101,31 +100,17 @@ set_names(mxml_node_t *node, struct dz_slice id)
     }
     set(node, "classname", dz_buf_slice(&class));
     set(node, "name", (struct dz_slice){ id.ptr + name, id.len - name });
-    set(node, "file", file);
     dz_buf_fini(&class);
 }
 
-/* "tests/test_api.py:12: AssertionError": the line, where a failure tells it. */
+/* As pytest's own --junitxml has it: counted from 0. */
 static void
-set_line(mxml_node_t *node, const struct doc_test *test)
+set_place(mxml_node_t *node, const struct doc_test *test)
 {
-    struct dz_slice file = export_file_of(test->id);
-    char digits[12];
-    size_t count = 0;
-    const char *at = test->text && file.len > 0 ? test->text : "";
-    for (const char *end = at + (test->text ? test->text_len : 0); at && at < end;) {
-        at = memmem(at, (size_t) (end - at), file.ptr, file.len);
-        if (!at)
-            break;
-        at += file.len;
-        if (at < end && *at == ':' && isdigit((unsigned char) at[1])) {
-            for (at++; isdigit((unsigned char) *at) && count + 1 < sizeof(digits); at++)
-                digits[count++] = *at;
-            break;
-        }
-    }
-    if (count > 0)
-        set(node, "line", (struct dz_slice){ (uint8_t *) digits, count });
+    uint32_t line = doc_test_line(test);
+    set(node, "file", export_file_of(test));
+    if (line > 0)
+        mxmlElementSetAttrf(node, "line", "%u", line - 1);
 }
 
 static struct dz_slice
@@ -188,7 +173,7 @@ render(struct junit *self, const struct export_test *item)
     char time[32];
     mxml_node_t *node = mxmlNewElement(MXML_NO_PARENT, "testcase");
     set_names(node, test->id);
-    set_line(node, test);
+    set_place(node, test);
     (void) snprintf(time, sizeof(time), "%.6f", (double) doc_test_us(test) / 1e6);
     mxmlElementSetAttr(node, "time", time);
     add_properties(node, test);

@@ -200,7 +200,7 @@ local_logs_next(struct source_logs *base, int wait_ms, struct doc_log *out, stru
             return rc;
         bool was_over = self->is_over;
         self->is_over = was_over || has_ended(self);
-        rc = doc_logs_refresh(self->logs, err);
+        rc = doc_logs_refresh(self->logs, self->is_over, err);
         if (rc != DZ_OK)
             return rc;
         rc = doc_logs_next(self->logs, out, err);

@@ -159,6 +159,21 @@ find(const char *name)
     return NULL;
 }
 
+/* An option that every command takes. */
+static bool
+is_common(const char *word)
+{
+    bool is_long = strncmp(word, "--", 2) == 0;
+    for (const struct argp_option *it = zb_common_options; it->name; it++) {
+        size_t len = strlen(it->name);
+        if (is_long ? strncmp(word + 2, it->name, len) == 0 &&
+                          (word[2 + len] == '\0' || word[2 + len] == '=')
+                    : word[0] == '-' && word[1] == it->key)
+            return true;
+    }
+    return false;
+}
+
 static int
 refuse(const char *name)
 {
@@ -166,7 +181,11 @@ refuse(const char *name)
     for (size_t i = 0; i < DZ_LEN(COMMANDS); i++)
         names[i] = COMMANDS[i].name;
     const char *near = dz_nearest(name, names, DZ_LEN(names));
-    if (near)
+    if (is_common(name))
+        (void) fprintf(stderr, "zb: which command? 'zb help' lists them\n");
+    else if (*name == '-')
+        (void) fprintf(stderr, "zb: there is no option '%s'; see 'zb help'\n", name);
+    else if (near)
         (void) fprintf(stderr, "zb: there is no command '%s'; did you mean '%s'?\n", name, near);
     else
         (void) fprintf(stderr, "zb: there is no command '%s'; 'zb help' lists them\n", name);

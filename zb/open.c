@@ -1,7 +1,9 @@
 /* open.c - which project the user stands in, its store, and the job that is meant. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shared/conf/conf.h"
@@ -54,6 +56,14 @@ look_above(struct zb *self)
     }
 }
 
+/* One that is not there yet can be made. */
+static bool
+can_be_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? S_ISDIR(info.st_mode) : errno != ENOTDIR;
+}
+
 /* A server that the user names is asked, unless it is the daemon of this very home: its store is
  * read directly, and so is the local one when nobody named any. */
 static enum dz_rc
@@ -67,6 +77,8 @@ open_source(struct zb *self, struct dz_err *err)
     bool is_named = url.from == DZ_URL_OPTION || url.from == DZ_URL_ENV;
     if (is_named && !url.is_none && !url.is_home)
         return source_remote(url.text, &self->source, err);
+    if (!can_be_folder(home))
+        return dz_fail(err, DZ_IO, "DAGZ_HOME: '%s' is not a folder", home);
     return source_local(home, &self->source, err);
 }
 

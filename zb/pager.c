@@ -1,12 +1,13 @@
 /* pager.c - long output goes through the user's pager, by git's rules.
  *
- * ZB_PAGER, else PAGER, else less; empty or "cat": none.  LESS=FRX and LV=-c unless they are set:
+ * ZB_PAGER, else PAGER, else less; empty, "cat", or one that is not there: none.  LESS=FRX and LV=-c unless they are set:
  * what fits on one screen is printed as if there were no pager, and colours are kept.  Messages
  * that were going to the terminal go with the rest, so that they are seen at its end. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,23 @@ is_on_path(const char *name)
     return false;
 }
 
+/* It is a shell's command: whether what it begins with is there.  More than a plain word is the
+ * shell's matter. */
+static bool
+can_start(const char *pager)
+{
+    char name[4096];
+    struct stat info;
+    size_t len = strcspn(pager, " \t");
+    if (len == 0 || len >= sizeof(name) || strcspn(pager, "\"'\\$`=;&|<>(){}~*?[") < len)
+        return true;
+    memcpy(name, pager, len);
+    name[len] = '\0';
+    if (!strchr(name, '/'))
+        return is_on_path(name);
+    return stat(name, &info) == 0 && S_ISREG(info.st_mode) && access(name, X_OK) == 0;
+}
+
 _Noreturn static void
 become(const char *pager, int from)
 {
@@ -64,8 +82,7 @@ zb_pager_start(struct zb *self)
     int ends[2];
     const char *pager = choose();
     self->wants_pager = false;
-    bool is_ours = pager && strcmp(pager, "less") == 0;
-    if (!pager || (is_ours && !is_on_path(pager)) || pipe(ends) != 0)
+    if (!pager || !can_start(pager) || pipe(ends) != 0)
         return;
     pid_t pid = fork();
     if (pid == 0) {

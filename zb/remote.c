@@ -76,7 +76,8 @@ refuse(const struct remote *self, int status, const struct dz_buf *body, struct 
 }
 
 enum dz_rc
-remote_get(struct remote *self, struct dz_buf *path, struct dz_buf *body_out, struct dz_err *err)
+remote_get_part(struct remote *self, struct dz_buf *path, struct dz_buf *body_out,
+                int64_t *place_out, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf url = { 0 };
     struct dz_err why;
@@ -87,12 +88,20 @@ remote_get(struct remote *self, struct dz_buf *path, struct dz_buf *body_out, st
     struct dz_http_ask ask = { .method = "GET",
                                .url = (char *) url.data,
                                .answer_max = ANSWER_MAX,
-                               .timeout_ms = TIMEOUT_MS };
+                               .timeout_ms = TIMEOUT_MS,
+                               .number_name = "Dagz-Place",
+                               .number_out = place_out };
     enum dz_rc rc = dz_http_call(self->http, &ask, &status, body_out, &why);
     if (rc != DZ_OK)
         return dz_fail(err, DZ_CLOSED, "the store at %.100s does not answer: %.120s", self->url,
                        why.text);
     return status == 200 ? DZ_OK : refuse(self, status, body_out, err);
+}
+
+enum dz_rc
+remote_get(struct remote *self, struct dz_buf *path, struct dz_buf *body_out, struct dz_err *err)
+{
+    return remote_get_part(self, path, body_out, NULL, err);
 }
 
 static enum dz_rc
@@ -476,6 +485,7 @@ source_remote(const char *url, struct source **out, struct dz_err *err)
     DZ_AUTO(dz_free) char *token = NULL;
     struct dz_http *http = NULL;
     enum dz_rc rc = dz_http_token(&token, err);
+    rc = rc == DZ_ABSENT ? DZ_LIMIT : rc; /* no file of a token: not that there is no store */
     if (rc == DZ_OK)
         rc = dz_http_new(&(struct dz_http_opts){ .token = token }, &http, err);
     if (rc != DZ_OK)

@@ -25,6 +25,10 @@ void remote_number(struct dz_buf *path, const char *name, int64_t value);
  * nobody answers.  CORRUPT: it is no store. */
 DZ_MUST_USE enum dz_rc remote_get(struct remote *self, struct dz_buf *path, struct dz_buf *body_out,
                                   struct dz_err *err);
+/* And the answer's header Dagz-Place; -1: it has none. */
+DZ_MUST_USE enum dz_rc remote_get_part(struct remote *self, struct dz_buf *path,
+                                       struct dz_buf *body_out, int64_t *place_out,
+                                       struct dz_err *err);
 /* The same for one document of this schema; VERSION: of another. */
 DZ_MUST_USE enum dz_rc remote_document(struct remote *self, struct dz_buf *path, const char *schema,
                                        json_t **out, struct dz_err *err);

@@ -1,20 +1,20 @@
 /* remote_logs.c - a job's log from a server, page by page, and what is written while we follow.
  *
- * Records come in order of time, and a late one may belong before one that we have.  So the last
- * seconds are asked for again each time, and what was given before is known by its hash. */
+ * A job's log grows by parts that have numbers.  A round gives the records of some of them in the order
+ * of time: its first answer says how far the log goes, its other pages are of no more than that, and
+ * the next round begins there.  So nothing is left out, and nothing comes twice.
+ *
+ * What a test printed long before it failed is chosen only when it has failed.  So with only_failed
+ * a round begins at the start when verdicts have changed, and what was given is known by its place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shared/base/clock.h"
-#include "shared/base/digest.h"
+#include "shared/base/map.h"
 #include "zb/remote.h"
 
-enum {
-    PAGE = 1000,
-    SEEN = 1 << 16, /* hashes that are kept, a power of two */
-    AGAIN_US = 5000000,
-};
+enum { PAGE = 1000 };
 
 struct remote_logs {
     struct source_logs base;
@@ -24,9 +24,11 @@ struct remote_logs {
     bool is_followed, is_over, has_all; /* has_all: the page was the last, for now */
     json_t **lines;                     /* owned, each owned; the page */
     size_t count, cap, at;
-    int64_t since_us, offset;
-    json_t *given;  /* owned; the last one, valid until the next call */
-    uint64_t *seen; /* owned; SEEN of them, 0: free; a hash has one place, newer ones take it */
+    int64_t offset;
+    int64_t from, to;              /* the parts of this round; to -1: not known yet */
+    json_t *given;                 /* owned; the last one, valid until the next call */
+    struct dz_map seen;            /* places that were given, with only_failed */
+    uint32_t verdicts[DZ_RESULTS]; /* as they were before this round */
 };
 
 static void
@@ -44,20 +46,16 @@ logs_close(struct source_logs *base)
     forget_page(self);
     json_decref(self->given);
     free(self->lines);
-    free(self->seen);
+    dz_map_fini(&self->seen);
     free(self);
 }
 
 static bool
-was_given(struct remote_logs *self, json_t *line)
+was_given(struct remote_logs *self, const json_t *line)
 {
-    char *text = json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS);
-    uint64_t hash = dz_hash64(dz_str(text ? text : "")) | 1;
-    free(text);
-    uint64_t *place = &self->seen[(hash >> 1) % SEEN];
-    bool is_known = *place == hash;
-    *place = hash;
-    return is_known;
+    struct doc_log log;
+    remote_read_log(line, &log);
+    return dz_map_put(&self->seen, log.place, self) != NULL;
 }
 
 static void
@@ -65,7 +63,7 @@ take_line(void *arg, json_t *line)
 {
     struct remote_logs *self = arg;
     self->offset++;
-    if (self->is_followed && was_given(self, line))
+    if (self->is_followed && self->ask.only_failed && was_given(self, line))
         return;
     if (self->count == self->cap) {
         self->cap = self->cap ? 2 * self->cap : PAGE;
@@ -74,27 +72,41 @@ take_line(void *arg, json_t *line)
     self->lines[self->count++] = json_incref(line);
 }
 
-/* The next page, from `offset` of those since `since_us`. */
+static void
+page_path(const struct remote_logs *self, struct dz_buf *path)
+{
+    dz_buf_addf(path, "/jobs/%s/logs?limit=%d", self->ulid, PAGE);
+    remote_value(path, "worker", self->ask.worker);
+    remote_value(path, "thread", self->ask.thread);
+    remote_value(path, "test", self->ask.test);
+    if (self->ask.only_failed)
+        remote_number(path, "failed", 1);
+    if (self->ask.since_us > 0)
+        remote_number(path, "since", self->ask.since_us);
+    if (self->ask.until_us > 0)
+        remote_number(path, "until", self->ask.until_us);
+    if (self->from > 0)
+        remote_number(path, "from", self->from);
+    if (self->to > 0)
+        remote_number(path, "to", self->to);
+    remote_number(path, "offset", self->offset);
+}
+
+/* The next page of this round, from `offset` on. */
 static enum dz_rc
 next_page(struct remote_logs *self, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 }, body = { 0 };
-    int64_t before = self->offset;
+    int64_t before = self->offset, place = -1;
     forget_page(self);
-    dz_buf_addf(&path, "/jobs/%s/logs?limit=%d", self->ulid, PAGE);
-    remote_value(&path, "worker", self->ask.worker);
-    remote_value(&path, "thread", self->ask.thread);
-    remote_value(&path, "test", self->ask.test);
-    if (self->ask.only_failed)
-        remote_number(&path, "failed", 1);
-    if (self->since_us > 0)
-        remote_number(&path, "since", self->since_us);
-    if (self->ask.until_us > 0)
-        remote_number(&path, "until", self->ask.until_us);
-    remote_number(&path, "offset", self->offset);
-    enum dz_rc rc = remote_get(self->remote, &path, &body, err);
+    page_path(self, &path);
+    enum dz_rc rc = remote_get_part(self->remote, &path, &body, &place, err);
+    if (rc == DZ_OK && place < 0 && self->is_followed)
+        return dz_fail(err, DZ_VERSION, "%s is of an older dagz: its logs cannot be followed",
+                       self->remote->url);
     if (rc == DZ_OK)
         rc = remote_lines(self->remote, &body, "zb.logs/1", take_line, self, err);
+    self->to = self->to < 0 ? place : self->to;
     self->has_all = self->offset == before;
     return rc;
 }
@@ -108,8 +120,7 @@ give(struct remote_logs *self, struct doc_log *out)
     return DZ_OK;
 }
 
-/* All pages were read: from now on those of the last seconds.  What a test printed long before it failed
- * is chosen only when it has failed, so then all are asked for again. */
+/* All pages were read: the next round. */
 static enum dz_rc
 begin_anew(struct remote_logs *self, struct dz_err *err)
 {
@@ -118,13 +129,12 @@ begin_anew(struct remote_logs *self, struct dz_err *err)
     enum dz_rc rc = source->ops->info(source, self->ulid, &info, err);
     if (rc != DZ_OK)
         return rc;
+    bool is_same = memcmp(self->verdicts, info.verdicts, sizeof(self->verdicts)) == 0;
+    memcpy(self->verdicts, info.verdicts, sizeof(self->verdicts));
     self->is_over = info.state != STORE_RUNNING;
     store_job_info_fini(&info);
-    struct doc_log last = { .last_us = 0 };
-    if (self->given)
-        remote_read_log(self->given, &last);
-    if (last.last_us - AGAIN_US > self->since_us && !self->ask.only_failed)
-        self->since_us = last.last_us - AGAIN_US;
+    self->from = self->ask.only_failed && !is_same ? 0 : self->to;
+    self->to = -1;
     self->offset = 0;
     self->has_all = false;
     return DZ_OK;
@@ -166,8 +176,7 @@ remote_logs_open(struct source *source, const char *ulid, const struct doc_logs_
     self->remote = (struct remote *) (void *) source;
     self->ask = *ask;
     self->is_followed = is_followed;
-    self->since_us = ask->since_us;
-    self->seen = dz_alloc0(SEEN, sizeof(*self->seen));
+    self->to = -1;
     (void) snprintf(self->ulid, sizeof(self->ulid), "%s", ulid);
     (void) snprintf(self->remote->watched, sizeof(self->remote->watched), "%s", ulid);
     enum dz_rc rc = next_page(self, err); /* what is asked wrongly is told now */

@@ -75,6 +75,8 @@ state_at(const json_t *doc)
     const char *word = text_at(doc, "state");
     if (strcmp(word, "running") == 0)
         return STORE_RUNNING;
+    if (strcmp(word, "incomplete") == 0)
+        return STORE_INCOMPLETE;
     return strcmp(word, "sealed") == 0 ? STORE_SEALED : STORE_BROKEN;
 }
 
@@ -91,6 +93,9 @@ read_counts(const json_t *doc, struct store_job_info *out)
     out->counted = count_at(doc, "counted");
     out->duplicates = count_at(doc, "duplicates");
     out->lost = count_at(doc, "lost");
+    out->shards = count_at(doc, "shards");
+    out->shards_there = count_at(doc, "shards_there");
+    out->as_before = count_at(doc, "as_before");
     out->is_ledger_wrong = json_is_true(json_object_get(doc, "ledger_wrong"));
     for (unsigned i = DZ_RESULT_NONE + 1; i < DZ_RESULTS; i++)
         out->verdicts[i] = count_at(tests, dz_result_name((enum dz_result) i));
@@ -127,6 +132,7 @@ void
 remote_read_test(const json_t *doc, struct doc_test *out)
 {
     const json_t *text = json_object_get(doc, "text");
+    const char *file = json_string_value(json_object_get(doc, "file"));
     text = text ? text : json_object_get(doc, "message");
     *out = (struct doc_test){
         .id = dz_str(text_at(doc, "id")),
@@ -138,6 +144,9 @@ remote_read_test(const json_t *doc, struct doc_test *out)
         .call_us = number_at(doc, "call_us") + number_at(doc, "duration_us"), /* one of them */
         .teardown_us = number_at(doc, "teardown_us"),
         .signal = count_at(doc, "signal"),
+        .line = count_at(doc, "line"),
+        .is_elsewhere = file != NULL,
+        .file = file ? dz_strdup(file) : NULL,
         .span = key_at(doc, "span"),
     };
     copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
@@ -224,12 +233,14 @@ remote_read_job(json_t *doc, struct doc_job *out)
 {
     const json_t *failures = json_object_get(doc, "failures"),
                  *slowest = json_object_get(doc, "slowest"),
+                 *missing = json_object_get(doc, "missing"),
                  *lanes = json_object_get(doc, "by_worker");
     size_t lane_count = json_array_size(lanes);
     *out = (struct doc_job){
         .failure_count = count_at(doc, "failure_count"),
         .carried = count_at(doc, "carried"),
         .failures_len = json_array_size(failures),
+        .missing_len = json_array_size(missing),
         .lane_count = lane_count < DOC_WORKERS_MAX ? lane_count : DOC_WORKERS_MAX,
         .held = json_incref(doc),
         .release = release,
@@ -239,6 +250,12 @@ remote_read_job(json_t *doc, struct doc_job *out)
     out->failures = dz_alloc0(out->failures_len + 1, sizeof(*out->failures));
     for (size_t i = 0; i < out->failures_len; i++)
         remote_read_test(json_array_get(failures, i), &out->failures[i]);
+    out->missing = dz_alloc0(out->missing_len + 1, sizeof(*out->missing));
+    for (size_t i = 0; i < out->missing_len; i++) {
+        const json_t *id = json_array_get(missing, i);
+        out->missing[i] =
+            (struct dz_slice){ (const uint8_t *) json_string_value(id), json_string_length(id) };
+    }
     for (; out->slowest_len < DOC_SLOWEST && out->slowest_len < json_array_size(slowest);
          out->slowest_len++)
         remote_read_test(json_array_get(slowest, out->slowest_len),
@@ -254,6 +271,16 @@ remote_read_job(json_t *doc, struct doc_job *out)
     }
 }
 
+/* "12.5" */
+static uint64_t
+place_at(const json_t *doc)
+{
+    unsigned part = 0, number = 0;
+    if (sscanf(text_at(doc, "place"), "%u.%u", &part, &number) != 2) /* NOLINT(cert-err34-c) */
+        return 0;
+    return (uint64_t) part << 32 | number;
+}
+
 void
 remote_read_log(const json_t *doc, struct doc_log *out)
 {
@@ -266,6 +293,7 @@ remote_read_log(const json_t *doc, struct doc_log *out)
         .attempt = count_at(doc, "attempt"),
         .span = key_at(doc, "span"),
         .text = { (const uint8_t *) json_string_value(text), json_string_length(text) },
+        .place = place_at(doc),
     };
     copy_word(out->worker, sizeof(out->worker), text_at(doc, "worker"));
     if (test)

@@ -131,8 +131,9 @@ zb_fold(struct zb *self, const char *text, int indent)
     size_t room = self->width > indent + FOLD_LEAST ? (size_t) (self->width - indent) : SIZE_MAX;
     for (bool is_first = true; *text; is_first = false) {
         size_t len = strlen(text);
-        for (len = len > room ? room : len; len > 1 && text[len] && text[len] != ' ';)
+        for (len = len > room ? room : len; len > 0 && text[len] && text[len] != ' ';)
             len--;
+        len = len > 0 ? len : strcspn(text, " "); /* a word that no line can hold */
         zb_pad(self, is_first ? 0 : indent);
         (void) zb_text(self, (struct dz_slice){ (const uint8_t *) text, len }, 0);
         zb_put(self, dz_str("\n"));

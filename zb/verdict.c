@@ -12,7 +12,7 @@ zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out)
         *tint_out = ZB_BLUE;
     else if (strcmp(word, "passed") == 0)
         *tint_out = ZB_GREEN;
-    else if (strcmp(word, "no tests") == 0)
+    else if (strcmp(word, "no tests") == 0 || job->state == STORE_INCOMPLETE)
         *tint_out = ZB_YELLOW;
     return word;
 }
@@ -37,10 +37,20 @@ zb_job_counts(const struct store_job_info *job, struct dz_buf *out)
         { DZ_RESULT_SKIPPED, "skipped" },     { DZ_RESULT_XFAIL, "xfailed" },
         { DZ_RESULT_REDUNDANT, "redundant" },
     };
+    static const char *const left[] = { [STORE_RUNNING] = "to do",
+                                        [STORE_SEALED] = "not run",
+                                        [STORE_BROKEN] = "not run",
+                                        [STORE_INCOMPLETE] = "missing" };
     size_t before = out->len;
+    if (job->state == STORE_INCOMPLETE)
+        dz_buf_addf(out, "%u of %u shards", job->shards_there, job->shards);
+    if (job->state == STORE_INCOMPLETE)
+        add_count(out, before, job->not_run, left[job->state]);
     for (size_t i = 0; i < DZ_LEN(parts); i++)
         add_count(out, before, job->verdicts[parts[i].result], parts[i].word);
-    add_count(out, before, job->not_run, job->state == STORE_RUNNING ? "to do" : "not run");
+    add_count(out, before, job->as_before, "as before");
+    if (job->state != STORE_INCOMPLETE)
+        add_count(out, before, job->not_run, left[job->state]);
     if (out->len == before && job->state == STORE_RUNNING)
         dz_buf_addf(out, "collecting");
     else if (out->len == before && job->collected == 0 && job->deselected > 0)

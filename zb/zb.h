@@ -96,6 +96,8 @@ int zb_columns(struct dz_slice text);
 /* Text that must not lose its end, on as many lines as it needs; those after the first are
  * indented. */
 void zb_fold(struct zb *self, const char *text, int indent);
+/* Paragraphs and tables that were laid out for a wide terminal, on this one; ends with a newline. */
+void zb_prose(struct zb *self, const char *text);
 
 const char *zb_span(char out[ZB_WORD], int64_t us); /* "3.1 ms", "2 m 05 s" */
 const char *zb_when(char out[ZB_WORD], const struct zone *zone, int64_t us, int64_t now_us);
@@ -122,6 +124,9 @@ void zb_say_first_steps(struct zb *self);
  * those of every command.  ZB_DONE to go on; otherwise *done_out says whether it was an error. */
 DZ_MUST_USE int zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *input,
                          bool *is_over_out);
+/* Is every option one of these, and has its value?  ZB_DONE, or one line was said. */
+DZ_MUST_USE int zb_check_options(struct zb *self, const struct argp_option *options, int argc,
+                                 char **argv); /* mistakes.c */
 /* "90", "1.5s", "10m", "2h" in milliseconds; false: none of these. */
 bool zb_read_span(const char *text, int64_t *ms_out);
 /* A parser for commands that take nothing. */

@@ -11,6 +11,9 @@ enum {
     HB_US = 100 * 1000,
     DEAD_US = 1000 * 1000,
     STATE_US = 2000 * 1000,
+    BEATS = 1000, /* a second, of all nodes: the more there are, the rarer each one's are */
+    BEAT_MOST_US = 2000 * 1000,
+    BEATS_LEAST = 5,  /* of one, before it is taken for dead */
     FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
 };
 
@@ -101,6 +104,23 @@ coord_wake(struct coord *self, dz_us at)
         self->wake_at = at;
 }
 
+dz_us
+coord_beat_us(const struct coord *self)
+{
+    dz_us beat = (dz_us) self->node_count * 1000000 / BEATS;
+    beat = beat < BEAT_MOST_US ? beat : BEAT_MOST_US;
+    return beat > self->cfg.hb_us ? beat : self->cfg.hb_us;
+}
+
+/* One of many weighs little: it may be missed somewhat later. */
+dz_us
+coord_dead_us(const struct coord *self)
+{
+    dz_us beat = coord_beat_us(self);
+    bool is_usual = beat == self->cfg.hb_us || BEATS_LEAST * beat < self->cfg.dead_us;
+    return is_usual ? self->cfg.dead_us : BEATS_LEAST * beat;
+}
+
 /* ------------------------------------------------------------------ events */
 
 static void
@@ -153,13 +173,13 @@ forgive_own_absence(struct coord *self, dz_us now)
 }
 
 static void
-on_tick(struct coord *self, dz_us now)
+on_tick(struct coord *self, bool is_behind, dz_us now)
 {
     if (now < self->wake_at)
         return;
     self->wake_at = INT64_MAX;
     if (self->phase < PHASE_DONE) {
-        nodes_tick(self, now);
+        nodes_tick(self, is_behind, now);
         slots_rescue(self, now);
         if (self->phase == PHASE_LEADING || self->phase >= PHASE_DRAINING)
             coord_wake(self, now + self->cfg.hb_us);
@@ -170,7 +190,7 @@ static void
 handle(struct coord *self, const struct coord_event *event, dz_us now)
 {
     switch (event->kind) {
-    case COORD_EV_TICK: on_tick(self, now); break;
+    case COORD_EV_TICK: on_tick(self, event->as.tick.is_behind, now); break;
     case COORD_EV_START: on_start(self, event, now); break;
     case COORD_EV_PERSISTED: (void) coord_turn(self, TURN_PERSISTED, now); break;
     case COORD_EV_MANIFEST: on_manifest(self, event); break;

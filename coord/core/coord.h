@@ -54,9 +54,6 @@ struct coord_cfg {
     bool is_blind;  /* the store's ledger could not be read (LEDGER is not complete) */
 };
 
-/* The shard that a test belongs to, from its node id alone. */
-unsigned coord_shard_of(struct dz_slice id, unsigned total);
-
 struct coord_test {
     struct dz_slice id; /* node id; tests are given sorted by its bytes.  Borrowed until the core
                             * is destroyed: nodes whose manifest differs are compared with it */
@@ -109,6 +106,9 @@ struct coord_event {
     enum coord_event_kind kind;
     union {
         struct {
+            bool is_behind; /* messages have come that were not given yet */
+        } tick;
+        struct {
             uint64_t seen_n; /* greatest epoch number on disk or heard of; the new one is greater */
         } start;
         struct {
@@ -155,6 +155,7 @@ struct coord_record {
     uint64_t exec;   /* (node, inc, exec) is unique: the ledger knows a repeat by it */
     uint64_t digest; /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
+    uint32_t line;   /* of the test: enum dz_line */
     bool is_history; /* do not count it (a strike that is not the last) */
 };
 

@@ -165,6 +165,7 @@ add_copy(const struct kept *kept, uint32_t local, struct dz_list *list, struct d
         .digest = it->digest,
         .inc = it->inc,
         .origin = it->node,
+        .line = it->line,
     };
     dz_outcome_add(list, bytes, &item);
 }

@@ -126,6 +126,7 @@ fill_record(struct coord_record *out, const struct node *node, const struct dz_i
         .setup_us = (dz_us) item->setup_us,
         .call_us = (dz_us) item->call_us,
         .teardown_us = (dz_us) item->teardown_us,
+        .line = (uint32_t) item->line,
     };
 }
 
@@ -170,14 +171,15 @@ facts_take(struct coord *self, struct node *node, struct dz_list outcomes, dz_us
     bool is_open = self->phase < PHASE_SEALING;
     struct dz_item_outcome item;
     while (dz_outcome_next(&outcomes, &item)) {
-        if (node->results_due > 0)
-            node->results_due--;
+        bool is_announced = node->results_due > 0; /* with STATE: older than any grant of ours */
+        node->results_due -= is_announced;
         item.test = item.attempt == 0 ? test_of(self, node, item.test) : NO_TEST;
         if (!is_open || !is_sane(self, &item)) { /* history that no ledger takes any more */
             node_rack(self, node, item.record, DZ_WORD_DUPLICATE);
             continue;
         }
-        finish_in_slot(self, node, &item, now);
+        if (!is_announced)
+            finish_in_slot(self, node, &item, now);
         take_one(self, node, &item, &records[count++]);
         greatest = item.record > greatest ? item.record : greatest;
     }

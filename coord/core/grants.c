@@ -2,7 +2,7 @@
  *
  * A slot is given about COORD_AHEAD_US worth of tests at a time, less when little is left, and is given
  * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
- * takes long.  Those that are stuck are taken back when another slot has nothing (slots_rescue).
+ * takes long.  Those that are stuck are taken back when another slot has nothing (rescue.c).
  *
  * We hear of results late, by as much as spool, network and ledger take.  A slot that ran dry while
  * we believed that it had enough is given more from then on. */
@@ -15,9 +15,6 @@ enum {
     AHEAD_MAX_US = 400 * 1000, /* of tests in a slot's queue, when news of its results are slow */
     LEAST_US = 2 * 1000,       /* a smaller batch costs more than it balances */
     ASSIGNS_MAX = 4,           /* in a row, to one slot */
-    STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
-    TOGETHER_US = 1000 * 1000, /* what belongs together is split when it would wait so long */
-    RESCUE_US = 20 * 1000,     /* how often to look for them while somebody has nothing to do */
     REFILL_MAX = 96, /* a slot that holds more is not refilled: messages would get small */
 };
 
@@ -38,18 +35,12 @@ held_us(const struct coord *self, const struct slot *slot)
     return sum;
 }
 
-static uint32_t
-live_in(const struct slot *slot)
-{
-    return slot->held_count - slot->stale;
-}
-
 /* Looked for often: slots to which an answer is owed, and those of which others may get something. */
 static void
 recount(struct coord *self, struct slot *slot)
 {
     bool is_owed = slot->is_parked && slot->wants;
-    bool may_give = slot->is_up && (slot->is_revoking || live_in(slot) > 1);
+    bool may_give = slot->is_up && (slot->is_revoking || slot_live(slot) > 1);
     self->owed_count += is_owed;
     self->owed_count -= slot->is_owed;
     self->giver_count += may_give;
@@ -85,7 +76,8 @@ slot_hold(struct coord *self, struct slot *slot, uint32_t test, dz_us now)
             return;
     if (slot->held_count == HELD_MAX)
         return; /* more than it can hold: it will report them all the same */
-    plan_held(self->plan, slot->number, test);
+    if (!DZ_BROKEN(HELD_ONCE))
+        plan_held(self->plan, slot->number, test);
     hold(self, slot, test, now);
 }
 
@@ -137,7 +129,7 @@ slot_drop_all(struct coord *self, struct slot *slot)
         uint32_t test = slot->held[slot->held_count - 1];
         remove_at(self, slot, slot->held_count - 1, slot->moved_at);
         if (is_nobodys(self, test) && !DZ_BROKEN(DEAD_RETURN))
-            plan_return(self->plan, slot->number, &test, 1, true);
+            plan_return(self->plan, slot->number, &test, 1, PLAN_FIRST);
     }
     slot->is_revoking = false;
     slot->revoke_due = slot->stale = 0;
@@ -243,7 +235,8 @@ slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_back *
     }
     slot->is_bereft = back->why == DZ_BACK_GIVEN && slot->held_count > 0;
     recount(self, slot);
-    plan_return(self->plan, slot->number, tests, count, back->why == DZ_BACK_GIVEN);
+    plan_return(self->plan, slot->number, tests, count,
+                back->why == DZ_BACK_GIVEN ? PLAN_KEPT : PLAN_OPEN);
     slots_unpark(self);
     slot_mark(self, slot);
 }
@@ -290,7 +283,7 @@ may_get(const struct coord *self, const struct slot *idle, const struct slot *sl
 {
     if (!slot->may_give)
         return false;
-    if (live_in(slot) < 2)
+    if (slot_live(slot) < 2)
         return true; /* it was asked for, and has not answered */
     uint32_t last = slot->held[slot->held_count - 1];
     return plan_may_run(self->plan, idle->number, last) &&
@@ -317,6 +310,13 @@ more_may_come(struct coord *self, const struct slot *idle)
     return false;
 }
 
+/* Is it better to let this slot wait?  Not if all others of its node wait for what it runs. */
+static bool
+can_wait(struct coord *self, const struct slot *slot)
+{
+    return slot->alone_held == 0 && more_may_come(self, slot);
+}
+
 static void
 say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t count, dz_us now)
 {
@@ -335,7 +335,7 @@ say_assign(struct coord *self, struct slot *slot, const uint32_t *tests, size_t 
 static size_t
 room_in(const struct slot *slot)
 {
-    uint32_t live = live_in(slot);
+    uint32_t live = slot_live(slot);
     if (live >= LIVE_MAX || slot->held_count >= HELD_MAX - LIVE_MAX)
         return 0;
     return LIVE_MAX - live;
@@ -357,7 +357,7 @@ give_batch(struct coord *self, struct slot *slot, dz_us budget_us, dz_us now)
         worth_us += cost(self, slot, tests[i]);
         hold(self, slot, tests[i], now);
     }
-    if (count > 0 || (slot->wants && !more_may_come(self, slot) && !DZ_BROKEN(ANSWER_WANT)))
+    if (count > 0 || (slot->wants && !can_wait(self, slot) && !DZ_BROKEN(ANSWER_WANT)))
         say_assign(self, slot, tests, count, now);
     return worth_us;
 }
@@ -370,7 +370,7 @@ give(struct coord *self, struct slot *slot, dz_us now)
     dz_us target = target_us(self, slot);
     dz_us queued = queued_us(self, slot);
     bool is_dry = slot->wants || slot->held_count == 0;
-    if (!is_dry && (live_in(slot) > REFILL_MAX || queued >= target / 2))
+    if (!is_dry && (slot_live(slot) > REFILL_MAX || queued >= target / 2))
         return;
     if (room_in(slot) == 0)
         return; /* results are on their way, then it is its turn again */
@@ -378,14 +378,15 @@ give(struct coord *self, struct slot *slot, dz_us now)
     bool has_given = given > 0;
     for (int more = 1; given > 0 && more < ASSIGNS_MAX; more++) {
         queued += given;
-        if (queued >= target || live_in(slot) > REFILL_MAX || !dz_flow_has_room(&slot->node->flow))
+        if (queued >= target || slot_live(slot) > REFILL_MAX ||
+            !dz_flow_has_room(&slot->node->flow))
             break;
         slot->wants = false;
         recount(self, slot);
         given = give_batch(self, slot, target - queued, now);
     }
     set_parked(self, slot, !has_given && (is_dry || slot->is_parked));
-    slot->wants = slot->wants && !has_given && more_may_come(self, slot); /* the answer is owed */
+    slot->wants = slot->wants && !has_given && can_wait(self, slot); /* the answer is owed */
     recount(self, slot);
     if (slot->is_parked)
         coord_wake(self, now + RESCUE_US);
@@ -425,11 +426,15 @@ mark_settled(struct coord *self)
 {
     size_t left = self->owed_count;
     for (size_t i = 0; i < self->slot_count && left > 0; i++) {
-        struct slot *slot = self->slots[i];
+        size_t at = (self->owed_at + i) % self->slot_count;
+        struct slot *slot = self->slots[at];
         left -= slot->is_owed;
-        if (slot->is_owed && !more_may_come(self, slot))
+        if (!slot->is_owed)
+            continue;
+        self->owed_at = at;
+        if (!more_may_come(self, slot))
             slot_mark(self, slot);
-        else if (slot->is_owed && self->odd_count == 0)
+        else if (self->odd_count == 0)
             return; /* what may come to one may come to all */
     }
 }
@@ -444,57 +449,4 @@ slots_flush(struct coord *self, dz_us now)
         serve(self, slot, now);
     }
     self->dirty_slot_count = 0;
-}
-
-/* ------------------------------------------------------------------ taking back */
-
-/* Until the test that this slot runs should end. */
-static dz_us
-left_us(const struct coord *self, const struct slot *slot, dz_us now)
-{
-    return cost(self, slot, slot->held[slot->stale]) - (now - slot->moved_at);
-}
-
-/* How long what waits in this slot's queue will still wait. */
-static dz_us
-wait_us(const struct coord *self, const struct slot *slot, dz_us now)
-{
-    dz_us left = left_us(self, slot, now);
-    if (left >= STUCK_US)
-        return left;
-    return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
-}
-
-static bool
-free_what_waits(struct coord *self, struct slot *slot, dz_us now)
-{
-    if (slot->is_revoking || !slot->is_up || live_in(slot) == 0 || wait_us(self, slot, now) == 0)
-        return false;
-    size_t stay = live_in(slot);
-    bool has_freed =
-        plan_let_go(self->plan, slot->number, slot->held + slot->stale, live_in(slot), &stay);
-    if (wait_us(self, slot, now) >= TOGETHER_US)
-        has_freed |= plan_let_all_go(self->plan, slot->number, slot->held + slot->stale,
-                                     live_in(slot), &stay);
-    slot->revoke_due = slot->is_bare ? 0 : live_in(slot) - (uint32_t) stay;
-    if (slot->revoke_due > 0)
-        slot_mark(self, slot);
-    return has_freed || slot->revoke_due > 0;
-}
-
-void
-slots_rescue(struct coord *self, dz_us now)
-{
-    if (self->phase != PHASE_SCHEDULING || self->parked_count == 0)
-        return;
-    size_t idle = self->parked_count;
-    for (size_t i = 0; i < self->slot_count; i++) {
-        struct slot *slot = self->slots[i];
-        if (slot->is_up && (live_in(slot) == 0 || left_us(self, slot, now) < -STUCK_US))
-            plan_late(self->plan, slot->number);
-        if (idle > 0)
-            idle -= free_what_waits(self, slot, now);
-    }
-    slots_unpark(self);
-    coord_wake(self, now + RESCUE_US);
 }

@@ -104,6 +104,13 @@ struct slot {
     dz_us ahead_us; /* how much it should have before it */
 };
 
+/* Tests that it holds and that are not finished, as far as we know. */
+static inline uint32_t
+slot_live(const struct slot *slot)
+{
+    return slot->held_count - slot->stale;
+}
+
 struct rack {
     uint64_t record;
     enum dz_word word;
@@ -117,7 +124,8 @@ struct node {
     enum node_state state;     /* written by node_turn() and nobody else */
     struct dz_flow flow;
     dz_us heard_at, spoke_at;
-    struct slot **slots; /* owned */
+    dz_us beat_us, dead_us; /* as it was told */
+    struct slot **slots;    /* owned */
     uint32_t slot_count;
     uint64_t results_due; /* of its STATE: results that are still to come */
     struct rack *racks;   /* owned: words that are not said yet */
@@ -202,6 +210,7 @@ struct coord {
     size_t parked_count, up_count;
     size_t owed_count, giver_count;
     size_t giver_at; /* where the last search for one of them ended */
+    size_t owed_at;  /* ... for a slot to which an answer is owed */
 
     struct asked *asked; /* owned: a queue over all batches */
     size_t asked_first, asked_count, asked_cap;
@@ -251,6 +260,9 @@ struct coord {
 
 struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kind);
 void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
+/* Silence after which a node, or we, say that we live. */
+dz_us coord_beat_us(const struct coord *self);
+dz_us coord_dead_us(const struct coord *self);
 void coord_wake(struct coord *self, dz_us at); /* a tick at that time, or earlier */
 bool coord_turn(struct coord *self, enum turn turn, dz_us now); /* false: refused */
 
@@ -267,7 +279,7 @@ void node_turn(struct coord *self, struct node *node, enum node_turn turn);
 void node_hear(struct coord *self, struct dz_slice frame, dz_us now);
 /* why: a few words that last. */
 void node_give_up(struct coord *self, struct node *node, const char *why);
-void nodes_tick(struct coord *self, dz_us now);
+void nodes_tick(struct coord *self, bool is_behind, dz_us now);
 struct node *node_add(struct coord *self, uint64_t id);
 void node_forget(struct coord *self, struct node *node); /* what its slots hold */
 
@@ -283,10 +295,11 @@ void node_redirect(struct coord *self, const struct dz_msg_mesh *from); /* it is
 
 void node_mark(struct coord *self, struct node *node); /* it has something to be told */
 void node_say(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
+void node_pace(const struct coord *self, struct node *node);
 void node_whisper(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now);
 void whisper_to_stranger(struct coord *self, const struct dz_msg_mesh *from,
                          const struct dz_msg *msg);
-void node_resend(struct coord *self, struct node *node, dz_us now);
+void node_resend(struct coord *self, struct node *node, bool is_behind, dz_us now);
 void nodes_flush(struct coord *self, dz_us now);
 void node_rack(struct coord *self, struct node *node, uint64_t record, enum dz_word word);
 
@@ -333,6 +346,10 @@ void slot_back(struct coord *self, struct slot *slot, const struct dz_msg_mesh_b
                dz_us now);
 void slots_unpark(struct coord *self); /* there is work again */
 void slots_flush(struct coord *self, dz_us now);
+
+/* ------------------------------------------------------------------ rescue.c */
+
+enum { RESCUE_US = 20 * 1000 }; /* how often to look while somebody has nothing to do */
 void slots_rescue(struct coord *self, dz_us now);
 
 /* ------------------------------------------------------------------ facts.c */

@@ -13,8 +13,8 @@ void
 node_lead(struct coord *self, struct node *node, dz_us now)
 {
     struct dz_msg msg = { .id = DZ_MSG_mesh_lead,
-                          .as.mesh_lead = { .hb_ms = (uint64_t) self->cfg.hb_us / 1000,
-                                            .dead_ms = (uint64_t) self->cfg.dead_us / 1000 } };
+                          .as.mesh_lead = { .hb_ms = (uint64_t) node->beat_us / 1000,
+                                            .dead_ms = (uint64_t) node->dead_us / 1000 } };
     bool is_asking = node->is_odd && !node->has_own;
     msg.as.mesh_lead.flags = (self->cfg.has_store ? DZ_LEAD_KEEPS : 0u) |
                              (self->cfg.is_blind ? DZ_LEAD_BLIND : 0u) |
@@ -43,6 +43,7 @@ node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now
     node->drain_said = -1;
     node->is_state_begun = node->is_seal_said = node->is_blocked = false;
     node->heard_at = now;
+    node_pace(self, node);
     node_lead(self, node, now);
 }
 

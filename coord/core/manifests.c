@@ -10,15 +10,9 @@
 #include <string.h>
 
 #include "coord/core/inside.h"
-#include "shared/base/digest.h"
+#include "shared/wire/meeting.h"
 
 enum { STUCK_US = 2 * 1000 * 1000 /* somebody who has the test may be on the way */ };
-
-unsigned
-coord_shard_of(struct dz_slice id, unsigned total)
-{
-    return total > 1 ? (unsigned) (dz_hash64(id) % total) : 0;
-}
 
 /* ------------------------------------------------------------------ where a test may run */
 
@@ -28,8 +22,8 @@ may_run(const void *arg, uint32_t slot_number, uint32_t test)
     const struct coord *self = arg;
     const struct slot *slot = self->slots[slot_number];
     uint8_t needs = self->tests[test].needs;
-    if ((needs & NEED_MAIN && slot->num != 0) ||
-        (needs & NEED_ALONE && slot->node->held > slot->held_count))
+    if ((needs & NEED_MAIN && slot->num != 0 && !DZ_BROKEN(MAIN_ONLY)) ||
+        (needs & NEED_ALONE && slot->node->held > slot->held_count && !DZ_BROKEN(ALONE)))
         return false;
     return DZ_BROKEN(ONLY_WHO_HAS) || local_of(self, slot->node, test) != (uint32_t) NO_TEST;
 }
@@ -58,7 +52,7 @@ leave_to_others(struct coord *self, const struct coord_test *tests)
     if (self->cfg.shard_total < 2 || DZ_BROKEN(SHARD_ONLY))
         return;
     for (uint32_t t = 0; t < self->total; t++) {
-        if (coord_shard_of(tests[t].id, self->cfg.shard_total) == self->cfg.shard_index)
+        if (dz_shard_of(tests[t].id, self->cfg.shard_total) == self->cfg.shard_index)
             continue;
         self->tests[t].state = TEST_ELSEWHERE;
         self->elsewhere++;
@@ -135,14 +129,6 @@ local_of(const struct coord *self, const struct node *node, uint32_t test)
     return NO_TEST;
 }
 
-static int
-compare(struct dz_slice a, struct dz_slice b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static uint32_t
 find_test(const struct coord *self, struct dz_slice id)
 {
@@ -150,7 +136,7 @@ find_test(const struct coord *self, struct dz_slice id)
     uint32_t hi = self->base;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        int order = compare(self->list[mid].id, id);
+        int order = dz_slice_cmp(self->list[mid].id, id);
         if (order == 0)
             return mid;
         if (order < 0)
@@ -177,6 +163,25 @@ add_test(struct coord *self, struct dz_slice id, struct dz_slice group)
     self->brought_count++;
     (void) dz_dict_put(&self->brought, self->list[test].id, (void *) (uintptr_t) (test + 1));
     return test;
+}
+
+/* The ledger names tests without what ties them; a node that has it tells. */
+static void
+learn_tie(struct coord *self, uint32_t test, struct dz_slice group)
+{
+    if (test < self->base || group.len == 0 || self->list[test].group.len > 0)
+        return;
+    self->list[test].group = dz_arena_copy(&self->names, group);
+    self->tests[test].needs = needs_of(self, group);
+    if (!(self->tests[test].needs & NEED_ALONE))
+        return;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        struct slot *slot = self->slots[i];
+        for (uint32_t h = 0; h < slot->held_count; h++) {
+            slot->alone_held += slot->held[h] == test;
+            slot->node->alone_held += slot->held[h] == test;
+        }
+    }
 }
 
 static void
@@ -308,6 +313,8 @@ on_own(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us no
         uint32_t test = find_test(self, item.id);
         if (test == (uint32_t) NO_TEST)
             test = add_test(self, item.id, item.group);
+        else
+            learn_tie(self, test, item.group);
         node->own[node->own_count++] = test;
     }
     if (part->last)

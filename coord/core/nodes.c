@@ -5,6 +5,8 @@
 #include "coord/core/inside.h"
 #include "shared/wire/frame.h"
 
+enum { BEHIND_TIMES = 4 /* as patient with silence while messages lie unread */ };
+
 /* ------------------------------------------------------------------ finding nodes */
 
 static size_t
@@ -94,6 +96,7 @@ node_turn(struct coord *self, struct node *node, enum node_turn turn)
     self->in_state[next]++;
     bool was_member = node->state == NODE_MEMBER || node->state == NODE_DRAINED;
     bool is_member = next == NODE_MEMBER || next == NODE_DRAINED;
+    node->are_members_due |= is_member && !was_member;
     if (was_member != is_member && (was_member || self->in_state[next] <= DZ_SUCCESSORS_MAX + 1))
         self->are_members_new = true;
     node->state = (enum node_state) next;
@@ -335,7 +338,8 @@ void
 node_hear(struct coord *self, struct dz_slice frame, dz_us now)
 {
     struct dz_msg_mesh from;
-    struct dz_msg msg = { .id = DZ_MSG_mesh_hb };
+    struct dz_msg msg; /* of the body, if there is one */
+    msg.id = DZ_MSG_mesh_hb;
     if (dz_mesh_open(frame, &from) != DZ_OK || !dz_slice_eq(from.job, self->cfg.job) ||
         from.node == 0 || from.inc == 0)
         return;
@@ -363,25 +367,29 @@ node_hear(struct coord *self, struct dz_slice frame, dz_us now)
 
 /* ------------------------------------------------------------------ time */
 
+/* What it said may lie unread among the rest: then it is not silent, and what it acknowledged is not
+ * said again. */
 static void
-tick_one(struct coord *self, struct node *node, dz_us now)
+tick_one(struct coord *self, struct node *node, bool is_behind, dz_us now)
 {
     if (node->state == NODE_SILENT || node->state == NODE_LEFT)
         return;
     /* This node's own vassal lives in the same process: it cannot be silent while we speak. */
     bool may_die = node->id != self->cfg.node;
-    if (may_die && now - node->heard_at >= self->cfg.dead_us) {
+    dz_us dead_us = coord_dead_us(self);
+    dead_us = (node->dead_us > dead_us ? node->dead_us : dead_us) * (is_behind ? BEHIND_TIMES : 1);
+    if (may_die && now - node->heard_at >= dead_us) {
         node_give_up(self, node, "it is silent");
         return;
     }
-    node_resend(self, node, now);
+    node_resend(self, node, is_behind, now);
     if (may_die)
-        coord_wake(self, node->heard_at + self->cfg.dead_us);
+        coord_wake(self, node->heard_at + dead_us);
 }
 
 void
-nodes_tick(struct coord *self, dz_us now)
+nodes_tick(struct coord *self, bool is_behind, dz_us now)
 {
     for (size_t i = 0; i < self->node_count; i++)
-        tick_one(self, self->nodes[i], now);
+        tick_one(self, self->nodes[i], is_behind, now);
 }

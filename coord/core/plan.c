@@ -142,7 +142,7 @@ plan_loosen(struct plan *self, struct part part, uint32_t avoid)
     if (part.lo == part.hi)
         return;
     GROW(self->loose, self->loose_count, self->loose_cap);
-    self->loose[self->loose_count++] = (struct loose_part){ part, avoid };
+    self->loose[self->loose_count++] = (struct loose_part){ part, avoid, false };
 }
 
 void
@@ -430,6 +430,8 @@ plan_take(struct plan *self, uint32_t slot, dz_us budget_us, size_t max, uint32_
         (void) note_taken(self, slot, tests_out[0]);
         return 1;
     }
+    if (max > 0)
+        plan_turn_to_first(self, slot);
     while (count < max && (count == 0 || cost < budget_us) && self->free_count > 0) {
         if (!take_next(self, slot, &tests_out[count]))
             break;

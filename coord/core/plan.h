@@ -50,10 +50,14 @@ void plan_held(struct plan *self, uint32_t slot, uint32_t test);
  * True: it was the last that it held of what is tied and it cannot run to the end; others can now. */
 bool plan_drop(struct plan *self, uint32_t slot, uint32_t test);
 
-/* Tests that `slot` was given and did not run are free again, in queue order.  is_kept: they go on
- * with the rest of that slot's unit if they adjoin it; else whoever is next may have them. */
+/* Tests that `slot` was given and did not run are free again, in queue order. */
+enum plan_back {
+    PLAN_KEPT,  /* they go on with the rest of that slot's unit if they adjoin it, else as below */
+    PLAN_OPEN,  /* whoever has nothing may have them */
+    PLAN_FIRST, /* ... or is between two tests that are of no class: before what else it would do */
+};
 void plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count,
-                 bool is_kept);
+                 enum plan_back how);
 
 /* A test that was given up is free after all. */
 void plan_give(struct plan *self, uint32_t test);

@@ -4,13 +4,17 @@
 /* ------------------------------------------------------------------ what comes back */
 
 static void
-return_loose(struct plan *self, uint32_t pos)
+return_loose(struct plan *self, uint32_t pos, bool is_first)
 {
     struct loose_part *last = self->loose_count ? &self->loose[self->loose_count - 1] : NULL;
-    if (last && last->avoid == PLAN_NO_SLOT && last->part.lo == pos + 1)
+    if (last && last->avoid == PLAN_NO_SLOT && last->part.lo == pos + 1 &&
+        last->is_first == is_first) {
         last->part.lo = pos;
-    else
-        plan_loosen(self, (struct part){ pos, pos + 1 }, PLAN_NO_SLOT);
+        return;
+    }
+    plan_loosen(self, (struct part){ pos, pos + 1 }, PLAN_NO_SLOT);
+    self->loose[self->loose_count - 1].is_first = is_first;
+    self->has_first |= is_first;
 }
 
 /* False: it is of no tied unit. */
@@ -37,7 +41,8 @@ adjoins(const struct plan *self, uint32_t slot, uint32_t pos)
 }
 
 void
-plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count, bool is_kept)
+plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t count,
+            enum plan_back how)
 {
     for (size_t i = count; i-- > 0;) { /* the last first: each then adjoins the one before */
         uint32_t pos = self->units.pos[tests[i]];
@@ -49,10 +54,10 @@ plan_return(struct plan *self, uint32_t slot, const uint32_t *tests, size_t coun
                 weight < self->slots[slot].out ? weight : self->slots[slot].out;
         if (return_tied(self, pos))
             continue;
-        if (is_kept && adjoins(self, slot, pos))
+        if (how == PLAN_KEPT && adjoins(self, slot, pos))
             plan_work_on(self, slot, (struct part){ pos, self->slots[slot].part.hi });
         else
-            return_loose(self, pos);
+            return_loose(self, pos, how == PLAN_FIRST);
     }
 }
 
@@ -61,7 +66,7 @@ plan_give(struct plan *self, uint32_t test)
 {
     uint32_t pos = self->units.pos[test];
     if (plan_set_free(self, test) && !return_tied(self, pos))
-        return_loose(self, pos);
+        return_loose(self, pos, false);
 }
 
 void

@@ -1,5 +1,6 @@
 /* plan_find.c - where a slot that has nothing finds work.
  *
+ * What a node held that is gone is first: a slot leaves its own part for it, but no class.
  * What came back is first: tests whose worker died, tied units, parts that were let go.  Then units that
  * nobody began.  Then the rest of another slot's unit is cut so that both end together, if what the
  * thief gets is worth more than what it must set up again.  A class is cut only if both ends are worth
@@ -179,6 +180,26 @@ find_loose(struct plan *self, uint32_t slot, bool is_last)
         return false;
     take_loose(self, slot, best, best_from);
     return true;
+}
+
+void
+plan_turn_to_first(struct plan *self, uint32_t slot)
+{
+    if (!self->has_first || self->slots[slot].tied != UNIT_NONE || is_inside_class(self, slot))
+        return;
+    self->has_first = false;
+    for (size_t i = 0; i < self->loose_count; i++) {
+        const struct loose_part *it = &self->loose[i];
+        if (!it->is_first)
+            continue;
+        uint32_t from = first_for(self, slot, it->part.lo, it->part.hi);
+        self->has_first = true;
+        if (from == it->part.hi)
+            continue; /* not for this slot */
+        plan_drop_part(self, slot, self->slots[slot].part.lo);
+        take_loose(self, slot, i, from);
+        return;
+    }
 }
 
 /* ------------------------------------------------------------------ units that nobody began */

@@ -15,6 +15,7 @@ struct part {
 struct loose_part {
     struct part part;
     uint32_t avoid; /* slot, or PLAN_NO_SLOT */
+    bool is_first;  /* a slot leaves its own part for it */
 };
 
 struct struck {
@@ -73,6 +74,7 @@ struct plan {
     plan_may_fn *may;                         /* NULL: everything can be run everywhere */
     const void *may_arg;                      /* borrowed */
     bool has_left;
+    bool has_first; /* among the loose parts some may be first */
 };
 
 /* ------------------------------------------------------------------ plan_cost.c */
@@ -104,6 +106,7 @@ void plan_work_on(struct plan *self, uint32_t slot, struct part part);
 /* Give the slot, which has no part and no tied unit, one of them. */
 bool plan_find(struct plan *self, uint32_t slot);
 bool plan_take_struck(struct plan *self, uint32_t slot, uint32_t *test_out);
+void plan_turn_to_first(struct plan *self, uint32_t slot); /* if there is what is first */
 void plan_visit(struct plan *self, uint32_t slot, uint32_t block);
 /* The shortest rest of a class for which it may be set up in a second slot. */
 dz_us plan_split_us(const struct plan *self, uint32_t slot);

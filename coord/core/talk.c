@@ -28,13 +28,22 @@ node_say(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us 
     coord_wake(self, dz_flow_next(&node->flow));
 }
 
+/* What it is told of how often each says that it lives goes until it is told anew: it may hear late of
+ * how many they are by now. */
+void
+node_pace(const struct coord *self, struct node *node)
+{
+    node->beat_us = coord_beat_us(self);
+    node->dead_us = coord_dead_us(self);
+}
+
 void
 node_whisper(struct coord *self, struct node *node, const struct dz_msg *msg, dz_us now)
 {
     dz_flow_whisper(&node->flow, msg, &self->frame);
     send(self, node->id, node->inc);
     node->spoke_at = now;
-    coord_wake(self, now + self->cfg.hb_us);
+    coord_wake(self, now + node->beat_us);
 }
 
 void
@@ -52,20 +61,20 @@ whisper_to_stranger(struct coord *self, const struct dz_msg_mesh *from, const st
 }
 
 void
-node_resend(struct coord *self, struct node *node, dz_us now)
+node_resend(struct coord *self, struct node *node, bool is_behind, dz_us now)
 {
     unsigned nth = 0;
-    while (dz_flow_resend(&node->flow, now, &nth, &self->frame)) {
+    while (!is_behind && dz_flow_resend(&node->flow, now, &nth, &self->frame)) {
         send(self, node->id, node->inc);
         node->spoke_at = now;
     }
-    if (dz_flow_owes_ack(&node->flow, now) || now - node->spoke_at >= self->cfg.hb_us) {
+    if (dz_flow_owes_ack(&node->flow, now) || now - node->spoke_at >= node->beat_us) {
         struct dz_msg beat = { .id = DZ_MSG_mesh_hb,
                                .as.mesh_hb = { .count = ++self->heartbeats } };
         node_whisper(self, node, &beat, now);
     }
     coord_wake(self, dz_flow_next(&node->flow));
-    coord_wake(self, node->spoke_at + self->cfg.hb_us);
+    coord_wake(self, node->spoke_at + node->beat_us);
 }
 
 void

@@ -1,7 +1,9 @@
 /* coordinator.c - carries out what the scheduler's core says; decides nothing.
  *
- * Rows that the ledger does not take (a full disk) stay here and are tried again, in order, and
- * the core hears of each batch only when it is written: what is not in the ledger is not counted. */
+ * Rows wait until the loop has handed out what came in its turn, and then go into the ledger together:
+ * where many nodes tell of results at once, a sync for each message would be all that is done.  Those
+ * that the ledger does not take (a full disk) stay here and are tried again, in order.  The core
+ * hears of each batch only when it is written: what is not in the ledger is not counted. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 #include "shared/base/log.h"
 #include "shared/wire/frame.h"
 
-enum { RETRY_US = 200000, LINE_LEN = 256 };
+enum { RETRY_US = 200000, LINE_LEN = 256, NUMBER_LEN = 12 };
 
 /* Rows that wait for the ledger. */
 struct batch {
@@ -32,7 +34,7 @@ struct coordinator {
     struct dz_loop *loop; /* borrowed */
     struct coordinator_host host;
     struct coord *core; /* owned */
-    struct dz_timer timer, retry;
+    struct dz_timer timer, write;
     struct batch *first, *last; /* owned */
     struct unstored *unstored;  /* owned: a queue that begins at unstored_first */
     size_t unstored_first, unstored_count, unstored_cap;
@@ -40,8 +42,8 @@ struct coordinator {
     bool has_to_persist, has_to_seal;
     uint64_t persist_n;
     struct coord_account account;
-    bool is_over, is_deposed;
-    struct dz_epoch greater; /* of who deposed it */
+    bool is_over, is_deposed, is_closed; /* closed: the ledger */
+    struct dz_epoch greater;             /* of who deposed it */
     bool has_to_retell;
     const struct coord_test *tests; /* borrowed: the manifest */
     size_t test_count;
@@ -52,19 +54,34 @@ static void step(struct coordinator *self, const struct coord_event *event);
 
 /* ------------------------------------------------------------------ effects */
 
+/* The numbers of tests that are granted, as many as fit. */
 static void
-log_sent(struct coordinator *self, struct dz_slice frame)
+log_assigned(uint64_t node, const struct dz_msg_mesh_assign *assign)
+{
+    char tests[LINE_LEN] = "";
+    size_t len = 0;
+    struct dz_list list = assign->grants;
+    struct dz_item_grant grant;
+    while (len + NUMBER_LEN < sizeof(tests) && dz_grant_next(&list, &grant))
+        len += (size_t) snprintf(tests + len, NUMBER_LEN, "%" PRIu64 ",", grant.test);
+    log_debug("coord.assign", "node=%016" PRIx64 " tests=%s", node, tests);
+}
+
+static void
+log_sent(struct coordinator *self, uint64_t node, struct dz_slice frame)
 {
     struct dz_msg_mesh mesh;
     struct dz_msg msg;
     if (dz_mesh_open(frame, &mesh) != DZ_OK || mesh.body.len == 0 ||
         dz_msg_decode(mesh.body, &msg) != DZ_OK)
         return;
-    log_debug("coord.send", "msg=%s seq=%" PRIu64 " epoch=%" PRIu64, dz_msg_name(msg.id), mesh.seq,
-              mesh.epoch_n);
+    log_debug("coord.send", "msg=%s node=%016" PRIx64 " seq=%" PRIu64 " epoch=%" PRIu64,
+              dz_msg_name(msg.id), node, mesh.seq, mesh.epoch_n);
     char line[LINE_LEN];
     bool is_plan = msg.id == DZ_MSG_mesh_assign && msg.as.mesh_assign.grants.count > 0;
     uint64_t count = is_plan ? msg.as.mesh_assign.grants.count : 0;
+    if (is_plan && dz_log_wants(DZ_LOG_DEBUG))
+        log_assigned(node, &msg.as.mesh_assign);
     if (msg.id == DZ_MSG_mesh_revoke)
         (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of gw%" PRIu64,
                         msg.as.mesh_revoke.count, msg.as.mesh_revoke.count == 1 ? "" : "s",
@@ -80,7 +97,7 @@ log_sent(struct coordinator *self, struct dz_slice frame)
 static void
 send_to(struct coordinator *self, const struct coord_effect *effect)
 {
-    log_sent(self, effect->as.send.frame);
+    log_sent(self, effect->as.send.node, effect->as.send.frame);
     self->host.send(self->host.arg, effect->as.send.node, effect->as.send.inc,
                     effect->as.send.frame); /* best effort: the core says it again */
 }
@@ -154,45 +171,69 @@ persist(struct coordinator *self)
     step(self, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
 }
 
+/* rows: that the ledger holds by now. */
 static void
-note_unstored(struct coordinator *self, uint64_t number)
+note_unstored(struct coordinator *self, uint64_t number, uint64_t rows)
 {
-    if (!self->host.rows)
-        return;
     if (self->unstored_first > 0 && self->unstored_first == self->unstored_count)
         self->unstored_first = self->unstored_count = 0;
     if (self->unstored_count == self->unstored_cap) {
         self->unstored_cap = self->unstored_cap ? 2 * self->unstored_cap : 64;
         self->unstored = dz_realloc(self->unstored, self->unstored_cap, sizeof(*self->unstored));
     }
-    self->unstored[self->unstored_count++] =
-        (struct unstored){ number, self->host.rows(self->host.arg) };
+    self->unstored[self->unstored_count++] = (struct unstored){ number, rows };
 }
 
-/* False: the ledger does not take it now. */
-static bool
-write_batch(struct coordinator *self)
+static size_t
+rows_waiting(const struct coordinator *self)
+{
+    size_t count = 0;
+    for (const struct batch *batch = self->first; batch; batch = batch->next)
+        count += batch->count;
+    return count;
+}
+
+static void
+tell_counted(struct coordinator *self, const struct coord_answer *answers, uint64_t rows)
 {
     struct batch *batch = self->first;
-    DZ_AUTO(dz_free) struct coord_answer *answers = dz_alloc0(batch->count + 1, sizeof(*answers));
-    struct dz_err err;
-    enum dz_rc rc = self->host.count(self->host.arg, batch->rows, batch->count, answers, &err);
-    if (rc != DZ_OK) {
-        log_warn("coord.ledger_refuses", "rows=%zu why=%s", batch->count, err.text);
-        dz_loop_set(self->loop, &self->retry, dz_clock_us() + RETRY_US);
-        return false;
-    }
     self->first = batch->next;
     if (!self->first)
         self->last = NULL;
-    note_unstored(self, batch->number);
+    if (self->host.rows)
+        note_unstored(self, batch->number, rows);
     struct coord_event event = {
         .kind = COORD_EV_COUNTED,
         .as.counted = { .batch = batch->number, .answers = answers },
     };
     step(self, &event);
     free(batch);
-    return true;
+}
+
+/* All that wait, in one transaction. */
+static void
+write_rows(struct coordinator *self)
+{
+    size_t count = rows_waiting(self), at = 0;
+    DZ_AUTO(dz_free) struct coord_record *rows = dz_alloc0(count + 1, sizeof(*rows));
+    DZ_AUTO(dz_free) struct coord_answer *answers = dz_alloc0(count + 1, sizeof(*answers));
+    for (const struct batch *batch = self->first; batch; batch = batch->next) {
+        if (batch->count > 0)
+            memcpy(rows + at, batch->rows, batch->count * sizeof(*rows));
+        at += batch->count;
+    }
+    struct dz_err err;
+    if (self->host.count(self->host.arg, rows, count, answers, &err) != DZ_OK) {
+        log_warn("coord.ledger_refuses", "rows=%zu why=%s", count, err.text);
+        dz_loop_set(self->loop, &self->write, dz_clock_us() + RETRY_US);
+        return;
+    }
+    uint64_t held = self->host.rows ? self->host.rows(self->host.arg) : 0;
+    for (at = 0; at < count && !self->is_over;) {
+        size_t len = self->first->count;
+        tell_counted(self, answers + at, held);
+        at += len;
+    }
 }
 
 static void
@@ -257,19 +298,19 @@ retell(struct coordinator *self)
 static void
 answer(struct coordinator *self)
 {
-    bool can_write = !self->retry.is_listed;
     while (!self->is_over) {
         if (self->has_to_persist)
             persist(self);
-        else if (self->first && can_write)
-            can_write = write_batch(self);
-        else if (self->has_to_seal && !self->first)
+        else if (self->has_to_seal && !self->first && !self->is_closed)
             seal(self);
         else if (self->has_to_retell)
             retell(self);
         else
-            return;
+            break;
     }
+    if (self->first && !self->is_over && !self->is_closed && !self->write.is_listed)
+        dz_loop_set(self->loop, &self->write,
+                    dz_clock_us()); /* when this turn's events are through */
 }
 
 static void
@@ -347,13 +388,25 @@ coordinator_stored(struct coordinator *self, uint64_t rows)
 static void
 on_time(void *arg)
 {
-    give(arg, &(struct coord_event){ .kind = COORD_EV_TICK });
+    struct coordinator *self = arg;
+    bool is_behind = dz_loop_is_behind(self->loop);
+    give(self, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
 }
 
 static void
-on_retry(void *arg)
+on_write(void *arg)
 {
-    settle(arg);
+    struct coordinator *self = arg;
+    if (self->first && !self->is_over && !self->is_closed)
+        write_rows(self);
+    settle(self);
+}
+
+void
+coordinator_close_ledger(struct coordinator *self)
+{
+    on_write(self);
+    self->is_closed = true;
 }
 
 void
@@ -398,7 +451,7 @@ coordinator_new(struct dz_loop *loop, const struct coord_cfg *cfg,
     self->loop = loop;
     self->host = *host;
     self->timer = (struct dz_timer){ .fn = on_time, .arg = self };
-    self->retry = (struct dz_timer){ .fn = on_retry, .arg = self };
+    self->write = (struct dz_timer){ .fn = on_write, .arg = self };
     self->core = coord_new(cfg);
     return self;
 }
@@ -410,7 +463,7 @@ coordinator_destroy(struct coordinator **self_p)
     if (!self)
         return;
     dz_loop_unset(self->loop, &self->timer);
-    dz_loop_unset(self->loop, &self->retry);
+    dz_loop_unset(self->loop, &self->write);
     while (self->first) {
         struct batch *batch = self->first;
         self->first = batch->next;

@@ -29,6 +29,9 @@ int codec_encode(struct dz_buf *out, const char *name, PyObject *const *fields, 
 /* New reference: (name, field, field, ...). NULL with ValueError for bytes that are no message. */
 PyObject *codec_decode(struct dz_slice frame);
 
+/* New reference: calls the first of the pair without arguments, then the second (thaw.c). */
+PyObject *make_thawing(PyObject *module, PyObject *pair);
+
 /* OSError with the text of `err`; always NULL. */
 PyObject *raise_os_error(const struct dz_err *err);
 

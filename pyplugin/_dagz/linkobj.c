@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shared/wire/model.h"
+
 /* What take() and peek() say instead of a test. */
 enum { SAYS_ASK = -1, SAYS_NONE = -2, SAYS_END = -3 };
 
@@ -176,10 +178,31 @@ link_begin(PyObject *op, PyObject *taken)
     self->attempt = (uint32_t) (both >> 32);
     capture_absorb(&self->capture);
     atomic_fetch_add(&shm->exec, 1);
+    atomic_store(&shm->line, 0);
     atomic_store(&shm->started_us, now_us());
     atomic_store(&shm->log_first, (int64_t) atomic_load(&shm->log_len));
     atomic_store(&shm->phase, DZ_PHASE_SETUP);
     atomic_store(&shm->running, ((uint64_t) self->test + 1) | ((uint64_t) self->attempt << 32));
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(line_doc,
+             "line(number, elsewhere)\n--\n\n"
+             "Say where the running test stands: its line, counted from 1, 0 for none, and\n"
+             "whether that is in another file than its id names (then text begins with it).");
+
+static PyObject *
+link_line(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    unsigned long line = nargs == 2 ? PyLong_AsUnsignedLong(args[0]) : 0;
+    int is_elsewhere = nargs == 2 ? PyObject_IsTrue(args[1]) : 0;
+    if (nargs != 2)
+        PyErr_SetString(PyExc_TypeError, "line() takes a number and a bool");
+    if (PyErr_Occurred())
+        return NULL;
+    line = line <= DZ_LINE_MAX ? line : 0;
+    atomic_store(&shm_of((struct linkobj *) op)->line,
+                 (uint32_t) line | (is_elsewhere ? DZ_LINE_ELSEWHERE : 0));
     Py_RETURN_NONE;
 }
 
@@ -243,6 +266,7 @@ link_result(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
                        .teardown_us = numbers[3],
                        .log_first = (uint64_t) atomic_load(&shm->log_first),
                        .log_end = atomic_load(&shm->log_len),
+                       .line = atomic_load(&shm->line),
                        .blob = { (const uint8_t *) PyBytes_AS_STRING(args[4]),
                                  (size_t) PyBytes_GET_SIZE(args[4]) },
                        .text = { (const uint8_t *) PyBytes_AS_STRING(args[5]),
@@ -357,6 +381,7 @@ static PyMethodDef link_methods[] = {
     METHOD("ask", link_ask_agent, METH_NOARGS, ask_doc),
     METHOD("wait", link_wait_agent, METH_NOARGS, wait_doc),
     METHOD("begin", link_begin, METH_O, begin_doc),
+    METHOD("line", link_line, METH_FASTCALL, line_doc),
     METHOD("phase", link_phase, METH_O, "phase(number)\n--\n\nSay which phase of the test runs."),
     METHOD("result", link_result, METH_FASTCALL, result_doc),
     METHOD("partial", link_partial, METH_O, partial_doc),
@@ -364,6 +389,9 @@ static PyMethodDef link_methods[] = {
     METHOD("write", link_write, METH_FASTCALL, write_doc),
     METHOD("log", link_log, METH_O, log_doc),
     METHOD("text", link_text, METH_O, text_doc),
+    METHOD("said", link_said, METH_FASTCALL, said_doc),
+    METHOD("size", link_size, METH_O, size_doc),
+    METHOD("amend", link_amend, METH_FASTCALL, amend_doc),
     METHOD("passed", link_passed, METH_NOARGS, passed_doc),
     METHOD("suspend", link_suspend, METH_O, suspend_doc),
     { NULL },

@@ -20,8 +20,12 @@ struct linkobj {
 PyObject *link_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *link_log(PyObject *op, PyObject *data);
 PyObject *link_text(PyObject *op, PyObject *number);
+PyObject *link_said(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+PyObject *link_size(PyObject *op, PyObject *number);
+PyObject *link_amend(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *link_passed(PyObject *op, PyObject *unused);
 PyObject *link_suspend(PyObject *op, PyObject *value);
-extern const char write_doc[], log_doc[], text_doc[], passed_doc[], suspend_doc[];
+extern const char write_doc[], log_doc[], text_doc[], said_doc[], size_doc[], amend_doc[],
+    passed_doc[], suspend_doc[];
 
 #endif

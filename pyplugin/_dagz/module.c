@@ -190,6 +190,9 @@ static PyMethodDef methods[] = {
       "wipe_env(name)\n--\n\nZero the value in the environment that this process was started "
       "with." },
     { "trim_heap", trim, METH_NOARGS, "trim_heap()\n--\n\nGive free pages of the C heap back." },
+    { "thawing", make_thawing, METH_O,
+      "thawing(pair)\n--\n\nA function that calls the first of the pair, then the second as it "
+      "was called." },
     { "install_crash_handlers", install_crash_handlers, METH_O,
       "install_crash_handlers(fd)\n--\n\nWrite native stacks of fatal signals to fd." },
     { NULL },

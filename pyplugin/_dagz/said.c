@@ -70,6 +70,63 @@ link_text(PyObject *op, PyObject *number)
     return str;
 }
 
+const char said_doc[] = PyDoc_STR("said(stream, start)\n--\n\n"
+                                  "What text() would take, from that byte on, as bytes; it stays.");
+
+PyObject *
+link_said(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct linkobj *self = (struct linkobj *) op;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "said() takes a stream and a number");
+        return NULL;
+    }
+    int stream = stream_of(args[0]);
+    size_t start = stream < 0 ? 0 : PyLong_AsSize_t(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    const struct dz_buf *text = &self->capture.text[stream];
+    if (!capture_has_text(&self->capture, (enum capture_stream) stream) || start >= text->len)
+        return PyBytes_FromStringAndSize(NULL, 0);
+    return PyBytes_FromStringAndSize((const char *) text->data + start,
+                                     (Py_ssize_t) (text->len - start));
+}
+
+const char size_doc[] =
+    PyDoc_STR("size(stream)\n--\n\nThe number of bytes that text() would take.");
+
+PyObject *
+link_size(PyObject *op, PyObject *number)
+{
+    struct linkobj *self = (struct linkobj *) op;
+    int stream = stream_of(number);
+    if (stream < 0)
+        return NULL;
+    (void) capture_has_text(&self->capture, (enum capture_stream) stream);
+    return PyLong_FromSize_t(self->capture.text[stream].len);
+}
+
+const char amend_doc[] =
+    PyDoc_STR("amend(stream, data)\n--\n\n"
+              "text() will take these bytes in place of what was said; the log keeps that.");
+
+PyObject *
+link_amend(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct linkobj *self = (struct linkobj *) op;
+    if (nargs != 2 || !PyBytes_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "amend() takes a stream and bytes");
+        return NULL;
+    }
+    int stream = stream_of(args[0]);
+    if (stream < 0)
+        return NULL;
+    struct dz_buf *text = &self->capture.text[stream];
+    dz_buf_clear(text);
+    dz_buf_add(text, PyBytes_AS_STRING(args[1]), (size_t) PyBytes_GET_SIZE(args[1]));
+    Py_RETURN_NONE;
+}
+
 const char passed_doc[] =
     PyDoc_STR("passed()\n--\n\nTake what was said while a stream was suspended: bytes.");
 

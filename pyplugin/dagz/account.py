@@ -48,6 +48,7 @@ def summary(
         "elsewhere": done.get("elsewhere", 0),
         "carried": done.get("carried", 0),
         "counted": done.get("counted", 0),
+        "failed": done.get("failed", 0),
         "duplicates": done.get("duplicates", 0),
         "lost": done.get("lost", 0),
         "digest": f"{done.get('digest', 0):016x}",

@@ -8,9 +8,12 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagz import _dagz, nursery
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 RESTARTS_MAX = 3
 SILENCE_S = 10.0  # an agent says `alive` every second
@@ -49,7 +52,8 @@ class Agent:
         ours, theirs = socket.socketpair()
         with theirs, seed_end:
             args = ["--controller-fd", "3", "--seed-fd", "4"]
-            self.pid = _dagz.spawn(self.program, args, [theirs.fileno(), seed_end.fileno()])
+            with Key.lent():
+                self.pid = _dagz.spawn(self.program, args, [theirs.fileno(), seed_end.fileno()])
         self.channel = _dagz.Channel(ours.detach())
         self.silent_s = 0.0
 
@@ -174,6 +178,29 @@ class Agent:
                 if name == "settled":
                     left = (fields[0], fields[1], fields[2])
         return left
+
+
+class Key:
+    """The key to the store, DAGZ_TOKEN: for agents only, so neither for conftests nor for what they start.
+
+    It is taken out of this process's environment when the first agent has it; one that replaces that
+    agent, or belongs to another run in this process, is given it again.
+    """
+
+    text: str | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def lent(cls) -> Generator[None, None, None]:
+        """While this lasts a program that is started inherits the key."""
+        if cls.text is not None:
+            os.environ.setdefault("DAGZ_TOKEN", cls.text)
+        try:
+            yield
+        finally:
+            cls.text = os.environ.pop("DAGZ_TOKEN", None)
+            if cls.text is not None:
+                _dagz.wipe_env("DAGZ_TOKEN")
 
 
 def flush_timeout_s() -> float:

@@ -9,6 +9,7 @@ belongs to stdout.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -33,13 +34,15 @@ NO_INPUT = "a dagz worker has no standard input; use --dagz-workers=0 to run in 
 class Sink(io.FileIO):
     """The binary bottom of ``sys.stdout`` or ``sys.stderr``.
 
-    A file of pytest's capture while tests are collected, the worker's log in a worker: one object, since
-    modules may have kept it at import.
+    A file of pytest's capture while tests are collected, in a worker something that behaves as one, above the
+    worker's log: its content is what the stream has said since pytest asked last.  One object, since modules
+    may have kept it at import.
     """
 
     link: _dagz.Link | None = None
     stream = 0
     says_tty = False
+    at: int | None = None  # position in the content, None at its end
 
     def reopen(self, fd: int) -> Sink:
         """Be a file again after it was closed, one that owns `fd`."""
@@ -50,29 +53,84 @@ class Sink(io.FileIO):
     def become(self, link: _dagz.Link, stream: int, says_tty: bool) -> Sink:
         self.reopen(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
         self.link, self.stream, self.says_tty = link, stream, says_tty
+        self.name = stream + 1
         return self
 
-    def __repr__(self) -> str:
-        return (
-            "<std%s of a dagz worker>" % ("err" if self.stream else "out")
-            if self.link
-            else super().__repr__()
-        )
-
-    def readable(self) -> bool:
-        return self.link is None and super().readable()
-
-    def seekable(self) -> bool:
-        return self.link is None and super().seekable()
-
     def write(self, data: Any) -> int:  # type: ignore[override]
-        return super().write(data) if self.link is None else self.link.write(self.stream, data)
+        if self.link is None:
+            return super().write(data)
+        if self.at is None:
+            return self.link.write(self.stream, data)
+        return self.write_over(bytes(data))
+
+    def write_over(self, data: bytes) -> int:
+        """A write not at the end: the log gets it like any other, the content as a file would."""
+        assert self.link is not None and self.at is not None
+        before, start, end = self.link.said(self.stream, 0), self.at, self.at + len(data)
+        self.link.write(self.stream, data)
+        self.link.amend(self.stream, before[:start].ljust(start, b"\0") + data + before[end:])
+        self.go_to(end)
+        return len(data)
+
+    def go_to(self, at: int) -> None:
+        assert self.link is not None
+        self.at = None if at == self.link.size(self.stream) else at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if self.link is None:
+            return super().seek(offset, whence)
+        self._checkClosed()
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.link.size(self.stream)}
+        if whence not in starts or starts[whence] + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.go_to(starts[whence] + offset)
+        return self.tell()
+
+    def tell(self) -> int:
+        if self.link is None:
+            return super().tell()
+        self._checkClosed()
+        return self.link.size(self.stream) if self.at is None else self.at
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.link is None:
+            return super().truncate(size)
+        at = self.tell()
+        size = at if size is None else size
+        self.link.amend(self.stream, self.link.said(self.stream, 0)[:size].ljust(size, b"\0"))
+        self.go_to(at)
+        return size
+
+    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+        if self.link is None:
+            return super().read(size)  # type: ignore[arg-type,return-value]
+        at = self.tell()
+        data = b"" if self.at is None else self.link.said(self.stream, at)
+        data = data if size is None or size < 0 else data[:size]
+        self.go_to(at + len(data))
+        return data
+
+    def readall(self) -> bytes:
+        return super().readall() if self.link is None else self.read()
+
+    def readinto(self, buffer: Any) -> int:  # type: ignore[override]
+        if self.link is None:
+            return super().readinto(buffer)  # type: ignore[return-value]
+        place = memoryview(buffer).cast("B")
+        data = self.read(len(place))
+        place[: len(data)] = data
+        return len(data)
 
     def fileno(self) -> int:
         return super().fileno() if self.link is None else self.stream + 1
 
     def isatty(self) -> bool:
         return super().isatty() if self.link is None else self.says_tty
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<_io.FileIO [closed]>"
+        return f"<_io.FileIO name={self.name!r} mode={self.mode!r} closefd={self.closefd!r}>"
 
 
 def make_sink(buffering: int = 0) -> Sink:
@@ -148,10 +206,10 @@ class WorkerCapture(MultiCapture[str]):
         self.link = link
         self.terminal = terminal
         self.old = (sys.stdout, sys.stderr)
-        self.new = tuple(
-            make_stream(sink_of(stream).become(link, number, says_tty), stream)
-            for number, stream in enumerate(instead_of)
-        )
+        self.sinks = [
+            sink_of(stream).become(link, number, says_tty) for number, stream in enumerate(instead_of)
+        ]
+        self.new = tuple(map(make_stream, self.sinks, instead_of))
 
     def start_capturing(self) -> None:
         super().start_capturing()
@@ -182,6 +240,8 @@ class WorkerCapture(MultiCapture[str]):
         self.switch_off()
 
     def readouterr(self) -> CaptureResult[str]:
+        for sink in self.sinks:
+            sink.at = None
         return CaptureResult(self.link.text(0), self.link.text(1))
 
     def pop_outerr_to_orig(self) -> tuple[str, str]:

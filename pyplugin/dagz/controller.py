@@ -7,13 +7,14 @@ tests had run here.
 from __future__ import annotations
 
 import marshal
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagz import _dagz, account, junit, reports, settings, verdict, xdist
+from dagz import _dagz, account, identity, junit, reports, settings, verdict, xdist
 from dagz.agent import Agent, AgentLost
 from dagz.endings import end_fast, import_what_ends_import, raise_there, raise_told, spare_reports
 from dagz.follow import Follower
@@ -48,6 +49,8 @@ class Controller:
         self.session: pytest.Session | None = None
         self.job: dict[str, Any] = {}
         self.collected: dict[str, Any] | None = None
+        self.left_out = 0  # of them: what a job has that had ended before this node came
+        self.is_shown = False  # the collection, to reporters
         self.done: dict[str, int | str] | None = None
         self.seen: set[int] = set()  # executions, numbered by the agent over all its lives
         self.verdicts: set[tuple[int, int]] = set()
@@ -61,6 +64,7 @@ class Controller:
         self.first_shouldfail = ""
         self.errors: list[str] = []  # the agent's, before anything was collected
         self.started = time.monotonic()
+        self.environment = dict(os.environ)
         config.dagz_testrun_uid = testrun_uid  # type: ignore[attr-defined]
         config.pluginmanager.register(self, "dagz_controller")
         xdist.pretend_controller(config, chosen.workers)
@@ -87,9 +91,8 @@ class Controller:
             end_fast(config)
 
     def settled(self, left: tuple[int, str, str] | None) -> None:
-        """The last line: what a server has not got.  left: number of results, folder, reason."""
-        if left is not None:
-            self.ui.left(*left)
+        """What a server has not got.  left: number of results, folder, reason."""
+        self.ui.settled(left)
         if left is not None and self.settings.summary is not None:
             account.amend(self.settings.summary, pending=left[1])
 
@@ -125,6 +128,7 @@ class Controller:
                 {
                     "nodes": {f"gw{num}": node.workerinput for num, node in self.nodes.items()},
                     "basetemp": basetemp,
+                    "environment": identity.changes_since(self.environment),
                     "ids": self.ids.path,
                     "markup": self.ui.markup,
                     "width": self.ui.width,
@@ -177,9 +181,9 @@ class Controller:
             hook.pytest_collectreport(report=report)
         for data in body["warnings"]:
             self.replay_warning(data)
-        if body["deselected"]:
-            hook.pytest_deselected(items=[reports.Deselected()] * body["deselected"])
-        session.testscollected = body["total"]
+        reports.deselect(hook, body["deselected"] + self.left_out)
+        session.testscollected = body["total"] - self.left_out
+        self.is_shown = True
         newest = self.config.pluginmanager.getplugin("nfplugin")
         if newest is not None:
             drop(hook.pytest_sessionfinish, newest)  # the zygote keeps its cache
@@ -226,11 +230,7 @@ class Controller:
             messages = self.agent.hear(POLL_MS)
         except AgentLost:
             self.ui.note(2, "the agent died too often; the run stops here")
-            self.end = self.end or {
-                "kind": "exit",
-                "text": "dagz: the agent died too often",
-                "code": 3,
-            }
+            self.end = self.end or {"kind": "exit", "text": "dagz: the agent died too often", "code": 3}
             self.done = self.done or {}
             return
         self.held += messages
@@ -270,8 +270,8 @@ class Controller:
 
     @property
     def is_late(self) -> bool:
-        """The job had ended before this node came, and nothing was collected."""
-        return bool(self.done) and self.done["exit_code"] == 0 and self.collected is None
+        """The job had ended before this node came, and has all of its tests."""
+        return bool(self.done) and self.done["exit_code"] == 0 and self.left_out > 0
 
     def raise_error(self) -> None:
         """The run could not begin: 4 where the user has something to mend, else 3."""
@@ -290,6 +290,12 @@ class Controller:
         self.agent.fields["job"] = job
         self.agent.fields["home"] = home  # another one than asked for, perhaps
         self.ui.job = self.job
+
+    def on_left_out(self, count: int) -> None:
+        if self.is_shown and self.session is not None and not self.left_out:  # an heir says it again
+            reports.deselect(self.config.hook, count)
+            self.session.testscollected -= count
+        self.left_out = count
 
     def on_replaced(self, times: int) -> None:
         self.ui.note(1, "the agent died and was replaced; nothing that was reported is lost")
@@ -370,7 +376,8 @@ class Controller:
             return
         if not counted:
             first = detail.splitlines()[0] if detail else _dagz.CAUSES[cause]
-            self.ui.note(1, f"{nodeid}: its worker gw{worker} died ({first}); it runs again")
+            name = self.ui.seen_from_here(nodeid)
+            self.ui.note(1, f"{name}: its worker gw{worker} died ({first}); it runs again")
             return
         self.verdicts.add((test, attempt))
         name, location, done, death, extra = verdict.story(
@@ -475,7 +482,7 @@ class Controller:
         yield
         told = account.summary(
             self.done or account.seen(self.collected, len(self.seen) + len(self.verdicts)),
-            deselected=self.collected["deselected"] if self.collected else 0,
+            deselected=(self.collected["deselected"] if self.collected else 0) + self.left_out,
             job=self.job,
             workers=self.settings.workers,
             here=len(self.seen) + len(self.verdicts),

@@ -15,11 +15,12 @@ from dagz import xdist
 from dagz.hooks import LIBRARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BEFORE = "DAGZ_WORKER"  # the variable just before the id: who reads both in a row reads everything
 NAMES = (BEFORE, xdist.WORKER, xdist.WORKER_COUNT, xdist.TESTRUN)
+OWN = ("DAGZ_", "PYTEST_XDIST_", "PYTEST_CURRENT_TEST")  # each process has its own of these
 
 
 def set_environment(num: int, count: int, testrun_uid: str) -> None:
@@ -31,6 +32,25 @@ def set_environment(num: int, count: int, testrun_uid: str) -> None:
     os.environ[xdist.WORKER] = f"gw{num}"
     os.environ[xdist.WORKER_COUNT] = str(count)
     os.environ[xdist.TESTRUN] = testrun_uid
+
+
+def changes_since(before: Mapping[str, str]) -> dict[str, str | None]:
+    """What the environment's variables are now, those that were not so `before`; None for those that are gone."""
+    now = dict(os.environ)
+    names = before.keys() | now.keys()
+    return {
+        name: now.get(name)
+        for name in names
+        if before.get(name) != now.get(name) and not name.startswith(OWN)
+    }
+
+
+def adopt(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 class Watch:

@@ -38,6 +38,7 @@ class Birth:
     life: int
     channel: _dagz.Channel | None  # zygote, solo
     link: _dagz.Link | None  # worker, solo
+    budgets: dict[str, int]  # of resources, see marks.py; for who collects
 
 
 @dataclasses.dataclass
@@ -240,7 +241,7 @@ class Nursery:
 
     # ------------------------------------------------------------ forking
 
-    def fork(self, kind: int, num: int, token: int) -> Birth | None:
+    def fork(self, kind: int, num: int, token: int, budgets: list[tuple[str, int]]) -> Birth | None:
         link = channel = theirs = None
         if kind == _dagz.FORK_ZYGOTE:
             ours, theirs = socket.socketpair()
@@ -257,7 +258,7 @@ class Nursery:
             if channel is not None:
                 os.close(lines[0])
                 os.close(channel)
-            return self.become_child(kind, num, lines[1], link, theirs)
+            return self.become_child(kind, num, lines[1], link, theirs, dict(budgets))
         if link is None:
             assert theirs is not None and channel is not None
             os.close(lines[1])
@@ -279,6 +280,7 @@ class Nursery:
         life: int,
         link: _dagz.Link | None,
         sock: socket.socket | None,
+        budgets: dict[str, int],
     ) -> Birth:
         """In the child: drop everything that was the parent's."""
         signal.set_wakeup_fd(self.old_wakeup)
@@ -301,7 +303,7 @@ class Nursery:
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
             _dagz.set_pdeathsig(signal.SIGKILL)
-        return Birth(kind, num, life, channel, link)
+        return Birth(kind, num, life, channel, link, budgets)
 
     # ------------------------------------------------------------ reaping
 
@@ -357,6 +359,12 @@ def freeze_heap(is_shared: bool = False) -> None:
     gc.freeze()
 
 
+def let_gc_see_frozen_heap() -> None:
+    """Who asks gc for objects is told of frozen ones as well, as in plain pytest."""
+    for name in ("get_objects", "get_referrers"):
+        setattr(gc, name, _dagz.thawing((gc.unfreeze, getattr(gc, name))))
+
+
 def has_files_open_for_writing() -> bool:
     """Whether this process holds a named regular file that it may still write to."""
     for name in os.listdir("/proc/self/fd"):
@@ -381,13 +389,18 @@ def flush_open_files() -> None:
                 thing.flush()
 
 
-def leave(code: int) -> None:
-    """End this fork at once: the parent's atexit and buffers are not ours to run."""
+def leave(code: int, channel: _dagz.Channel | None = None) -> None:
+    """End this fork at once: the parent's atexit and buffers are not ours to run.
+
+    channel: closed when everything is said, before the process ends.
+    """
     import sys
 
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    if channel is not None:
+        channel.close()
     os._exit(code)
 
 

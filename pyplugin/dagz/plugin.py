@@ -72,7 +72,7 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
         "--dagz-rendezvous",
         None,
         {
-            "choices": ("auto", "store", "host", "none"),
+            "metavar": "auto|store|host|none",
             "help": "How runs of one job find each other: through the store, or on this host. "
             "none: this run is a job of its own.",
         },
@@ -86,7 +86,7 @@ OPTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
         "--dagz-ui",
         None,
         {
-            "choices": ("auto", "bar", "plain", "agent", "none"),
+            "metavar": "auto|bar|plain|agent|none",
             "help": "Terminal output: a live area, plain lines, or lines for another program.",
         },
     ),
@@ -149,11 +149,24 @@ def is_wanted(config: pytest.Config) -> bool:
     return str(config.getini("dagz") or "").lower() in ("1", "true", "yes", "on")
 
 
+def refuse_unknown(args: Sequence[str]) -> None:
+    """Name the option that was meant by one that nearly is ours; pytest's own words name only what is wrong."""
+    known = [option for option, _, _ in OPTIONS]
+    names = [arg.partition("=")[0] for arg in args if arg.startswith("--dagz")]
+    for name in names:
+        if name not in known:
+            import difflib
+
+            if near := difflib.get_close_matches(name, known, 1, 0.8):
+                raise pytest.UsageError(f"dagz: there is no option {name}; did you mean {near[0]}?")
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: Sequence[str]
 ) -> Generator[None, Any, None]:
     """Before conftests and capture: the last moment at which a clean process can be forked."""
+    refuse_unknown(args)
     if not is_wanted(early_config):
         yield
         return

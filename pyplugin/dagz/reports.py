@@ -304,3 +304,9 @@ class Deselected:
 
     nodeid = ""
     name = ""
+
+
+def deselect(hook: Any, count: int) -> None:
+    """Tell reporters of tests that were deselected, if any were."""
+    if count:
+        hook.pytest_deselected(items=[Deselected()] * count)

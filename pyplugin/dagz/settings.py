@@ -15,6 +15,7 @@ MEMORY_PER_WORKER = 256 * MIB  # what `auto` wants to have free for each worker
 WORKERS_MAX = 1024
 NODEID_MAX = 65535  # bytes that the wire has for one
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+WAITS = {"DAGZ_FLUSH_TIMEOUT": 600, "DAGZ_MEET_TIMEOUT": 4}  # most seconds that the agent takes
 FORKS = ("auto", "after-collection", "after-conftests", "before-conftests")
 
 
@@ -174,10 +175,10 @@ def parse_job(text: str) -> str:
 
 def rendezvous(config: pytest.Config) -> str:
     """How this run meets others.  One that was started inside a test is a job of its own."""
-    asked, _ = given(config, "--dagz-rendezvous", None)
+    asked = choice(config, "--dagz-rendezvous", ("auto", "store", "host", "none"))
     if "DAGZ_WORKER" in os.environ:
         return "none"
-    return asked or "auto"
+    return asked
 
 
 def parse_follow(text: str, start: Path, root: Path) -> str:
@@ -198,6 +199,26 @@ def one_of(config: pytest.Config, ini: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise usage(f"{ini} = {value}: one of {', '.join(allowed)} is expected")
     return value
+
+
+def choice(config: pytest.Config, option: str, allowed: tuple[str, ...]) -> str:
+    """The value of an option that knows only these; the first one when it is not given."""
+    value, _ = given(config, option, None)
+    if value is not None and value not in allowed:
+        raise usage(f"{option}={value}: one of {', '.join(allowed)} is expected")
+    return value or allowed[0]
+
+
+def check_waits() -> None:
+    """Variables that the agent reads, which takes its own values for those that make no sense."""
+    for name, most in WAITS.items():
+        text = os.environ.get(name)
+        try:
+            is_ok = not text or 0 <= float(text) <= most
+        except ValueError:
+            is_ok = False
+        if not is_ok:
+            raise usage(f"{name}={text}: seconds from 0 to {most} are expected")
 
 
 def read_url(config: pytest.Config) -> str:
@@ -229,6 +250,7 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
 
     Raises pytest.UsageError with one line that names the wrong option.
     """
+    check_waits()
     text, origin = given(config, "--dagz-workers", "dagz_workers")
     mapped = None
     if text is None and xdist_workers is not None:
@@ -249,7 +271,7 @@ def read(config: pytest.Config, xdist_workers: str | None, xdist_dist: str | Non
         workers=parse_workers("auto" if text is None else text, origin),
         test_timeout_ms=0 if timeout is None else parse_seconds(timeout, "--dagz-test-timeout"),
         worker_memory=0 if memory is None else parse_bytes(memory, "--dagz-worker-memory"),
-        ui=given(config, "--dagz-ui", None)[0] or "auto",
+        ui=choice(config, "--dagz-ui", ("auto", "bar", "plain", "agent", "none")),
         follow=parse_follow(followed, config.invocation_params.dir, config.rootpath)
         if followed is not None
         else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -20,6 +21,7 @@ SHOWING = (
     "collectonly", "showfixtures", "show_fixtures_per_test", "markers", "setupplan", "cacheshow",
     "help", "version",
 )  # fmt: skip
+FILES, FILES_OF_A_WORKER = 40, 6  # that an agent or controller has open at most, as measured
 
 
 def find_program(name: str) -> str:
@@ -56,6 +58,19 @@ def refuse_clash() -> None:
     )
 
 
+def refuse_poor_machine(workers: int) -> None:
+    """What else would end as an error of ours in the middle of a run."""
+    if not os.path.exists("/proc/self/task"):
+        raise settings.usage("/proc is needed, and not mounted here; --dagz-workers=0 does without")
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES + FILES_OF_A_WORKER * workers
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        raise settings.usage(
+            f"{workers} workers need {needed} open files, and 'ulimit -n' allows {allowed}: "
+            "raise it, or have fewer workers"
+        )
+
+
 def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
     """Start what runs tests; returns this process's role: the controller (or what becomes it, see share.py),
     or, in a forked process, a zygote.  None: run as plain pytest.
@@ -78,6 +93,7 @@ def begin(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Any:
         )
     if needs_terminal(config) and not sys.stdin.isatty():
         raise settings.usage("--pdb and --trace need a terminal; use --dagz-workers=0 without one")
+    refuse_poor_machine(chosen.workers)
     return start_processes(config, chosen)
 
 

@@ -17,7 +17,7 @@ from _pytest.reports import TestReport
 from _pytest.terminal import TerminalReporter
 
 from dagz.hooks import drop, is_pytests
-from dagz.reports import PLAIN_FIELDS
+from dagz.reports import PLAIN_FIELDS, node_id_of
 
 if TYPE_CHECKING:
     import pytest
@@ -77,7 +77,7 @@ class QuietProgress:
         reporter._tests_ran = True
         is_test = type(report) is TestReport and not hasattr(report, "wasxfail")
         if self.is_plain and is_test and report.outcome == "passed":
-            category = "passed" if report.when == "call" else ""
+            category, word = "passed" if report.when == "call" else "", ""
         else:
             category, letter, word = self.config.hook.pytest_report_teststatus(
                 report=report, config=self.config
@@ -89,7 +89,7 @@ class QuietProgress:
         else:
             reporter._add_stats(category, [report])
         if report.outcome == "failed":
-            self.ui.failed(report, category)
+            self.ui.failed(report, word)
 
     @staticmethod
     def is_bare(report: pytest.TestReport) -> bool:
@@ -113,6 +113,7 @@ class Ui:
         self.last_beat = self.started
         self.last_frame = 0.0
         self.drawn = 0  # lines of the live area on the screen
+        self.command = ""  # to be asked next, once the server has heard of the job
         self.state: tuple[Any, ...] = (0, 0, 0, 0, [])
         self.state_time = self.started
         self.has_new = False
@@ -215,20 +216,29 @@ class Ui:
             job = f", job {self.job['short'] or self.job['id']}" if self.job else ""
             where = f", results in {self.job['store']}" if self.job.get("store") else ""
             self.line(f"dagz: {tests} on {workers} worker{plural}{job}{where}")
+            if body["locks"]:
+                names = ", ".join(body["locks"])
+                self.line(
+                    f"dagz: resources in .dagz/config.yaml has no budget for {names}: one test at a time"
+                )
         self.last_beat = time.monotonic()
 
     def collected_nothing(self) -> None:
         if self.reporter is not None and hasattr(self.reporter, "report_collect"):
             self.reporter.report_collect(True)
 
-    def failed(self, report: Any, category: str) -> None:
-        """A failure as it happens; its traceback comes at the end."""
-        word = "ERROR" if category == "error" else "FAILED"
+    def failed(self, report: Any, word: Any) -> None:
+        """A failure as it happens; its traceback comes at the end.  word: as of pytest_report_teststatus."""
+        word = (word if isinstance(word, str) else word[0]) or "FAILED"
         message = failure_message(report)
-        name = self.config.cwd_relative_nodeid(getattr(report, "id", report.nodeid))
+        name = self.seen_from_here(report.nodeid)
         text = f"{word} {name}" + (f" - {message}" if message else "")
         limit = self.width if self.markup else 500
         self.line(text if len(text) <= limit else text[: limit - 1] + "…", red=True)
+
+    def seen_from_here(self, nodeid: str) -> str:
+        """A node id that names the test on a command line in the folder that pytest was started in."""
+        return str(self.config.cwd_relative_nodeid(node_id_of(nodeid)))
 
     def before_test(self, nodeid: str, location: Any, extra: dict[str, Any]) -> None:
         """What a test wrote past capture is shown now: all of it, at once."""
@@ -259,7 +269,10 @@ class Ui:
     def running(self) -> list[tuple]:
         """Running tests, longest first, with the time since the agent spoke of them."""
         since_ms = int((time.monotonic() - self.state_time) * 1000)
-        later = [(entry[0], entry[1], entry[2] + since_ms, *entry[3:]) for entry in self.state[4]]
+        later = [
+            (worker, test, elapsed_ms + since_ms, expected_ms, self.seen_from_here(nodeid))
+            for worker, test, elapsed_ms, expected_ms, nodeid in self.state[4]
+        ]
         return sorted(later, key=lambda entry: -entry[2])
 
     def tick(self) -> None:
@@ -363,20 +376,36 @@ class Ui:
         parts = [f"{nodes}{s['workers']} worker{plural}", clock(s["seconds"])]
         if name := s["short"] or s["job"]:
             parts.insert(0, f"job {name}")
-            verb = "zb tests {} outcome:failed" if s["exit_code"] == 1 else "zb job {}"
-            parts.append("next: " + verb.format(name))
+            verb = "zb tests {} outcome:failed" if s["failed"] or s["exit_code"] == 1 else "zb job {}"
+            where = f" --url={self.settings.url}" if self.settings.url not in ("", "none") else ""
+            command = verb.format(name) + where
+            if s["short"]:
+                parts.append(f"next: {command}")
+            else:  # the server has not numbered it: it may never have heard of it
+                self.command = command
         self.line("dagz: " + ", ".join(parts))
         if nodes:
             here = s["here"]
             plural = "" if here["workers"] == 1 else "s"
             self.line(f"dagz: this node: {here['run']} of them on {here['workers']} worker{plural}")
 
+    def settled(self, left: tuple[int, str, str] | None) -> None:
+        """The very last line: what can be asked now, or what a server has not got.
+
+        left: number of results, their folder, and why; None when the server has everything.
+        """
+        if left is not None:
+            self.left(*left)
+        elif self.command:
+            self.note(1, f"next: {self.command}")
+
     def left(self, results: int, path: str, why: str) -> None:
         """What a server has not got, when the run could not wait any longer."""
+        then = f" and then {self.command}" if self.command else ""
         count = "1 result" if results == 1 else f"{results} results"
         what = count if results else "the end of the job"
         reason = f" ({why})" if why else ""
-        self.note(1, f"{what} pending in {path}{reason}; zb push {path}")
+        self.note(1, f"{what} pending in {path}{reason}; zb push {path}{then}")
 
 
 def shorten_end(text: str, width: int) -> str:

@@ -1,6 +1,6 @@
-"""What a test that did not pass said, as text: for the store and ``zb``.
+"""What a test that did not pass said, as text, and where a test stands: for the store and ``zb``.
 
-The first line says where and why; the rest is what pytest would print of it.
+The first line of the text says where and why; the rest is what pytest would print of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pytest
+
 LIMIT = 256 * 1024  # characters: the store keeps no more
+FILE_MARK = "\x1e"  # DZ_LINE_MARK of shared/wire/model.h
+
+
+def place_of(item: pytest.Item) -> tuple[int, bytes]:
+    """(the test's line, counted from 1, 0: it has none; what its text begins with).
+
+    That is the file, if it is another one than the node id names: a method of a base class may stand there.
+    """
+    file, line, _ = item.location
+    number = line + 1 if isinstance(line, int) and line >= 0 else 0
+    if item.nodeid.startswith(file) and item.nodeid[len(file) : len(file) + 2] in ("", "::"):
+        return number, b""
+    told = file.replace("\n", " ")
+    return number, f"{FILE_MARK}{told}\n".encode("utf-8", "backslashreplace")
 
 
 def below(path: str, root: str) -> str:

@@ -63,12 +63,14 @@ class Worker:
         self.writer_text = writer_text
         self.reports: list[Any] = []
         self.extra: dict[str, Any] = {}
+        self.file = b""  # of the running test, unless its id names it
         self.next: int | None = None  # what resolve_next() said during the running test
         self.notes: junit.Notes | None = None
         self.is_registered = False  # until then pluggy repeats the warnings of the collection
         self.is_eager = False  # plugins' own protocols want to know what comes next at once
         self.is_lean = False  # nobody but pytest listens to reports here: only failures matter
         self.reraise: tuple[type[BaseException], ...] = ()
+        self.is_copy = False  # a process that a test forked, which runs what the test goes on with
         self.agents = 0  # channels to agents that came after the first
         self.on_new_agent: Callable[[_dagz.Channel], None] | None = None
         self.why = _dagz.CAUSE_FINISHED
@@ -87,6 +89,7 @@ class Worker:
         config.workerinput = worker_input
         config.workeroutput = dict(getattr(config, "workeroutput", {}))
         atexit._clear()  # what the parents registered is theirs to run
+        os.register_at_fork(after_in_child=self.become_copy)
         self.catch_crashes()
         terminal = tty.Borrower(self.inputs["terminal"], self.ask_terminal)
         capture.install(config, self.link, self.settings, terminal)
@@ -109,6 +112,9 @@ class Worker:
             _dagz.install_crash_handlers(self.link.crash)
             faulthandler.enable(file=self.link.crash, all_threads=True)
             faulthandler.register(STACKS_SIGNAL, file=self.link.crash, all_threads=True)
+
+    def become_copy(self) -> None:
+        self.is_copy = True
 
     def set_basetemp(self, path: Path) -> None:
         self.config.option.basetemp = str(path)
@@ -200,10 +206,16 @@ class Worker:
         self.link.begin(taken)
         nextitem = self.resolve_next() if self.is_eager else None
         try:
+            line, self.file = why.place_of(item)
+            self.link.line(line, bool(self.file))
             self.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
         except BaseException as error:
+            if self.is_copy:
+                leave_copy(item, [repr(error)])
             self.tell_end(error)
             raise
+        if self.is_copy:
+            leave_copy(item, failures(self.reports))
         self.resolve_next()
         self.report(item)
 
@@ -225,7 +237,7 @@ class Worker:
             result,
             *(max(0, int(seconds * 1e6)) for seconds in times.values()),
             reports.pack(item, done, extra, self.config),
-            b"" if result == _dagz.RESULT_OK else why.text_of(done, str(self.config.rootpath)),
+            self.file + (b"" if result == _dagz.RESULT_OK else why.text_of(done, str(self.config.rootpath))),
         )
         self.extra = {}
 
@@ -273,6 +285,9 @@ class Worker:
         """As pytest's call_and_report: the phase's report, told to whoever wants to know."""
         call = CallInfo.from_call(lambda: hook(item=item, **more), when=when, reraise=self.reraise)
         report = ihook.pytest_runtest_makereport(item=item, call=call)
+        self.fail_by_parts(report)
+        if self.is_copy:
+            leave_copy(item, failures([report]))
         if self.is_lean and report.outcome != "failed":
             self.reports.append(report)
         else:
@@ -281,7 +296,16 @@ class Worker:
             ihook.pytest_exception_interact(node=item, call=call, report=report)
         return report
 
+    def fail_by_parts(self, report: Any) -> None:
+        """A test that passed fails by its subtests once its status is asked for: plain pytest's reporter does that."""
+        if report.when != "call" or not report.passed:
+            return
+        has_parts = any(part.when == "call" for part in self.reports)
+        if has_parts and self.config.pluginmanager.hasplugin("terminalreporter"):
+            self.config.hook.pytest_report_teststatus(report=report, config=self.config)
+
     def pytest_runtest_logreport(self, report: Any) -> None:
+        self.fail_by_parts(report)
         self.reports.append(report)
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
@@ -343,6 +367,21 @@ class Worker:
             self.relay(body)
             self.link.push("leaving", self.why, self.why_text)
         nursery.leave(0)
+
+
+def failures(done: list[Any]) -> list[str]:
+    return [report.longreprtext for report in done if report.failed]
+
+
+def leave_copy(item: pytest.Item, why: list[str]) -> None:
+    """A process that a test forked came out of the test: it ends, since the worker itself goes on.
+
+    Under plain pytest it would run all other tests, too, and then exit like this.
+    """
+    with contextlib.suppress(OSError):
+        if why:
+            os.write(2, "\n".join([f"a process forked by {item.nodeid} fails:", *why, ""]).encode())
+    nursery.leave(1 if why else 0)
 
 
 def has_live_log(config: pytest.Config) -> bool:

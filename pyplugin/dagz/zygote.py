@@ -81,6 +81,7 @@ class Zygote:
         self.full_sessionstart: Any = None
         self.holds_back = False  # the project's pytest_sessionstart waits for the workers
         self.ties: list[str] = []  # of all tests, see marks.py
+        self.locks: list[str] = []  # resources of which there is one, because nobody says more
         self.session_plugins: list[Any] = []  # registered by other plugins' pytest_sessionstart
         self.writer = Writer()
         self.old_threshold = gc.get_threshold()
@@ -88,6 +89,7 @@ class Zygote:
         self.lost_threads = 0  # that ran there at the fork
         silence(config)
         capture.into_sinks(True)
+        nursery.let_gc_see_frozen_heap()
         atexit._clear()  # what is registered so far is the controller's to run
         identity.set_environment(self.num, settings.workers, testrun_uid)
         xdist.pretend_worker(config)
@@ -154,6 +156,7 @@ class Zygote:
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, None]:
         """All of pytest's main runs inside; forked workers come out of it too, and end here."""
         self.await_inputs()
+        identity.adopt(self.inputs["environment"])  # as if it had been started only now, as under xdist
         config.workerinput = self.watch.wrap(self.inputs["nodes"][f"gw{self.num}"])
         config.workeroutput = {}
         config.option.basetemp = os.path.join(self.inputs["basetemp"], f"popen-gw{self.num}")
@@ -170,7 +173,7 @@ class Zygote:
         self.relay("output", output=config.workeroutput)
         atexit._run_exitfuncs()
         nursery.flush_open_files()
-        nursery.leave(code)
+        nursery.leave(code, self.birth.channel)  # nobody waits while its memory goes back to the system
 
     def await_inputs(self) -> None:
         """What the controller has for each worker: workerinput after all plugins filled it."""
@@ -307,6 +310,7 @@ class Zygote:
             deselected=self.deselected,
             reports=self.collect_reports,
             warnings=self.warnings,
+            locks=self.locks,
             lines=[[line] if isinstance(line, str) else list(line) for line in lines],
             shouldstop=session.shouldstop,
             shouldfail=session.shouldfail,
@@ -344,7 +348,7 @@ class Zygote:
         if self.settings.fork == "auto" and not self.is_solo and (names := thread_names()):
             self.fall_back("threads", names=names)
         try:
-            self.ties = marks.ties(session.items)
+            self.ties, self.locks = marks.ties(session.items, self.birth.budgets)
         except pytest.UsageError as error:
             self.relay("failed", **describe_failure(error))
             self.ready(0, go=False)

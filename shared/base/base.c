@@ -37,6 +37,14 @@ dz_slice_eq(struct dz_slice a, struct dz_slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+int
+dz_slice_cmp(struct dz_slice a, struct dz_slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 /* What a person reads is one line, whatever a file's name or a peer put into it. */
 static void
 flatten(char *text)

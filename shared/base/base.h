@@ -64,6 +64,8 @@ struct dz_slice {
 /* The bytes of a C string, without its NUL. */
 struct dz_slice dz_str(const char *s);
 bool dz_slice_eq(struct dz_slice a, struct dz_slice b);
+/* Their order by bytes: < 0, 0, > 0; what begins another one is before it. */
+int dz_slice_cmp(struct dz_slice a, struct dz_slice b);
 
 typedef int64_t dz_ms; /* milliseconds on the monotonic clock */
 typedef int64_t dz_us; /* microseconds on the monotonic clock */

@@ -21,7 +21,7 @@ dz_buf_clear(struct dz_buf *self)
 }
 
 uint8_t *
-dz_buf_reserve(struct dz_buf *self, size_t len)
+dz_buf_grow(struct dz_buf *self, size_t len)
 {
     dz_assert(len <= SIZE_MAX / 4 && self->len <= SIZE_MAX / 4);
     size_t need = self->len + len;
@@ -33,15 +33,6 @@ dz_buf_reserve(struct dz_buf *self, size_t len)
         self->cap = cap;
     }
     return self->data + self->len;
-}
-
-void
-dz_buf_add(struct dz_buf *self, const void *data, size_t len)
-{
-    if (len == 0)
-        return;
-    memcpy(dz_buf_reserve(self, len), data, len);
-    self->len += len;
 }
 
 void

@@ -7,6 +7,4 @@ struct dz_embedded {
     const char *text; /* NUL-terminated */
 };
 
-extern const struct dz_embedded dz_schemas[];
-
 #endif

@@ -34,6 +34,7 @@
     X(HELLO_AGAIN, "a node that hears nothing says HELLO again") \
     X(UNPARK, "an idle slot hears of tests that came back") \
     X(TAKE_ONCE, "the plan gives a test once") \
+    X(HELD_ONCE, "what a node holds, as its STATE says, is given to nobody else") \
     X(SEQUENCE, "a body is handled once and in order") \
     X(RESEND, "a body is said until it is acknowledged") \
     X(COPY_OWN, "results of the scheduler's own node are copied to its successor") \
@@ -48,7 +49,11 @@
     X(LATE, "a node hears that the job has ended") \
     X(ONLY_WHO_HAS, "a test goes only to nodes that have it") \
     X(SHARD_ONLY, "a shard runs its own share only") \
-    X(REFUSE_FENCED, "a LEAD of a lower epoch is refused")
+    X(REFUSE_FENCED, "a LEAD of a lower epoch is refused") \
+    X(GONE_IS_GONE, "a scheduler whose process has ended is not obeyed any more") \
+    X(HAS_RESULT, "what has a result is not run again where it was run") \
+    X(MAIN_ONLY, "what belongs to the main worker runs in slot 0") \
+    X(ALONE, "what must be alone on its node is")
 
 enum dz_rule {
 #define X(name, text) DZ_RULE_##name,

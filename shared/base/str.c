@@ -75,5 +75,7 @@ dz_id_is_below(struct dz_slice id, const char *name)
     size_t len = strlen(name);
     if (!dz_starts_with(id, dz_str(name)))
         return false;
+    if (len > 0 && name[len - 1] == '/')
+        return true;
     return id.len == len || id.ptr[len] == '[' || id.ptr[len] == ':' || id.ptr[len] == '/';
 }

@@ -20,7 +20,8 @@ bool dz_line_next(struct dz_slice *rest, struct dz_slice *line_out);
 
 bool dz_starts_with(struct dz_slice text, struct dz_slice head);
 
-/* Is this node id the one of that name, or below it: of a folder, a file, a class, a parametrized test? */
+/* Is this node id the one of that name, or below it: of a folder, a file, a class, a parametrized test?
+ * A folder's name may end with its slash. */
 bool dz_id_is_below(struct dz_slice id, const char *name);
 
 #endif

@@ -116,6 +116,9 @@ read_list(struct reader *self, const struct dz_conf_key *key, struct value *valu
             return rc;
         if (value->strs.count == DZ_CONF_ITEMS_MAX)
             return refuse(self, "'%s' has more than %d items", key->path, DZ_CONF_ITEMS_MAX);
+        struct dz_err why;
+        if (key->check && key->check(text, &why) != DZ_OK)
+            return refuse(self, "'%s' %s", key->path, why.text);
         value_add_str(value, text);
     }
 }

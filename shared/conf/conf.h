@@ -45,6 +45,9 @@ struct dz_conf_key {
     enum dz_conf_kind kind;
     size_t offset;   /* in the struct */
     double min, max; /* both 0: no bounds */
+    /* Of STR, and of each of STRS: what else it must be; `why` follows the key's name: "is no URL".
+     * NULL: any text. */
+    enum dz_rc (*check)(const char *text, struct dz_err *why);
 };
 
 /* `name` is what complaints call the file.  CORRUPT: refused, *out is as it was. */

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/base/buf.h"
 #include "shared/base/fd.h"
+#include "shared/base/files.h"
 
 static const char DEFAULT[] = "http://localhost:29111";
 static const char ANNOUNCED[] = "local.env/daemon.url";
@@ -92,10 +94,11 @@ dz_url_parse(const char *what, const char *text, struct dz_url *out, struct dz_e
 /* ---- the daemon's announcement ---- */
 
 static char *
-path_of(const char *home, const char *suffix)
+path_of(const char *home)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/%s%s", home, ANNOUNCED, suffix) < 0 ? NULL : path;
+    DZ_AUTO(dz_buf_fini) struct dz_buf path = { 0 };
+    dz_buf_addf(&path, "%s/%s", home, ANNOUNCED);
+    return dz_slice_dup(dz_buf_slice(&path));
 }
 
 /* false: none, or nothing that makes sense. */
@@ -104,8 +107,8 @@ read_announced(const char *home, struct dz_url *out)
 {
     struct dz_err unused;
     char text[DZ_URL_MAX];
-    DZ_AUTO(dz_free) char *path = path_of(home, "");
-    DZ_AUTO(dz_fd_close) int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    DZ_AUTO(dz_free) char *path = path_of(home);
+    DZ_AUTO(dz_fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (len <= 0)
         return false;
@@ -117,27 +120,17 @@ read_announced(const char *home, struct dz_url *out)
 enum dz_rc
 dz_url_announce(const char *home, const char *url, struct dz_err *err)
 {
-    DZ_AUTO(dz_free) char *path = path_of(home, "");
-    DZ_AUTO(dz_free) char *fresh = path_of(home, ".new");
-    if (!path || !fresh)
-        return dz_fail(err, DZ_IO, "out of memory");
-    DZ_AUTO(dz_fd_close) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return dz_fail_errno(err, "write '%s'", fresh);
-    enum dz_rc rc = dz_fd_write_all(fd, dz_str(url), err);
-    if (rc == DZ_OK)
-        rc = dz_fd_write_all(fd, dz_str("\n"), err);
-    if (rc == DZ_OK && rename(fresh, path) != 0)
-        rc = dz_fail_errno(err, "write '%s'", path);
-    return rc;
+    DZ_AUTO(dz_buf_fini) struct dz_buf line = { 0 };
+    DZ_AUTO(dz_free) char *path = path_of(home);
+    dz_buf_addf(&line, "%s\n", url);
+    return dz_replace_file(path, 0600, dz_buf_slice(&line), err);
 }
 
 void
 dz_url_withdraw(const char *home)
 {
-    DZ_AUTO(dz_free) char *path = path_of(home, "");
-    if (path)
-        (void) unlink(path); /* what stays is an address at which nobody answers */
+    DZ_AUTO(dz_free) char *path = path_of(home);
+    (void) unlink(path); /* what stays is an address at which nobody answers */
 }
 
 /* ---- finding ---- */
@@ -164,7 +157,7 @@ dz_url_find(const char *option, const char *home, struct dz_url *out, struct dz_
     }
     if (option && *option) {
         from = DZ_URL_OPTION;
-        rc = dz_url_parse("--dagz-url", option, &url, err);
+        rc = dz_url_parse("--url", option, &url, err);
     } else if (env && *env) {
         from = DZ_URL_ENV;
         rc = dz_url_parse("DAGZ_URL", env, &url, err);

@@ -111,7 +111,7 @@ value_from_text(struct value *self, const struct dz_conf_key *key, const char *t
     case DZ_CONF_STR:
         free(self->str);
         self->str = dz_strdup(text);
-        return DZ_OK;
+        return key->check ? key->check(text, why) : DZ_OK;
     case DZ_CONF_BOOL: return read_bool(text, &self->flag, why);
     case DZ_CONF_U64: return value_number(key, text, &self->number, why);
     case DZ_CONF_BYTES: return read_bytes(key, text, &self->number, why);

@@ -299,13 +299,27 @@ rc_of(const struct ask *ask, CURLcode code)
     }
 }
 
+/* Of the header that was asked for. */
+static int64_t
+number_of(const struct ask *ask)
+{
+    enum { DIGITS_MAX = 18 };
+    struct curl_header *header = NULL;
+    const char *name = ask->asked.number_name;
+    if (!name || curl_easy_header(ask->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return -1;
+    size_t digits = strspn(header->value, "0123456789");
+    bool is_number = digits > 0 && digits <= DIGITS_MAX && header->value[digits] == '\0';
+    return is_number ? strtoll(header->value, NULL, 10) : -1;
+}
+
 static void
 answer(struct ask *ask, CURLcode code)
 {
     long status = 0;
     char *type = NULL;
     curl_off_t after_s = 0;
-    struct dz_http_answer told = { .rc = DZ_OK, .why = "" };
+    struct dz_http_answer told = { .rc = DZ_OK, .why = "", .number = number_of(ask) };
     (void) curl_easy_getinfo(ask->easy, CURLINFO_RESPONSE_CODE, &status);
     (void) curl_easy_getinfo(ask->easy, CURLINFO_CONTENT_TYPE, &type);
     (void) curl_easy_getinfo(ask->easy, CURLINFO_RETRY_AFTER, &after_s);
@@ -391,6 +405,7 @@ struct call {
     int status;
     enum dz_rc rc;
     struct dz_buf *body; /* borrowed */
+    int64_t number;
     char why[CURL_ERROR_SIZE];
 };
 
@@ -401,6 +416,7 @@ end_call(void *arg, const struct dz_http_answer *answer)
     self->is_over = true;
     self->status = answer->status;
     self->rc = answer->rc;
+    self->number = answer->number;
     (void) snprintf(self->why, sizeof(self->why), "%s", answer->why);
     dz_buf_add(self->body, answer->body.ptr, answer->body.len);
 }
@@ -419,5 +435,7 @@ dz_http_call(struct dz_http *self, const struct dz_http_ask *ask, int *status_ou
     if (rc != DZ_OK)
         return rc;
     *status_out = call.status;
+    if (ask->number_out)
+        *ask->number_out = call.number;
     return call.rc == DZ_OK ? DZ_OK : dz_fail(err, call.rc, "%s", call.why);
 }

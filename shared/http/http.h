@@ -51,6 +51,7 @@ struct dz_http_answer {
     struct dz_slice body;
     const char *type;     /* "" when it says none */
     dz_ms retry_after_ms; /* 0: not said */
+    int64_t number;       /* of the header that was asked for; -1: it is not there */
 };
 
 struct dz_http_ask {
@@ -65,6 +66,8 @@ struct dz_http_ask {
     void (*on_bytes)(void *arg, struct dz_slice bytes); /* NULL: the body is gathered; else given as
                                                            it comes, when status is 200 */
     void *arg;
+    const char *number_name; /* of a header whose number is wanted; NULL: none; borrowed */
+    int64_t *number_out;     /* dz_http_call(): where it goes, as in the answer; NULL: nowhere */
 };
 
 /* LIMIT: too many at one time.  CORRUPT: the URL.  When it returns OK, fn will be called, later. */
@@ -89,8 +92,8 @@ DZ_MUST_USE enum dz_rc dz_http_call(struct dz_http *self, const struct dz_http_a
 /* ---- helpers ---- */
 
 /* How long to wait before try number `tries` (from 1): full jitter, so that many who lost the same
- * server do not come back together.  `chance`: any random number. */
-dz_ms dz_http_backoff(unsigned tries, dz_ms first_ms, dz_ms most_ms, uint64_t chance);
+ * server do not come back together. */
+dz_ms dz_http_backoff(unsigned tries, dz_ms first_ms, dz_ms most_ms);
 
 /* May the same be asked again later?  No answer, 408, 425, 429, 5xx but 501 and 505. */
 bool dz_http_is_passing(const struct dz_http_answer *answer);

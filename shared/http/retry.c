@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,8 +11,11 @@
 #include "shared/http/http.h"
 
 dz_ms
-dz_http_backoff(unsigned tries, dz_ms first_ms, dz_ms most_ms, uint64_t chance)
+dz_http_backoff(unsigned tries, dz_ms first_ms, dz_ms most_ms)
 {
+    uint64_t chance = 0;
+    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) < 0)
+        chance = 0; /* all come together */
     dz_ms span = first_ms;
     for (unsigned i = 1; i < tries && span < most_ms; i++)
         span *= 2;

@@ -34,6 +34,21 @@ enum {
 
 /* ---- in the child ---- */
 
+/* Behind the last one that could be read.  A page of something else may look like one with few keys, or none: then
+ * there are not as many as the table says. */
+static enum dz_rc
+compare(MDB_txn *txn, MDB_dbi dbi, int code, size_t seen, struct dz_err *err)
+{
+    MDB_stat shape = { 0 };
+    if (code == 0 || code == MDB_NOTFOUND)
+        code = mdb_stat(txn, dbi, &shape);
+    if (code != 0)
+        return dz_fail(err, DZ_CORRUPT, "%s", mdb_strerror(code));
+    return shape.ms_entries == seen
+               ? DZ_OK
+               : dz_fail(err, DZ_CORRUPT, "%zu values are there of %zu", seen, shape.ms_entries);
+}
+
 static enum dz_rc
 walk_table(MDB_txn *txn, MDB_dbi dbi, int64_t deadline, struct dz_err *err)
 {
@@ -41,17 +56,20 @@ walk_table(MDB_txn *txn, MDB_dbi dbi, int64_t deadline, struct dz_err *err)
     MDB_val key, stored;
     struct dz_slice value;
     struct dz_kv_walk walk = { 0 };
+    size_t seen = 0;
     int code = mdb_cursor_open(txn, dbi, &cursor);
     for (unsigned i = 0; code == 0; i++) {
         code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
         if (code == 0 && !kv_value_ok(key, stored, &value))
             return dz_fail(err, DZ_CORRUPT, "a value does not match its checksum");
-        if (code == 0)
+        if (code == 0) {
             kv_walked(&walk, stored);
+            seen++;
+        }
         if (i % CLOCK_EVERY == 0 && deadline && dz_clock_ms() > deadline)
             return DZ_AGAIN; /* enough seen */
     }
-    return code == MDB_NOTFOUND ? DZ_OK : dz_fail(err, DZ_CORRUPT, "%s", mdb_strerror(code));
+    return compare(txn, dbi, code, seen, err);
 }
 
 /* The main table holds the names of the others. */
@@ -68,17 +86,19 @@ walk(MDB_env *env, int64_t deadline, struct dz_err *err)
     if (code == 0)
         code = mdb_cursor_open(txn, main_dbi, &names);
     enum dz_rc rc = DZ_OK;
+    size_t seen = 0;
     while (code == 0 && rc == DZ_OK &&
            (code = mdb_cursor_get(names, &name, &stored, MDB_NEXT)) == 0) {
         char text[DZ_KV_KEY_MAX + 1];
         MDB_dbi dbi;
         (void) snprintf(text, sizeof(text), "%.*s", (int) name.mv_size, (char *) name.mv_data);
-        code = mdb_dbi_open(txn, text, 0, &dbi);
-        if (code == 0)
-            rc = walk_table(txn, dbi, deadline, err);
+        if (mdb_dbi_open(txn, text, 0, &dbi) != 0)
+            break; /* it cannot be found: one is missing then */
+        seen++;
+        rc = walk_table(txn, dbi, deadline, err);
     }
-    if (code != 0 && code != MDB_NOTFOUND)
-        return dz_fail(err, DZ_CORRUPT, "%s", mdb_strerror(code));
+    if (rc == DZ_OK)
+        rc = compare(txn, main_dbi, code, seen, err);
     return rc == DZ_AGAIN ? DZ_OK : rc;
 }
 
@@ -192,18 +212,73 @@ judge(const char *dir, int status, const char *said, struct dz_err *err)
                              : dz_fail(err, rc, "'%s' is damaged: %s", dir, said);
 }
 
+/* ---- one that is not begun ---- */
+
+/* What LMDB writes first are two meta pages, at once.  Who is killed in that write leaves a part of
+ * them; a power cut also leaves any sectors, perhaps with some pages of the first commit behind.  No
+ * transaction is counted in them yet, so nothing is lost: the first one is counted when the disk has
+ * its pages, and with them both whole metas. */
+struct meta {
+    uint8_t page_head[16];
+    uint32_t magic, version;
+    uint64_t address, map_size;
+    uint8_t tables[96];
+    uint64_t last_page, txn;
+};
+
+enum { METAS = 2, SECTOR = 512, FIRST_PAGES = 16 /* most that the first commit makes it */ };
+#define MAGIC UINT32_C(0xbeefc0de)
+
+/* Could this page have come of making the file?  complete_out: it is what it was to be. */
 static bool
-has_data(const char *dir)
+is_of_making(int fd, off_t at, bool *complete_out)
+{
+    struct meta meta = { .magic = 0 };
+    if (pread(fd, &meta, sizeof(meta), at) < 0)
+        return false;
+    *complete_out &= meta.magic == MAGIC;
+    return (meta.magic == 0 || meta.magic == MAGIC) && meta.txn == 0;
+}
+
+static bool
+is_half_made(int fd, off_t size)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    if (size > FIRST_PAGES * page || size % SECTOR != 0)
+        return false;
+    bool is_complete = size >= METAS * page;
+    for (int i = 0; i < METAS; i++)
+        if (!is_of_making(fd, (off_t) i * page, &is_complete))
+            return false;
+    return !is_complete;
+}
+
+bool
+kv_is_begun(const char *dir)
 {
     DZ_AUTO(dz_free) char *path = NULL;
     struct stat file;
-    return asprintf(&path, "%s/data.mdb", dir) >= 0 && stat(path, &file) == 0 && file.st_size > 0;
+    errno = 0; /* a caller may ask why it is not */
+    if (asprintf(&path, "%s/data.mdb", dir) < 0 || stat(path, &file) != 0 || file.st_size == 0)
+        return false;
+    DZ_AUTO(dz_fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 || !is_half_made(fd, file.st_size);
 }
+
+void
+kv_clear_half_made(const char *dir)
+{
+    DZ_AUTO(dz_free) char *path = NULL;
+    if (!kv_is_begun(dir) && asprintf(&path, "%s/data.mdb", dir) >= 0)
+        (void) !truncate(path, 0); /* where there is none, or it cannot be, opening it tells */
+}
+
+/* ---- asking ---- */
 
 enum dz_rc
 dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err)
 {
-    if (!has_data(dir))
+    if (!kv_is_begun(dir))
         return errno == EACCES ? dz_fail(err, DZ_REFUSED, "open '%s': Permission denied", dir)
                                : dz_fail(err, DZ_ABSENT, "there is no '%s'", dir);
     int tell[2];

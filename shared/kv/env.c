@@ -189,6 +189,8 @@ attach_in_turn(struct dz_kv *self, struct dz_err *err)
     enum dz_rc rc = take_turn(self, err); /* it may have to make the tables */
     if (rc != DZ_OK)
         return rc;
+    if (!self->is_readonly)
+        kv_clear_half_made(self->dir);
     rc = attach(self, err);
     end_turn(self);
     return rc;
@@ -199,15 +201,18 @@ static enum dz_rc
 make_dir(const char *dir, struct dz_err *err)
 {
     DZ_AUTO(dz_free) char *path = dz_strdup(dir);
+    int first = 0;
     for (char *p = path + 1; *p; p++) {
         if (*p != '/')
             continue;
         *p = '\0';
-        (void) mkdir(path, 0700); /* the last one tells */
+        if (mkdir(path, 0700) != 0 && errno != EEXIST && first == 0)
+            first = errno;
         *p = '/';
     }
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
         return DZ_OK;
+    errno = errno == ENOENT && first ? first : errno; /* why the folder above is not there */
     enum dz_rc rc = errno == EACCES || errno == EROFS || errno == EPERM ? DZ_REFUSED : DZ_IO;
     rc = errno == ENOSPC || errno == EDQUOT ? DZ_FULL : rc;
     (void) dz_fail_errno(err, "make '%s'", dir);

@@ -38,6 +38,11 @@ struct dz_kv_txn {
 DZ_MUST_USE enum dz_rc kv_env_open(const char *dir, size_t map_size, bool is_readonly,
                                    MDB_env **env_out, struct dz_err *err);
 
+/* Is there anything in it?  Not where its making was cut short. */
+bool kv_is_begun(const char *dir);
+/* So that it is made anew; by who has the writers' turn, in which every file is made. */
+void kv_clear_half_made(const char *dir);
+
 /* Between transactions: give pages of the map back, at most once a second. */
 void kv_drop_pages(struct dz_kv *self);
 

@@ -13,7 +13,7 @@
 #include "shared/base/clock.h"
 #include "shared/kv/env.h"
 
-enum { PAUSE_MS = 1000 };
+enum { PAUSE_MS = 1000, SMALL = 1 << 20 /* bytes of a file that may stay: looking costs more */ };
 
 static bool
 is_ours(const char *line, const struct stat *file, uintptr_t *begin_out, uintptr_t *end_out)
@@ -67,6 +67,6 @@ kv_drop_pages(struct dz_kv *self)
     if (!self->env || now - self->dropped_at < PAUSE_MS)
         return;
     self->dropped_at = now;
-    if (mdb_env_get_fd(self->env, &fd) == 0 && fstat(fd, &file) == 0)
+    if (mdb_env_get_fd(self->env, &fd) == 0 && fstat(fd, &file) == 0 && file.st_size > SMALL)
         drop(&file);
 }

@@ -33,8 +33,12 @@ struct dz_end {
 DZ_MUST_USE enum dz_rc dz_end_open(struct dz_end *self, struct dz_loop *loop, zsock_t *sock,
                                    struct dz_err *err);
 void dz_end_close(struct dz_end *self);
-/* How connections between machines are kept; before binding or connecting. */
-void dz_end_face_network(struct dz_end *self, const struct dz_keys *keys);
+/* How connections between machines are kept; before binding or connecting to this endpoint. */
+void dz_end_face_network(struct dz_end *self, const struct dz_keys *keys, const char *endpoint);
+/* A socket in a folder that only its owner can enter. */
+bool dz_end_is_room(const char *endpoint);
+/* After so long without its end a handshake is given up, on either side. */
+int dz_end_handshake_ms(const char *endpoint);
 /* A name that only the peer and the hub know, so that no other member can take it away. */
 void dz_routing_id(struct dz_peer peer, const uint8_t proof[static DZ_PROOF_LEN],
                    uint8_t out[static DZ_ROUTING_LEN]);

@@ -16,11 +16,12 @@ enum {
     UNHEARD_MAX = 6144, /* connections; fewer where the process may have few descriptors */
     UNHEARD_SHARE = 2,  /* of the descriptors */
     ALERT_US = 60000000,
-    LOOK_US = 100000,       /* how often the process's size is looked at */
-    GROWTH = 16 << 20,      /* bytes; then greedy ones are looked for */
-    AHEAD_MAX = 24 << 20,   /* bytes that one may be ahead of what came out */
-    MESSAGE_OVERHEAD = 512, /* bytes at most around a message: frames, routing, encryption */
-    SAY_US = 10000000,      /* how often it is said what was cut off, however many come */
+    LOOK_US = 100000,     /* how often the process's size is looked at */
+    GROWTH = 16 << 20,    /* bytes; then greedy ones are looked for */
+    AHEAD_MAX = 24 << 20, /* bytes that one may be ahead of what came out */
+    SEALED = 33,          /* bytes around a message: CURVE's name, nonce, tag and flags, */
+    SHORT_MAX = 255,      /* and a length, of one byte or of eight, with its flags */
+    SAY_US = 10000000,    /* how often it is said what was cut off, however many come */
 };
 
 struct conn {
@@ -127,6 +128,14 @@ remember(struct dz_guard *self, int fd)
     say(self);
 }
 
+/* What a message of one part took on the wire. */
+static size_t
+wire_len(size_t body_len)
+{
+    size_t len = body_len + SEALED;
+    return len + (len > SHORT_MAX ? 1 + sizeof(uint64_t) : 2);
+}
+
 void
 dz_guard_heard(struct dz_guard *self, int fd, size_t bytes)
 {
@@ -135,7 +144,7 @@ dz_guard_heard(struct dz_guard *self, int fd, size_t bytes)
         return;
     if (conn->heard == 0)
         unlink_one(self, conn);
-    conn->heard += bytes + MESSAGE_OVERHEAD;
+    conn->heard += wire_len(bytes);
 }
 
 /* ------------------------------------------------------------------ greedy ones */
@@ -169,6 +178,15 @@ look_through(struct dz_guard *self)
     }
 }
 
+/* Where nobody comes in nobody fills our memory, and a node that is only led need not wake up. */
+static void
+watch(struct dz_guard *self)
+{
+    bool is_needed = self->conns.len > 0 || self->crowded > 0 || self->greedy > 0;
+    if (is_needed && !self->timer.is_listed)
+        dz_loop_set(self->loop, &self->timer, dz_clock_us() + LOOK_US);
+}
+
 static void
 on_timer(void *arg)
 {
@@ -179,7 +197,7 @@ on_timer(void *arg)
     if (size > self->size + GROWTH || size < self->size)
         self->size = size;
     say(self);
-    dz_loop_set(self->loop, &self->timer, dz_clock_us() + LOOK_US);
+    watch(self);
 }
 
 /* ------------------------------------------------------------------ events */
@@ -209,6 +227,7 @@ on_monitor(void *arg)
         else
             forget(self, fd);
     }
+    watch(self);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -250,7 +269,6 @@ dz_guard_new(struct dz_loop *loop, void *handle, struct dz_guard **self_out, str
     enum dz_rc rc = open_monitor(self, err);
     if (rc != DZ_OK)
         return rc;
-    dz_loop_set(loop, &self->timer, dz_clock_us() + LOOK_US);
     *self_out = dz_move(self);
     return DZ_OK;
 }

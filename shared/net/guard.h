@@ -5,8 +5,8 @@
  *
  *   unheard   has not sent a message.  Beyond a number of those, whoever has been so for longest goes;
  *             members speak at once, so they stay.
- *   greedy    has sent much more than has come out as messages: parts of one that never ends.  Looked
- *             for whenever the process has grown.
+ *   greedy    has sent much more than has come out as messages: parts of one that never ends, or more of
+ *             them than we read.  Looked for whenever the process has grown.
  *
  * A connection is ended by shutting its socket; libzmq sees the end and cleans up. */
 #ifndef DZ_SHARED_NET_GUARD_H

@@ -65,7 +65,7 @@ dz_hub_listen(struct dz_hub *self, const struct dz_gate *gate, const struct dz_k
     if (!gate)
         return dz_fail(err, DZ_REFUSED, "bind '%s': nobody would guard it", endpoint);
     zsock_t *sock = self->end.sock;
-    dz_end_face_network(&self->end, keys);
+    dz_end_face_network(&self->end, keys, endpoint);
     zsock_set_curve_server(sock, 1);
     enum dz_rc rc = dz_guard_new(self->end.loop, zsock_resolve(sock), &self->guard, err);
     if (rc != DZ_OK)
@@ -75,6 +75,7 @@ dz_hub_listen(struct dz_hub *self, const struct dz_gate *gate, const struct dz_k
     self->keys = *keys;
     if (zsock_bind(sock, "%s", endpoint) < 0)
         return dz_fail(err, DZ_IO, "bind '%s': %s", endpoint, zmq_strerror(errno));
+    dz_loop_used_zmq(self->end.loop, zsock_resolve(sock));
     char *bound = zsock_last_endpoint(sock);
     self->far = dz_strdup(bound ? bound : endpoint);
     freen(bound);
@@ -104,6 +105,7 @@ dz_hub_send(struct dz_hub *self, struct dz_peer to, struct dz_slice body)
     void *handle = zsock_resolve(self->end.sock);
     uint8_t id[DZ_ROUTING_LEN];
     dz_routing_id(to, proof_of(self, to.node), id);
+    dz_loop_used_zmq(self->end.loop, handle);
     if (zmq_send(handle, id, sizeof(id), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return errno == EHOSTUNREACH ? DZ_ABSENT : DZ_FULL;
     /* the first part decided: a pipe that took it takes the second */

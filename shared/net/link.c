@@ -7,7 +7,7 @@
 #include "shared/net/end.h"
 
 enum {
-    TRY_US = 1000000,  /* for one way: connect and handshake */
+    TRY_US = 1000000,  /* for one way: until there is a connection */
     ROUND_US = 200000, /* between rounds, doubled up to: */
     ROUND_MAX_US = 2000000,
     EVENT_LEN = 6, /* bytes of a monitor's event: what, and a value */
@@ -113,11 +113,20 @@ on_timer(void *arg)
         try_way(self);
 }
 
+/* The handshake has time of its own: a hub may have a thousand before it. */
+static void
+wait_for_handshake(struct dz_link *self)
+{
+    int ms = dz_end_handshake_ms(self->ways.items[self->way]);
+    dz_loop_set(self->end.loop, &self->timer, dz_clock_us() + (dz_us) ms * 1000);
+}
+
 /* What one event means; false: nothing yet. */
 static bool
 is_decided(struct dz_link *self, uint16_t what, enum dz_link_event *out)
 {
     switch (what) {
+    case ZMQ_EVENT_CONNECTED: wait_for_handshake(self); return false;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: *out = DZ_LINK_UP; return !self->is_up;
     case ZMQ_EVENT_DISCONNECTED: *out = self->is_up ? DZ_LINK_LOST : DZ_LINK_FAILED; return true;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: self->was_refused = true; /* fall through */
@@ -171,9 +180,9 @@ watch_way(struct dz_link *self, struct dz_err *err)
 {
     char name[64];
     (void) snprintf(name, sizeof(name), "inproc://dz-link-%p-%u", (void *) self, self->tries++);
-    int events = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
+                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     if (zmq_socket_monitor(zsock_resolve(self->end.sock), name, events) != 0)
         return dz_fail(err, DZ_IO, "watch a connection: %s", zmq_strerror(errno));
     self->monitor = zsock_new(ZMQ_PAIR);
@@ -189,7 +198,7 @@ open_way(struct dz_link *self, struct dz_err *err)
     if (rc != DZ_OK)
         return rc;
     zsock_t *sock = self->end.sock;
-    dz_end_face_network(&self->end, &self->keys);
+    dz_end_face_network(&self->end, &self->keys, self->ways.items[self->way]);
     zsock_set_curve_serverkey_bin(sock, self->server.bytes);
     zsock_set_reconnect_ivl(sock, -1); /* we try again ourselves, and the other ways too */
     rc = watch_way(self, err);
@@ -206,8 +215,11 @@ try_way(struct dz_link *self)
     self->is_resting = false;
     if (open_way(self, &err) != DZ_OK)
         close_way(self);
-    dz_us limit_us = self->end.sock ? TRY_US : 0; /* the timer goes on to the next way */
-    dz_loop_set(self->end.loop, &self->timer, dz_clock_us() + limit_us);
+    const char *way = self->ways.items[self->way];
+    if (self->end.sock && dz_end_is_room(way)) /* the kernel says at once if nobody listens there */
+        wait_for_handshake(self);
+    else /* the timer goes on to the next way */
+        dz_loop_set(self->end.loop, &self->timer, dz_clock_us() + (self->end.sock ? TRY_US : 0));
 }
 
 struct dz_link *
@@ -255,5 +267,6 @@ dz_link_send(struct dz_link *self, struct dz_slice body)
     if (!self->is_up)
         return DZ_AGAIN;
     void *handle = zsock_resolve(self->end.sock);
+    dz_loop_used_zmq(self->end.loop, handle);
     return zmq_send(handle, body.ptr, body.len, ZMQ_DONTWAIT) < 0 ? DZ_FULL : DZ_OK;
 }

@@ -1,5 +1,10 @@
-/* loop.c - raw descriptors sit in one epoll descriptor, which zmq_poll() watches next to the few
- * ZeroMQ sockets: a wake costs what is ready, not what is watched.
+/* loop.c - all descriptors sit in one epoll descriptor, those of the few ZeroMQ sockets as well: a wake
+ * costs what is ready, not what is watched.
+ *
+ * A ZeroMQ socket's descriptor only says that commands have arrived for it, and whatever is done with the
+ * socket may take them in.  So after that, and after anything else was done with it, the socket is *due*:
+ * it is asked for its events before the loop waits again.  zmq_poll() asks every socket, twice a wake, with
+ * two system calls each; with a thousand nodes on a machine that was most of what they did.
  *
  * A handler may remove any watch, its own or one whose event is already in the batch that is
  * being handed out.  So removal looks through the rest of the batch and blanks it there. */
@@ -28,6 +33,8 @@ struct sock {
     void *handle; /* borrowed; NULL: free */
     void (*fn)(void *arg);
     void *arg;
+    struct dz_watch watch;
+    bool is_due;
 };
 
 struct dz_loop {
@@ -43,6 +50,7 @@ struct dz_loop {
     void (*turn_fn)(void *arg);
     void *turn_arg;
     bool is_stopped;
+    bool is_behind; /* a handler has left something unread */
 };
 
 enum dz_rc
@@ -124,9 +132,8 @@ hand_out_one(struct dz_loop *self)
 }
 
 static void
-hand_out(struct dz_loop *self)
+hand_out(struct dz_loop *self, int got)
 {
-    int got = epoll_wait(self->epoll, self->batch, BATCH, 0);
     self->batch_at = 0;
     self->batch_len = got > 0 ? got : 0;
     while (self->batch_at < self->batch_len)
@@ -188,14 +195,14 @@ fire_timers(struct dz_loop *self)
 }
 
 /* Rounded up: waking before the deadline would spin. */
-static long
+static int
 wait_until_timer(struct dz_loop *self, int wait_ms)
 {
     struct dz_timer *timer = first_timer(self);
     if (!timer)
         return wait_ms;
     dz_us left = timer->at - dz_clock_us();
-    long ms = left <= 0 ? 0 : left / 1000 >= INT_MAX ? INT_MAX : (long) ((left + 999) / 1000);
+    int ms = left <= 0 ? 0 : left / 1000 >= INT_MAX ? INT_MAX : (int) ((left + 999) / 1000);
     return wait_ms >= 0 && wait_ms < ms ? wait_ms : ms;
 }
 
@@ -237,26 +244,102 @@ dz_loop_signals(struct dz_loop *self, const int *signals, size_t count,
 
 /* ------------------------------------------------------------------ ZeroMQ */
 
+static void
+on_commands(void *arg, unsigned events)
+{
+    (void) events;
+    ((struct sock *) arg)->is_due = true;
+}
+
+static struct sock *
+free_place(struct dz_loop *self)
+{
+    for (int i = 0; i < SOCKS_MAX; i++)
+        if (!self->socks[i].handle)
+            return &self->socks[i];
+    return NULL;
+}
+
 enum dz_rc
 dz_loop_watch_zmq(struct dz_loop *self, void *handle, void (*fn)(void *arg), void *arg,
                   struct dz_err *err)
 {
-    for (int i = 0; i < SOCKS_MAX; i++) {
-        if (!self->socks[i].handle) {
-            self->socks[i] = (struct sock){ .handle = handle, .fn = fn, .arg = arg };
-            return DZ_OK;
-        }
-    }
-    return dz_fail(err, DZ_LIMIT, "more than %d ZeroMQ sockets", SOCKS_MAX);
+    int fd = -1;
+    size_t len = sizeof(fd);
+    struct sock *sock = free_place(self);
+    if (!sock)
+        return dz_fail(err, DZ_LIMIT, "more than %d ZeroMQ sockets", SOCKS_MAX);
+    if (zmq_getsockopt(handle, ZMQ_FD, &fd, &len) != 0)
+        return dz_fail(err, DZ_IO, "watch a ZeroMQ socket: %s", zmq_strerror(errno));
+    *sock = (struct sock){ .handle = handle, .fn = fn, .arg = arg, .is_due = true };
+    sock->watch =
+        (struct dz_watch){ .fd = fd, .events = DZ_LOOP_READ, .fn = on_commands, .arg = sock };
+    enum dz_rc rc = dz_loop_watch(self, &sock->watch, err);
+    if (rc != DZ_OK)
+        sock->handle = NULL;
+    return rc;
 }
 
 void
 dz_loop_unwatch_zmq(struct dz_loop *self, void *handle)
 {
     for (int i = 0; i < SOCKS_MAX; i++) {
-        if (self->socks[i].handle == handle)
-            self->socks[i] = (struct sock){ 0 };
+        struct sock *sock = &self->socks[i];
+        if (sock->handle != handle)
+            continue;
+        dz_loop_unwatch(self, &sock->watch);
+        *sock = (struct sock){ .watch.fd = -1 };
     }
+}
+
+void
+dz_loop_used_zmq(struct dz_loop *self, const void *handle)
+{
+    for (int i = 0; i < SOCKS_MAX; i++)
+        if (self->socks[i].handle == handle)
+            self->socks[i].is_due = true;
+}
+
+static bool
+is_readable(void *handle)
+{
+    int events = 0;
+    size_t len = sizeof(events);
+    return zmq_getsockopt(handle, ZMQ_EVENTS, &events, &len) == 0 && (events & ZMQ_POLLIN);
+}
+
+/* A handler may leave something unread; then its socket stays due, and the others have their turn. */
+static void
+serve_socks(struct dz_loop *self)
+{
+    self->is_behind = false;
+    for (int i = 0; i < SOCKS_MAX; i++) {
+        struct sock *sock = &self->socks[i];
+        if (!sock->handle || !sock->is_due)
+            continue;
+        sock->is_due = is_readable(sock->handle);
+        if (!sock->is_due)
+            continue;
+        void *handle = sock->handle;
+        sock->fn(sock->arg);
+        if (sock->handle == handle) /* it has not closed it */
+            self->is_behind |= is_readable(handle);
+    }
+}
+
+bool
+dz_loop_is_behind(const struct dz_loop *self)
+{
+    return self->is_behind;
+}
+
+static bool
+is_any_due(const struct dz_loop *self)
+{
+    for (int i = 0; i < SOCKS_MAX; i++)
+        if (self->socks[i].handle && self->socks[i].is_due)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------ turning */
@@ -268,36 +351,15 @@ dz_loop_on_turn(struct dz_loop *self, void (*fn)(void *arg), void *arg)
     self->turn_arg = arg;
 }
 
-static int
-fill_items(struct dz_loop *self, zmq_pollitem_t items[SOCKS_MAX + 1], int socks[SOCKS_MAX])
-{
-    int count = 0;
-    for (int i = 0; i < SOCKS_MAX; i++) {
-        if (!self->socks[i].handle)
-            continue;
-        socks[count] = i;
-        items[count++] = (zmq_pollitem_t){ .socket = self->socks[i].handle, .events = ZMQ_POLLIN };
-    }
-    items[count] = (zmq_pollitem_t){ .fd = self->epoll, .events = ZMQ_POLLIN };
-    return count;
-}
-
 enum dz_rc
 dz_loop_once(struct dz_loop *self, int wait_ms, struct dz_err *err)
 {
-    zmq_pollitem_t items[SOCKS_MAX + 1];
-    int socks[SOCKS_MAX];
-    int count = fill_items(self, items, socks);
-    int ready = zmq_poll(items, count + 1, wait_until_timer(self, wait_ms));
-    if (ready < 0 && errno != EINTR)
-        return dz_fail(err, DZ_IO, "wait for events: %s", zmq_strerror(errno));
-    for (int i = 0; ready > 0 && i < count; i++) {
-        struct sock *sock = &self->socks[socks[i]];
-        if ((items[i].revents & ZMQ_POLLIN) && sock->handle == items[i].socket)
-            sock->fn(sock->arg);
-    }
-    if (ready > 0 && (items[count].revents & ZMQ_POLLIN))
-        hand_out(self);
+    int ms = is_any_due(self) ? 0 : wait_until_timer(self, wait_ms);
+    int got = epoll_wait(self->epoll, self->batch, BATCH, ms);
+    if (got < 0 && errno != EINTR)
+        return dz_fail_errno(err, "wait for events");
+    hand_out(self, got);
+    serve_socks(self);
     fire_timers(self);
     if (self->turn_fn)
         self->turn_fn(self->turn_arg);

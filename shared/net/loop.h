@@ -55,6 +55,10 @@ void dz_loop_on_turn(struct dz_loop *self, void (*fn)(void *arg), void *arg);
 DZ_MUST_USE enum dz_rc dz_loop_watch_zmq(struct dz_loop *self, void *handle, void (*fn)(void *arg),
                                          void *arg, struct dz_err *err);
 void dz_loop_unwatch_zmq(struct dz_loop *self, void *handle);
+/* Has this wake left something unread in one of them? */
+bool dz_loop_is_behind(const struct dz_loop *self);
+/* Something was done with it outside of its handler: sent, bound, connected. */
+void dz_loop_used_zmq(struct dz_loop *self, const void *handle);
 
 /* Until dz_loop_stop().  IO: waiting itself failed. */
 DZ_MUST_USE enum dz_rc dz_loop_run(struct dz_loop *self, struct dz_err *err);

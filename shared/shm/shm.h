@@ -63,6 +63,7 @@ struct dz_shm {
     _Atomic uint64_t running;   /* test + 1 | attempt << 32; 0 between tests */
     _Atomic uint64_t exec;      /* counts executions of this worker */
     _Atomic uint32_t phase;     /* enum dz_phase */
+    _Atomic uint32_t line;      /* of the running test: enum dz_line; 0 until it is known */
     _Atomic int64_t started_us; /* of the running test */
     _Atomic int64_t log_first;  /* log_len when the running test began */
     _Atomic uint64_t rss_kib;   /* resident memory, sampled between tests */

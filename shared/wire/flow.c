@@ -12,6 +12,8 @@ forget(struct dz_flow *self)
     dz_buf_clear(&self->kept);
     self->ack_at = self->resend_at = INT64_MAX;
     self->patience = DZ_FLOW_RESEND_US;
+    self->timed = 0;
+    self->trip_us = 0;
 }
 
 void
@@ -69,6 +71,10 @@ dz_flow_say(struct dz_flow *self, const struct dz_msg *body, dz_us now, struct d
     dz_msg_encode(body, &self->kept);
     size_t len = self->kept.len - start;
     self->said++;
+    if (self->timed == 0) {
+        self->timed = self->said;
+        self->said_at = now;
+    }
     self->kept_len[self->said % DZ_FLOW_WINDOW] = (uint32_t) len;
     if (self->resend_at == INT64_MAX)
         self->resend_at = now + self->patience;
@@ -85,6 +91,18 @@ dz_flow_whisper(struct dz_flow *self, const struct dz_msg *body, struct dz_buf *
     self->kept.len = start;
 }
 
+/* Slower counts at once, faster by and by. */
+static void
+take_trip(struct dz_flow *self, dz_us trip_us)
+{
+    bool is_slower = trip_us > self->trip_us;
+    self->trip_us = is_slower ? trip_us : self->trip_us - (self->trip_us - trip_us) / 8;
+    dz_us patience = DZ_FLOW_TRIPS * self->trip_us;
+    patience = patience > DZ_FLOW_RESEND_US ? patience : DZ_FLOW_RESEND_US;
+    self->patience = patience < DZ_FLOW_PATIENCE_US ? patience : DZ_FLOW_PATIENCE_US;
+    self->timed = 0;
+}
+
 /* A peer's ack is a claim: one of something never said is ignored. */
 static void
 take_ack(struct dz_flow *self, uint64_t ack, dz_us now)
@@ -95,7 +113,8 @@ take_ack(struct dz_flow *self, uint64_t ack, dz_us now)
     while (self->acked < ack)
         drop += self->kept_len[++self->acked % DZ_FLOW_WINDOW];
     dz_buf_drop(&self->kept, drop);
-    self->patience = DZ_FLOW_RESEND_US;
+    if (self->timed > 0 && ack >= self->timed)
+        take_trip(self, now - self->said_at);
     self->resend_at = self->acked == self->said ? INT64_MAX : now + self->patience;
 }
 
@@ -132,6 +151,7 @@ dz_flow_resend(struct dz_flow *self, dz_us now, unsigned *nth, struct dz_buf *ou
         self->resend_at = self->acked == self->said ? INT64_MAX : now + self->patience;
         return false;
     }
+    self->timed = 0;
     size_t start = 0;
     for (unsigned i = 1; i <= *nth; i++)
         start += self->kept_len[(self->acked + i) % DZ_FLOW_WINDOW];

@@ -8,6 +8,9 @@
  * A session is (epoch, incarnation of both ends, session number).  Anything that does not fit is
  * not for this flow; dz_flow_fits() tells.
  *
+ * Patience  A busy peer acknowledges late, and saying it all again makes it later still.  So patience
+ *         follows the time that acks take, and what was doubled stays until one came for a body that was
+ *         said only once.
  * Memory  Bounded by DZ_FLOW_WINDOW bodies.  A value type: zero it, dz_flow_open() it,
  *         dz_flow_fini() it.
  * Bytes   Frames are appended to a buffer of the caller, whole, ready to travel. */
@@ -21,8 +24,9 @@
 enum {
     DZ_FLOW_WINDOW = 64,              /* bodies on the way */
     DZ_FLOW_ACK_US = 10 * 1000,       /* an ack waits so long for something to ride on */
-    DZ_FLOW_RESEND_US = 50 * 1000,    /* first patience with a missing ack; doubled each time */
+    DZ_FLOW_RESEND_US = 50 * 1000,    /* the least patience with a missing ack; doubled each time */
     DZ_FLOW_PATIENCE_US = 800 * 1000, /* ... up to this */
+    DZ_FLOW_TRIPS = 3,                /* patience at first, in times that an ack usually takes */
 };
 
 struct dz_flow {
@@ -41,6 +45,10 @@ struct dz_flow {
     dz_us ack_at;    /* when the other end must be told `heard`; INT64_MAX: it knows */
     dz_us resend_at; /* INT64_MAX: nothing is on the way */
     dz_us patience;
+    /* How long acks take.  What was said twice tells nothing: the ack may be that of either. */
+    uint64_t timed; /* a body that was said once, at said_at; 0: none */
+    dz_us said_at;
+    dz_us trip_us; /* 0: not known */
 };
 
 /* Begin a session: forgets the one before.  The rest of *self is set by the caller before. */

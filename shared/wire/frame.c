@@ -4,7 +4,7 @@
 #include "shared/base/digest.h"
 #include "shared/wire/cursor.h"
 
-enum { FRAME_VERSION = 1, AT_VERSION = 2, AT_KIND = 3, AT_CRC = 4, CRC_LEN = 4 };
+enum { FRAME_VERSION = 1, AT_VERSION = 2, AT_CRC = 4, CRC_LEN = 4 };
 
 /* The id of the inner frame, as far as one byte tells. */
 static uint8_t
@@ -49,7 +49,8 @@ dz_mesh_open(struct dz_slice bytes, struct dz_msg_mesh *envelope_out)
     struct dz_msg msg;
     struct dz_slice payload = { bytes.ptr + DZ_MESH_HEAD_LEN, bytes.len - DZ_MESH_HEAD_LEN };
     enum dz_rc rc = dz_msg_decode(payload, &msg);
-    if (rc != DZ_OK || msg.id != DZ_MSG_mesh || bytes.ptr[AT_KIND] != kind_of(msg.as.mesh.body))
+    if (rc != DZ_OK || msg.id != DZ_MSG_mesh ||
+        bytes.ptr[DZ_MESH_KIND_AT] != kind_of(msg.as.mesh.body))
         return DZ_CORRUPT;
     *envelope_out = msg.as.mesh;
     return DZ_OK;

@@ -15,7 +15,7 @@
 #include "shared/base/buf.h"
 #include "shared/wire/wire.h"
 
-enum { DZ_MESH_HEAD_LEN = 8, DZ_MESH_BODY_MAX = 1 << 20 };
+enum { DZ_MESH_KIND_AT = 3, DZ_MESH_HEAD_LEN = 8, DZ_MESH_BODY_MAX = 1 << 20 };
 
 /* Append `envelope` as it travels. */
 void dz_mesh_seal(const struct dz_msg_mesh *envelope, struct dz_buf *out);

@@ -28,22 +28,30 @@ dz_rerun_is_full(enum dz_rerun mode, bool was_good)
 }
 
 static const struct dz_slot_past *
-find_job(const struct dz_generation *newest, uint64_t ci_job)
+find_job(const struct dz_slot_past *past, size_t count, uint64_t ci_job)
 {
-    for (size_t i = 0; i < newest->past_count; i++)
-        if (newest->past[i].ci_job == ci_job)
-            return &newest->past[i];
+    for (size_t i = 0; i < count; i++)
+        if (past[i].ci_job == ci_job)
+            return &past[i];
     return NULL;
 }
 
 /* The last one who had this index. */
 static const struct dz_slot_past *
-find_index(const struct dz_generation *newest, uint32_t index)
+find_index(const struct dz_slot_past *past, size_t count, uint32_t index)
 {
-    for (size_t i = newest->past_count; index != DZ_NO_INDEX && i-- > 0;)
-        if (newest->past[i].index == index)
-            return &newest->past[i];
+    for (size_t i = count; index != DZ_NO_INDEX && i-- > 0;)
+        if (past[i].index == index)
+            return &past[i];
     return NULL;
+}
+
+/* Who had this part in the newest generation, NULL: nobody. */
+static const struct dz_slot_past *
+find_before(const struct dz_generation *newest, const struct dz_arrival *who)
+{
+    const struct dz_slot_past *same = find_job(newest->past, newest->past_count, who->ci_job);
+    return same ? same : find_index(newest->past, newest->past_count, who->index);
 }
 
 /* A CI that counts attempts says itself which generation it means. */
@@ -55,18 +63,25 @@ by_attempt(const struct dz_generation *newest, const struct dz_arrival *who)
         return (struct dz_arrival_reply){ DZ_ARRIVAL_OPENS, number };
     if (number < newest->number || newest->is_sealed)
         return (struct dz_arrival_reply){ DZ_ARRIVAL_LATE, number };
-    bool is_known = find_job(newest, who->ci_job) || find_index(newest, who->index);
-    return (struct dz_arrival_reply){ is_known ? DZ_ARRIVAL_RETURNS : DZ_ARRIVAL_JOINS, number };
+    return (struct dz_arrival_reply){ find_before(newest, who) ? DZ_ARRIVAL_RETURNS
+                                                               : DZ_ARRIVAL_JOINS,
+                                      number };
 }
 
 /* A slot comes back after all was over: was it sent again because it never ended, or because
- * somebody pressed the button? */
+ * somebody pressed the button?  One that took part in an earlier generation only is retried for what
+ * failed there, and a generation that is good has run that. */
 static enum dz_arrival_word
-after_seal(const struct dz_generation *newest, const struct dz_slot_past *before)
+after_seal(const struct dz_generation *newest, const struct dz_arrival *who)
 {
-    if (before->end == DZ_SLOT_END_VERDICT || !newest->is_good)
+    const struct dz_slot_past *before = find_before(newest, who), *earlier = newest->earlier;
+    size_t count = newest->earlier_count;
+    if ((before && before->ci_job == who->ci_job) || find_job(earlier, count, who->ci_job))
+        return DZ_ARRIVAL_LATE; /* it was left behind */
+    if (before && before->end == DZ_SLOT_END_VERDICT)
         return DZ_ARRIVAL_OPENS;
-    return DZ_ARRIVAL_LATE;
+    bool is_back = before || find_index(earlier, count, who->index);
+    return is_back && !newest->is_good ? DZ_ARRIVAL_OPENS : DZ_ARRIVAL_LATE;
 }
 
 struct dz_arrival_reply
@@ -76,15 +91,11 @@ dz_generation_of(const struct dz_generation *newest, const struct dz_arrival *wh
         return by_attempt(newest, who);
     if (!newest->exists)
         return (struct dz_arrival_reply){ DZ_ARRIVAL_OPENS, 0 };
-    const struct dz_slot_past *same = find_job(newest, who->ci_job);
-    const struct dz_slot_past *before = same ? same : find_index(newest, who->index);
     struct dz_arrival_reply out = { DZ_ARRIVAL_JOINS, newest->number };
-    if (!newest->is_sealed)
-        out.word = before ? DZ_ARRIVAL_RETURNS : DZ_ARRIVAL_JOINS;
-    else if (!before || same)
-        out.word = DZ_ARRIVAL_LATE; /* a job never seen before, or one that was left behind */
-    else
-        out.word = after_seal(newest, before);
+    if (newest->is_sealed)
+        out.word = after_seal(newest, who);
+    else if (find_before(newest, who))
+        out.word = DZ_ARRIVAL_RETURNS;
     if (out.word == DZ_ARRIVAL_OPENS)
         out.number++;
     return out;

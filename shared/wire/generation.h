@@ -34,8 +34,10 @@ struct dz_slot_past {
 struct dz_generation {
     uint32_t number;                 /* 0 the first; what comes with attempt 1 */
     bool exists, is_sealed, is_good; /* is_good: sealed, and no test failed or is missing */
-    const struct dz_slot_past *past; /* borrowed */
+    const struct dz_slot_past *past; /* borrowed: of this generation */
     size_t past_count;
+    const struct dz_slot_past *earlier; /* borrowed: of those before it, the oldest first */
+    size_t earlier_count;
 };
 
 struct dz_arrival {

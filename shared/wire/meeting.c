@@ -1,9 +1,11 @@
 #include "shared/wire/meeting.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/digest.h"
 #include "shared/base/str.h"
 
 enum { HEX_LEN = 16 };
@@ -12,7 +14,8 @@ void
 dz_meeting_fini(struct dz_meeting *self)
 {
     dz_free(&self->members);
-    self->member_count = self->member_cap = 0;
+    dz_free(&self->earlier);
+    self->member_count = self->member_cap = self->earlier_count = 0;
 }
 
 /* False: there is no room for more. */
@@ -27,6 +30,48 @@ add_member(struct dz_meeting *self, struct dz_meeting_member member)
     }
     self->members[self->member_count++] = member;
     return true;
+}
+
+/* ------------------------------------------------------------------ names */
+
+/* 128 bits of a hash that needs no secret: the store keeps projects apart, and a token is needed. */
+void
+dz_meeting_name(struct dz_slice key, unsigned ordinal, char out[DZ_MEETING_NAME + 1])
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_buf_addf(&text, "%u", ordinal);
+    dz_buf_add(&text, key.ptr, key.len);
+    uint64_t first = dz_hash64(dz_buf_slice(&text));
+    dz_buf_addf(&text, "+");
+    (void) snprintf(out, DZ_MEETING_NAME + 1, "%016" PRIx64 "%016" PRIx64, first,
+                    dz_hash64(dz_buf_slice(&text)));
+}
+
+unsigned
+dz_shard_of(struct dz_slice id, unsigned total)
+{
+    return total > 1 ? dz_shard_of_hash(dz_hash64(id), total) : 0;
+}
+
+unsigned
+dz_shard_of_hash(uint64_t hash, unsigned total)
+{
+    return total > 1 ? (unsigned) (hash % total) : 0;
+}
+
+/* ------------------------------------------------------------------ earlier ones */
+
+/* Where there is no room for all, the oldest are forgotten. */
+static void
+add_earlier(struct dz_meeting *self, const struct dz_slot_past *slots, size_t count)
+{
+    size_t all = self->earlier_count + count;
+    size_t drop = all > DZ_MEETING_MEMBERS_MAX ? all - DZ_MEETING_MEMBERS_MAX : 0;
+    self->earlier = dz_realloc(self->earlier, all + 1, sizeof(*self->earlier));
+    for (size_t i = 0; i < count; i++)
+        self->earlier[self->earlier_count++] = slots[i];
+    memmove(self->earlier, self->earlier + drop, (all - drop) * sizeof(*self->earlier));
+    self->earlier_count = all - drop;
 }
 
 /* ------------------------------------------------------------------ text */
@@ -89,7 +134,18 @@ write_lease(const struct dz_lease *lease, struct dz_buf *out)
     dz_buf_addf(out, "\n");
 }
 
-/* Lines "member node index ci_job end". */
+/* "index ci_job end" */
+static struct dz_slot_past
+read_slot(struct dz_slice *rest)
+{
+    struct dz_slot_past slot = { .index = (uint32_t) next_hex(rest) };
+    slot.ci_job = next_hex(rest);
+    uint64_t end = next_hex(rest);
+    slot.end = end <= DZ_SLOT_END_LOST ? (enum dz_slot_end) end : DZ_SLOT_END_NONE;
+    return slot;
+}
+
+/* Lines "member node slot". */
 static void
 read_members(struct dz_slice text, struct dz_meeting *out)
 {
@@ -99,13 +155,31 @@ read_members(struct dz_slice text, struct dz_meeting *out)
         if (rest.len == 0)
             continue;
         struct dz_meeting_member member = { .node = next_hex(&rest) };
-        member.slot.index = (uint32_t) next_hex(&rest);
-        member.slot.ci_job = next_hex(&rest);
-        uint64_t end = next_hex(&rest);
-        member.slot.end = end <= DZ_SLOT_END_LOST ? (enum dz_slot_end) end : DZ_SLOT_END_NONE;
+        member.slot = read_slot(&rest);
         if (!add_member(out, member))
             return;
     }
+}
+
+/* Lines "earlier slot". */
+static void
+read_earlier(struct dz_slice text, struct dz_meeting *out)
+{
+    struct dz_slice line;
+    DZ_AUTO(dz_free) struct dz_slot_past *slots = NULL;
+    size_t count = 0, cap = 0;
+    while (count < DZ_MEETING_MEMBERS_MAX && dz_line_next(&text, &line)) {
+        struct dz_slice rest = field(line, "earlier");
+        if (rest.len == 0)
+            continue;
+        if (count == cap) {
+            cap = cap ? 2 * cap : 16;
+            slots = dz_realloc(slots, cap, sizeof(*slots));
+        }
+        slots[count++] = read_slot(&rest);
+    }
+    out->earlier = dz_move(slots);
+    out->earlier_count = count;
 }
 
 /* "previous <job> <is it run in full>" */
@@ -136,6 +210,14 @@ dz_meeting_read(struct dz_slice text, struct dz_meeting *out)
     out->generation.is_good = next_hex(&line) != 0;
     read_lease(text, &out->lease);
     read_members(text, out);
+    read_earlier(text, out);
+}
+
+static void
+write_slot(const struct dz_slot_past *slot, struct dz_buf *out)
+{
+    dz_buf_addf(out, "%" PRIx32 " %" PRIx64 " %x\n", slot->index, slot->ci_job,
+                (unsigned) slot->end);
 }
 
 void
@@ -146,23 +228,37 @@ dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
     if (self->previous[0] != '\0')
         dz_buf_addf(out, "previous %s %d\n", self->previous, self->is_full);
     write_lease(&self->lease, out);
-    for (size_t i = 0; i < self->member_count; i++)
-        dz_buf_addf(out, "member %" PRIx64 " %" PRIx32 " %" PRIx64 " %x\n", self->members[i].node,
-                    self->members[i].slot.index, self->members[i].slot.ci_job,
-                    (unsigned) self->members[i].slot.end);
+    for (size_t i = 0; i < self->member_count; i++) {
+        dz_buf_addf(out, "member %" PRIx64 " ", self->members[i].node);
+        write_slot(&self->members[i].slot, out);
+    }
+    for (size_t i = 0; i < self->earlier_count; i++) {
+        dz_buf_addf(out, "earlier ");
+        write_slot(&self->earlier[i], out);
+    }
 }
 
 /* ------------------------------------------------------------------ changes */
+
+/* The slots of all members.  Caller owns. */
+static struct dz_slot_past *
+slots_of(const struct dz_meeting *self)
+{
+    struct dz_slot_past *slots = dz_alloc0(self->member_count + 1, sizeof(*slots));
+    for (size_t i = 0; i < self->member_count; i++)
+        slots[i] = self->members[i].slot;
+    return slots;
+}
 
 static struct dz_arrival_reply
 ask(const struct dz_meeting *self, const struct dz_arrival *who)
 {
     struct dz_generation newest = self->generation;
-    DZ_AUTO(dz_free) struct dz_slot_past *past = dz_alloc0(self->member_count + 1, sizeof(*past));
-    for (size_t i = 0; i < self->member_count; i++)
-        past[i] = self->members[i].slot;
+    DZ_AUTO(dz_free) struct dz_slot_past *past = slots_of(self);
     newest.past = past;
     newest.past_count = self->member_count;
+    newest.earlier = self->earlier;
+    newest.earlier_count = self->earlier_count;
     return dz_generation_of(&newest, who);
 }
 
@@ -175,17 +271,24 @@ find_node(const struct dz_meeting *self, uint64_t node)
     return NULL;
 }
 
+static bool
+is_ended_part(const struct dz_slot_past *slot, uint64_t ci_job)
+{
+    return slot->ci_job == ci_job &&
+           (slot->end == DZ_SLOT_END_VERDICT || slot->end == DZ_SLOT_END_TERMINATED);
+}
+
 /* A CI that counts attempts gives a job that is run again the same id. */
 static bool
 has_ended_here(const struct dz_meeting *self, const struct dz_arrival *who)
 {
     bool is_of_this = who->attempt == 0 || who->attempt - 1 == self->generation.number;
-    for (size_t i = 0; is_of_this && i < self->member_count; i++) {
-        const struct dz_slot_past *past = &self->members[i].slot;
-        if (past->ci_job == who->ci_job &&
-            (past->end == DZ_SLOT_END_VERDICT || past->end == DZ_SLOT_END_TERMINATED))
+    for (size_t i = 0; is_of_this && i < self->member_count; i++)
+        if (is_ended_part(&self->members[i].slot, who->ci_job))
             return true;
-    }
+    for (size_t i = 0; who->attempt == 0 && i < self->earlier_count; i++)
+        if (is_ended_part(&self->earlier[i], who->ci_job))
+            return true;
     return false;
 }
 
@@ -194,6 +297,8 @@ static void
 open_generation(struct dz_meeting *self, const struct dz_meeting_entry *entry)
 {
     bool was_good = self->generation.is_sealed && self->generation.is_good;
+    DZ_AUTO(dz_free) struct dz_slot_past *slots = slots_of(self);
+    add_earlier(self, slots, self->member_count);
     memcpy(self->previous, self->job, sizeof(self->previous));
     self->is_full = dz_rerun_is_full(entry->mode, was_good);
     self->generation = (struct dz_generation){ .exists = true, .number = entry->answer.number };

@@ -12,7 +12,16 @@
 #include "shared/wire/generation.h"
 #include "shared/wire/lease.h"
 
-enum { DZ_MEETING_MEMBERS_MAX = 16384, DZ_MEETING_TEXT_MAX = 2 << 20 };
+enum { DZ_MEETING_MEMBERS_MAX = 16384, DZ_MEETING_TEXT_MAX = 2 << 20, DZ_MEETING_NAME = 32 };
+
+/* What a step's jobs are known by at the store: of the join key's parts, of any length, and of how
+ * often the same CI job has ended under it. */
+void dz_meeting_name(struct dz_slice key, unsigned ordinal, char out[DZ_MEETING_NAME + 1]);
+
+/* Where nobody can meet, each slot of a step runs its own share: whose a test is, from its node id
+ * alone.  total < 2: all are slot 0's. */
+unsigned dz_shard_of(struct dz_slice id, unsigned total);
+unsigned dz_shard_of_hash(uint64_t hash, unsigned total); /* of dz_hash64() of the id */
 
 /* One that took part in the newest generation. */
 struct dz_meeting_member {
@@ -28,6 +37,9 @@ struct dz_meeting {
     struct dz_lease lease;
     struct dz_meeting_member *members; /* owned */
     size_t member_count, member_cap;
+    struct dz_slot_past *earlier; /* owned: who took part in the generations before, at most
+                                   * MEMBERS_MAX, the oldest first */
+    size_t earlier_count;
 };
 void dz_meeting_fini(struct dz_meeting *self); /* DZ_AUTO-able */
 

@@ -28,6 +28,15 @@ const char *dz_result_name(enum dz_result result); /* "OK_FLAKY" */
 /* Does it turn a job red? */
 bool dz_result_is_bad(enum dz_result result);
 
+/* Where a test stands: its line, counted from 1, 0 for none.  With ELSEWHERE it is one of another file than
+ * the test's id names (a method of a base class), and what the execution says for people begins with
+ * MARK, that file's name and a newline. */
+enum dz_line {
+    DZ_LINE_ELSEWHERE = 1 << 30,
+    DZ_LINE_MAX = DZ_LINE_ELSEWHERE - 1,
+    DZ_LINE_MARK = 0x1e,
+};
+
 /* Why a worker ended, or why a verdict was given without it.  Append only. */
 #define DZ_CAUSE_LIST(X) \
     X(FINISHED, "nothing more to do") \

@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shared/base/embed.h"
 #include "shared/base/fd.h"
+#include "store/doc.h"
 #include "store/http/routes.h"
 #include "store/http/server.h"
 
-extern const struct dz_embedded http_web[], http_schemas[];
+extern const struct dz_embedded http_web[];
 
 void
 http_get_health(struct http_call *call)
@@ -48,7 +48,7 @@ http_get_style(struct http_call *call)
 void
 http_get_schema(struct http_call *call)
 {
-    give_file(call, http_schemas, call->params[0]);
+    give_file(call, store_schemas, call->params[0]);
 }
 
 /* ---- numbers ---- */
@@ -135,6 +135,16 @@ add_answers(struct dz_buf *out, const struct server_counts *counts)
                 (unsigned long long) sum, counts->seconds, (unsigned long long) sum);
 }
 
+static void
+add_relay(struct dz_buf *out, const struct relay_counts *relay)
+{
+    add(out, "dagz_letter_boxes", "gauge", "Nodes that speak through the store.", relay->boxes);
+    add(out, "dagz_letter_bytes", "gauge", "Bytes of letters that wait.", (double) relay->bytes);
+    add(out, "dagz_letters_total", "counter", "Letters between nodes.", (double) relay->letters);
+    add(out, "dagz_letters_dropped_total", "counter", "Letters for which there was no room.",
+        (double) relay->dropped);
+}
+
 void
 http_get_metrics(struct http_call *call)
 {
@@ -158,6 +168,7 @@ http_get_metrics(struct http_call *call)
         (double) counts.hub.bytes);
     add(out, "dagz_event_catch_ups_total", "counter", "Pieces made for one client that was behind.",
         (double) counts.hub.catch_ups);
+    add_relay(out, &counts.relay);
     add_store(call);
     add_process(out);
 }

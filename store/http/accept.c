@@ -57,6 +57,16 @@ accept_some(struct http_server *self, const struct http_listener *listener)
 }
 
 void
+server_sweep(struct http_server *self)
+{
+    dz_ms now = dz_clock_ms();
+    uint32_t dropped = conns_sweep(self->conns, now);
+    if (dropped > 0)
+        log_info("http.dropped", "connections=%u why=%s", dropped, "too slow");
+    relay_sweep(self->relay, now);
+}
+
+void
 server_serve(struct http_server *self, int stop_fd)
 {
     struct pollfd polls[SERVER_LISTENERS_MAX + 1];
@@ -68,9 +78,7 @@ server_serve(struct http_server *self, int stop_fd)
     while (!(polls[count].revents & POLLIN)) {
         dz_ms now = dz_clock_ms();
         if (now >= next_sweep) {
-            uint32_t dropped = conns_sweep(self->conns, now);
-            if (dropped > 0)
-                log_info("http.dropped", "connections=%u why=%s", dropped, "too slow");
+            server_sweep(self);
             next_sweep = now + SWEEP_MS;
         }
         if (poll(polls, count + 1, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)

@@ -10,6 +10,7 @@
 #include "shared/base/arena.h"
 #include "shared/base/buf.h"
 #include "store/feed.h"
+#include "store/http/relay.h"
 #include "store/store.h"
 
 enum {
@@ -23,7 +24,8 @@ enum http_lane {
     HTTP_NOW,   /* in the thread that speaks HTTP: must take microseconds and not touch the store */
     HTTP_READ,  /* several threads, each with a store handle of its own */
     HTTP_WRITE, /* one thread: the only one that writes */
-    HTTP_STREAM, /* as HTTP_READ; then, with is_stream, events behind what is in `out` */
+    HTTP_STREAM,  /* as HTTP_READ; then, with is_stream, events behind what is in `out` */
+    HTTP_LETTERS, /* as HTTP_READ, for who may write; then, with is_fetch, when there is something */
     HTTP_LANES,
 };
 
@@ -74,12 +76,16 @@ struct http_call {
     struct dz_buf allow;       /* 405: what may be asked */
     uint32_t retry_s;          /* > 0: Retry-After */
     bool is_cachable;          /* it will never change */
+    bool is_fetch;             /* `out` is what this fetch brings, perhaps later: */
+    struct relay_fetch fetch;  /* its strings are the arena's */
     bool is_stream;            /* go on with events: */
     struct feed_filter filter; /* its strings are the arena's or the token's */
     struct feed_at from;
     uint64_t event;  /* row of the feed that comes next, as it was before the answer was made */
     bool has_counts; /* Dagz-All and Dagz-Found: of a list, and of what fits the query */
     uint32_t all, found;
+    bool has_place; /* Dagz-Place: of a log, the part that comes next, see store_logs_until() */
+    uint32_t place;
 
     struct dz_arena arena; /* owns the strings above */
 };

@@ -305,6 +305,16 @@ conn_may_ask(struct conns *self, struct conn *conn, dz_ms now, uint32_t *retry_s
     return may;
 }
 
+void
+conn_give_back(struct conns *self, struct conn *conn)
+{
+    if (!conn || !conn->address)
+        return;
+    lock(self);
+    conn->address->tokens += 1; /* was taken away before */
+    unlock(self);
+}
+
 static bool
 is_late(const struct conns *self, const struct conn *conn, dz_ms now)
 {

@@ -54,6 +54,9 @@ bool conn_is_trusted(const struct conn *conn);
 /* May it ask once more now?  false: *retry_s_out, in how many seconds. */
 bool conn_may_ask(struct conns *self, struct conn *conn, dz_ms now, uint32_t *retry_s_out);
 
+/* What it has just asked does not count. */
+void conn_give_back(struct conns *self, struct conn *conn);
+
 /* Shut what is over its deadline.  Returns how many. */
 uint32_t conns_sweep(struct conns *self, dz_ms now);
 

@@ -100,8 +100,11 @@ read_settings(struct daemon *self, struct dz_err *err)
     if (rc != DZ_OK)
         return rc;
     rc = gate_load_tokens(&self->gate, self->settings.tokens, err);
-    if (rc == DZ_ABSENT)
-        rc = DZ_OK;
+    if (rc == DZ_ABSENT && self->settings.is_tokens_named)
+        return dz_fail(err, DZ_CORRUPT, "there is no '%s', which daemon.yaml names for 'tokens'",
+                       self->settings.tokens);
+    if (rc != DZ_OK && rc != DZ_ABSENT)
+        return rc;
     add_public_name(self);
     self->opts = (struct server_opts){
         .tls_cert = self->settings.tls_cert,
@@ -115,7 +118,7 @@ read_settings(struct daemon *self, struct dz_err *err)
                     .idle_ms = IDLE_MS,
                     .body_rate = BODY_RATE },
     };
-    return rc;
+    return DZ_OK;
 }
 
 static enum dz_rc

@@ -157,6 +157,15 @@ is_own_origin(const struct gate *self, const char *origin, const char *host_head
     return dz_strs_has(&self->origins, dz_str(origin));
 }
 
+static size_t
+count_hosts(const struct http_call *call)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < call->header_count; i++)
+        count += strcasecmp(call->headers[i].name, "Host") == 0;
+    return count;
+}
+
 static bool
 check_names(const struct gate *self, struct http_call *call, bool *is_local_out)
 {
@@ -164,6 +173,10 @@ check_names(const struct gate *self, struct http_call *call, bool *is_local_out)
     const char *header = http_header(call, "Host"), *origin = http_header(call, "Origin");
     if (!header || !host_of(header, host)) {
         http_problem(call, 400, "the request has no Host");
+        return false;
+    }
+    if (count_hosts(call) > 1) { /* a proxy may believe the other one */
+        http_problem(call, 400, "the request has more than one Host");
         return false;
     }
     *is_local_out = is_loopback_name(host) || dz_strs_has(&self->near_hosts, dz_str(host));
@@ -223,7 +236,8 @@ gate_admits(const struct gate *self, struct http_call *call, bool is_trusted)
         http_problem(call, 401, "a token is needed: Authorization: Bearer ...");
         return false;
     }
-    if (call->route->lane == HTTP_WRITE && !call->who.may_write) {
+    bool is_writing = call->route->lane == HTTP_WRITE || call->route->lane == HTTP_LETTERS;
+    if (is_writing && !call->who.may_write) {
         http_problem(call, 403, "this token may only read");
         return false;
     }

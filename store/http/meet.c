@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/log.h"
 #include "store/http/read.h"
 #include "store/jot.h"
 #include "store/push/meeting.h"
+#include "store/sync.h"
 
 enum { HEX_LEN = 16 };
 
@@ -194,6 +196,38 @@ read_end(struct meet_call *self)
     return true;
 }
 
+/* Of an older node there is none. */
+static bool
+account_field(struct meet_call *self)
+{
+    json_t *body = self->body, *account = json_object_get(body, "account");
+    uint64_t collected, not_run, counted, duplicates, nodes, workers;
+    if (!account)
+        return true;
+    if (!json_is_object(account))
+        return refuse(self, "account", "is no object");
+    self->body = account;
+    bool is_ok = number_field(self, "collected", STORE_TESTS_MAX, 0, &collected) &&
+                 number_field(self, "not_run", STORE_TESTS_MAX, 0, &not_run) &&
+                 number_field(self, "counted", STORE_TESTS_MAX, 0, &counted) &&
+                 number_field(self, "duplicates", INT32_MAX, 0, &duplicates) &&
+                 number_field(self, "nodes", INT32_MAX, 0, &nodes) &&
+                 number_field(self, "workers", INT32_MAX, 0, &workers);
+    self->body = body;
+    if (!is_ok)
+        return false;
+    self->ask.has_account = true;
+    self->ask.account = (struct store_seal){ .collected = (uint32_t) collected,
+                                             .not_run = (uint32_t) not_run,
+                                             .counted = (uint32_t) counted,
+                                             .duplicates = (uint32_t) duplicates,
+                                             .nodes = (uint32_t) nodes,
+                                             .workers = (uint32_t) workers,
+                                             .exit_code = !self->ask.is_good,
+                                             .now_us = self->call->now_us };
+    return true;
+}
+
 static bool
 read_seal(struct meet_call *self)
 {
@@ -201,7 +235,7 @@ read_seal(struct meet_call *self)
     if (!json_is_boolean(good))
         return refuse(self, "good", "is not true or false");
     self->ask.is_good = json_is_true(good);
-    return epoch_field(self, "epoch", true, &self->ask.epoch);
+    return epoch_field(self, "epoch", true, &self->ask.epoch) && account_field(self);
 }
 
 /* ------------------------------------------------------------------ answering */
@@ -254,9 +288,28 @@ write_answer(struct meet_call *self)
     jot_end(&call->out);
 }
 
+/* If it is whole here, it is sealed now. */
+static void
+end_job(const struct meet_call *self)
+{
+    struct dz_err err;
+    if (self->ask.rc == DZ_OK &&
+        store_inbox_end(store_inbox_of(self->call->store), self->ask.entry.job, &err) != DZ_OK)
+        log_warn("meet.seal", "job=%s why=%s", self->ask.entry.job, err.text);
+}
+
 /* ------------------------------------------------------------------ groups */
 
 typedef bool read_fn(struct meet_call *self);
+
+/* Letters to who has left are not kept for long. */
+static void
+tell_relay(struct meet_call *self)
+{
+    bool is_end = self->ask.kind == STORE_MEET_END && self->ask.end != DZ_SLOT_END_NONE;
+    if (self->ask.rc == DZ_OK && (is_end || self->ask.kind == STORE_MEET_SEAL))
+        letters_end(self->call, self->ask.uri, is_end ? self->ask.node : 0);
+}
 
 /* Those that make sense are asked together; the others are answered already. */
 static void
@@ -277,6 +330,10 @@ serve(struct http_call **calls, size_t count, enum store_meet_kind kind, read_fn
     for (size_t i = 0; i < asked; i++) {
         struct meet_call *meet = &meets[who[i]];
         meet->ask = asks[i];
+        if (rc == DZ_OK && kind == STORE_MEET_SEAL && meet->ask.has_account)
+            end_job(meet);
+        if (rc == DZ_OK)
+            tell_relay(meet);
         if (rc == DZ_OK)
             write_answer(meet);
         else

@@ -14,10 +14,12 @@ struct ask {
 static bool
 read_ask(struct http_call *call, struct ask *out)
 {
-    uint64_t failed, since, until;
+    uint64_t failed, since, until, from, to;
     if (!http_arg_number(call, "failed", 0, 1, 0, &failed) ||
         !http_arg_number(call, "since", 0, INT64_MAX, 0, &since) ||
         !http_arg_number(call, "until", 0, INT64_MAX, 0, &until) ||
+        !http_arg_number(call, "from", 0, UINT32_MAX, 0, &from) ||
+        !http_arg_number(call, "to", 0, UINT32_MAX, 0, &to) ||
         !http_arg_number(call, "limit", 1, RECORDS_MAX, RECORDS, &out->limit) ||
         !http_arg_number(call, "offset", 0, UINT32_MAX, 0, &out->offset))
         return false;
@@ -28,6 +30,8 @@ read_ask(struct http_call *call, struct ask *out)
         .only_failed = failed,
         .since_us = (int64_t) since,
         .until_us = (int64_t) until,
+        .from = (uint32_t) from,
+        .until = (uint32_t) to,
     };
     return true;
 }
@@ -65,6 +69,10 @@ http_get_logs(struct http_call *call)
     enum dz_rc rc = doc_logs_open(call->store, ulid, &ask.logs, &logs, &err);
     if (rc == DZ_OK)
         rc = write_page(call, &ask, logs, &err);
+    if (rc == DZ_OK) {
+        call->has_place = true;
+        call->place = doc_logs_until(logs);
+    }
     doc_logs_close(&logs);
     call->type = "application/x-ndjson";
     if (rc == DZ_REFUSED)

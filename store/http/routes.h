@@ -4,7 +4,7 @@
 
 #include "store/http/call.h"
 
-enum { HTTP_ROUTES_MAX = 64 };
+enum { HTTP_ROUTES_MAX = 64, LETTERS_BODY_MAX = 2 << 20 };
 
 extern const struct http_route http_routes[];
 extern const size_t http_route_count;
@@ -50,5 +50,11 @@ void http_post_lease(struct http_call **calls, size_t count);
 void http_post_end(struct http_call **calls, size_t count);
 void http_post_seal(struct http_call **calls, size_t count);
 void http_get_members(struct http_call *call);
+
+/* letters.c */
+void http_post_letters(struct http_call *call);
+void http_get_letters(struct http_call *call);
+/* A node's part in a meeting has ended, or (node 0) all of it: for meet.c. */
+void letters_end(struct http_call *call, const char *uri, uint64_t node);
 
 #endif

@@ -21,7 +21,6 @@ enum {
     BODIES_MAX = 96 << 20, /* of all requests together */
     STREAMS_FULL_S = 10,
     STREAM_BLOCK = 8 << 10,
-    NUMBER = 24,
 };
 
 /*   NEW     the head is being read
@@ -105,61 +104,18 @@ on_connection(void *arg, struct MHD_Connection *connection, void **socket_arg,
 
 /* ---- answering ---- */
 
-static void
-add_headers(struct MHD_Response *response, const struct http_call *call)
-{
-    char retry[NUMBER], all[NUMBER], found[NUMBER], event[NUMBER];
-    (void) snprintf(retry, sizeof(retry), "%u", call->retry_s);
-    (void) snprintf(event, sizeof(event), "%llu.0", (unsigned long long) call->event);
-    (void) snprintf(all, sizeof(all), "%u", call->all);
-    (void) snprintf(found, sizeof(found), "%u", call->found);
-    const struct http_pair pairs[] = {
-        { "Content-Type", call->type },
-        { "Cache-Control", call->is_cachable ? "private, max-age=3600" : "no-store" },
-        { "X-Content-Type-Options", "nosniff" },
-        { "Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'" },
-        { "Referrer-Policy", "no-referrer" },
-        { "Link", call->link.len ? (const char *) call->link.data : NULL },
-        { "Allow", call->allow.len ? (const char *) call->allow.data : NULL },
-        { "Retry-After", call->retry_s ? retry : NULL },
-        { "Dagz-Event", call->event ? event : NULL },
-        { "Dagz-All", call->has_counts ? all : NULL },
-        { "Dagz-Found", call->has_counts ? found : NULL },
-        { "WWW-Authenticate", call->status == 401 ? "Bearer" : NULL },
-    };
-    for (size_t i = 0; i < DZ_LEN(pairs); i++)
-        if (pairs[i].value)
-            (void) MHD_add_response_header(response, pairs[i].name, pairs[i].value);
-}
-
-const double server_buckets[SERVER_BUCKETS - 1] = { 0.001, 0.005, 0.02, 0.05, 0.2, 1, 5 };
-
-static void
-note_answer(struct http_server *self, const struct request *request)
-{
-    double seconds = (double) (dz_clock_us() - request->begun) / 1e6;
-    size_t bucket = 0, first_digit = (size_t) request->call.status / 100;
-    while (bucket < DZ_LEN(server_buckets) && seconds > server_buckets[bucket])
-        bucket++;
-    (void) pthread_mutex_lock(&self->counting);
-    self->counts.answers[first_digit < SERVER_CLASSES ? first_digit : 0]++;
-    self->counts.buckets[bucket]++;
-    self->counts.seconds += seconds;
-    (void) pthread_mutex_unlock(&self->counting);
-}
-
 static enum MHD_Result
 answer(struct http_server *self, struct request *request)
 {
     struct http_call *call = &request->call;
     size_t len = call->out.len;
-    note_answer(self, request);
+    server_note(self, request->call.status, request->begun);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(len, dz_move(call->out.data), MHD_RESPMEM_MUST_FREE);
     call->out = (struct dz_buf){ 0 };
     request->state = REQUEST_ANSWER;
     (void) conn_move(self->conns, request->conn, CONN_ANSWER, len, dz_clock_ms());
-    add_headers(response, call);
+    server_add_headers(response, call);
     enum MHD_Result rc = MHD_queue_response(request->connection, (unsigned) call->status, response);
     MHD_destroy_response(response);
     return rc;
@@ -204,10 +160,10 @@ answer_stream(struct http_server *self, struct request *request)
         http_problem(call, 503, "there are too many streams of events; come again");
         return answer(self, request);
     }
-    note_answer(self, request);
+    server_note(self, request->call.status, request->begun);
     struct MHD_Response *response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, request, NULL);
-    add_headers(response, call);
+    server_add_headers(response, call);
     enum MHD_Result rc = MHD_queue_response(request->connection, (unsigned) call->status, response);
     MHD_destroy_response(response);
     return rc;
@@ -215,13 +171,33 @@ answer_stream(struct http_server *self, struct request *request)
 
 /* ---- between lanes and library ---- */
 
-/* In a lane's thread. */
+static void
+resume(struct request *request)
+{
+    request->state = REQUEST_ANSWER;
+    MHD_resume_connection(request->connection);
+}
+
+/* In a lane's thread.  A fetch that waits is the relay's from then on. */
 static void
 on_done(struct http_call *call)
 {
     struct request *request = (struct request *) call;
-    request->state = REQUEST_ANSWER;
-    MHD_resume_connection(request->connection);
+    struct http_server *self = call->server;
+    bool is_members = call->route->lane == HTTP_LETTERS && call->status == 200;
+    if (is_members) /* many of them may be behind one address */
+        conn_give_back(self->conns, request->conn);
+    if (!call->is_fetch || relay_take(self->relay, &call->fetch, dz_clock_ms()))
+        resume(request);
+}
+
+/* In whatever thread brought something for it. */
+static void
+on_fetched(void *owner)
+{
+    struct request *request = owner;
+    request->begun = dz_clock_us(); /* that it waited was asked for */
+    resume(request);
 }
 
 /* The request is whole. */
@@ -239,7 +215,7 @@ dispatch(struct http_server *self, struct request *request)
     if (!lanes_put(self->lanes, call)) {
         call->retry_s = LANE_FULL_S;
         http_problem(call, 503, "the store has more to do than it can; come again");
-        on_done(call);
+        resume(request);
     }
     return MHD_YES;
 }
@@ -450,6 +426,7 @@ server_new(struct store *store, const struct server_opts *opts, struct http_serv
     self->conns = conns_new(&opts->limits);
     self->lanes = lanes_new(store, READERS, on_done);
     self->hub = hub_new(store, &stream_ops);
+    self->relay = relay_new(on_fetched);
     enum dz_rc rc = start_daemons(self, opts, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
@@ -465,6 +442,7 @@ server_destroy(struct http_server **self_p)
     for (size_t i = 0; i < self->listener_count; i++)
         dz_fd_close(&self->listeners[i].fd);
     lanes_stop(self->lanes); /* these resume what was suspended: the library wants that first */
+    relay_stop(self->relay);
     hub_stop(self->hub);
     if (self->plain)
         MHD_stop_daemon(self->plain);
@@ -472,6 +450,7 @@ server_destroy(struct http_server **self_p)
         MHD_stop_daemon(self->tls);
     lanes_destroy(&self->lanes);
     hub_destroy(&self->hub);
+    relay_destroy(&self->relay);
     conns_destroy(&self->conns);
     (void) pthread_mutex_destroy(&self->counting);
     free(self->cert);
@@ -488,4 +467,11 @@ server_count(struct http_server *self, struct server_counts *out)
     conns_count(self->conns, &out->conns);
     lanes_count(self->lanes, &out->lanes);
     hub_count(self->hub, &out->hub);
+    relay_count(self->relay, &out->relay);
+}
+
+struct relay *
+server_relay(struct http_server *self)
+{
+    return self->relay;
 }

@@ -12,6 +12,7 @@
 #include "store/http/gate.h"
 #include "store/http/hub.h"
 #include "store/http/lanes.h"
+#include "store/http/relay.h"
 #include "store/store.h"
 
 struct http_server;
@@ -42,15 +43,20 @@ struct server_counts {
     struct conn_counts conns;
     struct lanes_counts lanes;
     struct hub_counts hub;
+    struct relay_counts relay;
     uint64_t answers[SERVER_CLASSES]; /* by the status's first digit */
     uint64_t buckets[SERVER_BUCKETS]; /* answers by the time from head to answer */
     double seconds;                   /* all of that time */
 };
 void server_count(struct http_server *self, struct server_counts *out);
 
+struct relay *server_relay(struct http_server *self); /* borrowed */
+
 /* Serve a socket that is connected already, as if it came from this machine; the server owns it.
  * false: there is no place for it. */
 bool server_adopt(struct http_server *self, int fd);
+/* Let go who is over a deadline.  To be called now and then, as server_serve() does. */
+void server_sweep(struct http_server *self);
 /* Accept and sweep until `stop_fd` is readable. */
 void server_serve(struct http_server *self, int stop_fd);
 /* Ends what is under way; answers that are being made are made. */

@@ -1,4 +1,4 @@
-/* server_own.h - what server.c and accept.c share; nobody else includes it. */
+/* server_own.h - what server.c, reply.c and accept.c share; nobody else includes it. */
 #ifndef DZ_STORE_HTTP_SERVER_OWN_H
 #define DZ_STORE_HTTP_SERVER_OWN_H
 
@@ -15,11 +15,16 @@ struct http_server {
     struct conns *conns; /* owned */
     struct lanes *lanes; /* owned */
     struct hub *hub;     /* owned */
+    struct relay *relay; /* owned */
     const struct gate *gate;
     atomic_size_t bodies; /* bytes of bodies that are held */
     pthread_mutex_t counting;
     struct server_counts counts; /* of answers; under `counting` */
     char *cert, *key;            /* owned; the library keeps pointers to them */
 };
+
+/* reply.c */
+void server_add_headers(struct MHD_Response *response, const struct http_call *call);
+void server_note(struct http_server *self, int status, dz_us begun);
 
 #endif

@@ -55,6 +55,24 @@ drain_dir(struct store *into, struct spool_dir *self, bool is_kept, struct store
     return rc;
 }
 
+enum dz_rc
+drain_hello(struct store *into, const struct spool_dir *self, struct store_receipt *out,
+            struct dz_err *err)
+{
+    static const struct store_at none;
+    struct store_at after;
+    struct store_outbox *outbox = NULL;
+    DZ_AUTO(dz_buf_fini) struct dz_buf parcel = { 0 };
+    enum dz_rc rc = store_outbox_open(self->store, self->ulid, &outbox, err);
+    if (rc == DZ_OK)
+        rc = store_outbox_next(outbox, &none, STORE_HELLO | STORE_IS_LIVE, 0, &parcel, &after, err);
+    if (rc == DZ_OK)
+        rc = store_inbox_take(store_inbox_of(into), self->ulid, dz_buf_slice(&parcel), NULL, out,
+                              err);
+    store_outbox_close(&outbox);
+    return rc;
+}
+
 static bool
 is_for(const char *to, const char *const *urls)
 {

@@ -9,6 +9,10 @@
 DZ_MUST_USE enum dz_rc drain_dir(struct store *into, struct spool_dir *self, bool is_kept,
                                  struct store_receipt *out, struct dz_err *err);
 
+/* Only what job it is: it is begun there, and its run still goes on. */
+DZ_MUST_USE enum dz_rc drain_hello(struct store *into, const struct spool_dir *self,
+                                   struct store_receipt *out, struct dz_err *err);
+
 /* The folders below <home>/spool whose runs are over and that are for the store of this home, or
  * for one of the `urls` (NULL ends): taken into it, at most `most`.  Returns how many; what cannot
  * be taken stays, and `note` (may be NULL) is told. */

@@ -108,11 +108,21 @@ meeting_ask_end(struct dz_buf *out, const char *uri, uint64_t node, enum dz_slot
 }
 
 void
-meeting_ask_seal(struct dz_buf *out, const char *uri, const struct dz_epoch *epoch, bool is_good)
+meeting_ask_seal(struct dz_buf *out, const char *uri, const struct dz_epoch *epoch, bool is_good,
+                 const struct store_seal *account)
 {
     begin(out, uri);
     meeting_jot_epoch(out, "epoch", epoch);
     jot_bool(out, "good", is_good);
+    jot_key(out, "account");
+    jot_open(out, '{');
+    jot_int(out, "collected", account->collected);
+    jot_int(out, "not_run", account->not_run);
+    jot_int(out, "counted", account->counted);
+    jot_int(out, "duplicates", account->duplicates);
+    jot_int(out, "nodes", account->nodes);
+    jot_int(out, "workers", account->workers);
+    jot_close(out, '}');
     jot_close(out, '}');
 }
 

@@ -7,6 +7,7 @@
 
 #include "shared/base/buf.h"
 #include "shared/wire/meeting.h"
+#include "store/store.h"
 
 /* Words for enums, in their order; NULL ends. */
 extern const char *const meeting_arrivals[], *const meeting_leases[], *const meeting_kinds[],
@@ -22,8 +23,9 @@ void meeting_ask_enter(struct dz_buf *out, const char *uri, const struct dz_meet
                        struct dz_slice contact);
 void meeting_ask_lease(struct dz_buf *out, const char *uri, const struct dz_lease_ask *ask);
 void meeting_ask_end(struct dz_buf *out, const char *uri, uint64_t node, enum dz_slot_end end);
+/* account: what the job's own seal will say (store_job_witness()). */
 void meeting_ask_seal(struct dz_buf *out, const char *uri, const struct dz_epoch *epoch,
-                      bool is_good);
+                      bool is_good, const struct store_seal *account);
 
 /* ------------------------------------------------------------------ answers */
 

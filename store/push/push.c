@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "shared/base/clock.h"
 
@@ -28,6 +27,7 @@ struct push {
     struct store_at total, after; /* after: when the parcel under way is taken */
     bool is_sealed_here, is_asking, is_alone;
     bool has_receipt;
+    bool is_witnessed_here, is_witness_sent, is_witness_there;
     struct store_receipt receipt;
     size_t soft;
     unsigned tries, bads;
@@ -91,9 +91,7 @@ refuse(struct push *self, const char *why)
 static void
 try_later(struct push *self, const char *why, dz_ms at_least_ms)
 {
-    uint64_t chance = 0;
-    (void) getrandom(&chance, sizeof(chance), GRND_NONBLOCK); /* without it all come together */
-    dz_ms wait = dz_http_backoff(++self->tries, RETRY_FIRST_MS, RETRY_MOST_MS, chance);
+    dz_ms wait = dz_http_backoff(++self->tries, RETRY_FIRST_MS, RETRY_MOST_MS);
     if (wait < at_least_ms)
         wait = at_least_ms;
     (void) snprintf(self->why, sizeof(self->why), "%s", why);
@@ -101,9 +99,18 @@ try_later(struct push *self, const char *why, dz_ms at_least_ms)
     change(self, PUSH_BUSY);
 }
 
+/* What was noted of the job's seal goes with any parcel. */
+static bool
+owes_witness(const struct push *self)
+{
+    return self->is_witnessed_here && !self->is_witness_there;
+}
+
 static bool
 is_all_there(const struct push *self)
 {
+    if (owes_witness(self))
+        return false;
     if (!self->has_receipt || self->receipt.is_sealed != self->is_sealed_here)
         return self->has_receipt && self->receipt.is_sealed && !self->is_sealed_here &&
                store_at_eq(&self->total, &self->receipt.at);
@@ -119,8 +126,10 @@ static bool
 measure(struct push *self)
 {
     struct dz_err err;
-    if (store_outbox_total(self->outbox, &self->total, &self->is_sealed_here, &err) == DZ_OK)
+    if (store_outbox_total(self->outbox, &self->total, &self->is_sealed_here, &err) == DZ_OK) {
+        self->is_witnessed_here = store_outbox_is_witnessed(self->outbox);
         return true;
+    }
     refuse(self, err.text);
     return false;
 }
@@ -149,6 +158,7 @@ ask(struct push *self)
                                  .fn = on_answer,
                                  .arg = self };
     self->at = 0;
+    self->is_witness_sent = self->is_witnessed_here;
     rc = dz_http_ask(self->cfg.http, &asked, &err);
     self->is_asking = rc == DZ_OK;
     if (rc == DZ_LIMIT)
@@ -209,6 +219,7 @@ take_receipt(struct push *self, const struct store_receipt *receipt)
         (dz_us) (receipt->pace_ms < PACE_MAX_MS ? receipt->pace_ms : PACE_MAX_MS) * 1000;
     self->receipt = *receipt;
     self->has_receipt = true;
+    self->is_witness_there = self->is_witness_sent;
     self->heard = dz_clock_us();
     self->moved = is_news ? self->heard : self->moved;
     self->is_alone = false;
@@ -222,7 +233,7 @@ take_receipt(struct push *self, const struct store_receipt *receipt)
         change(self, self->is_sealed_here || !self->cfg.is_live ? PUSH_DONE : PUSH_IDLE);
         return;
     }
-    if (!is_news) {
+    if (!is_news && !owes_witness(self)) {
         try_later(self, "the server takes nothing", (dz_ms) (pace_us / 1000));
         return;
     }

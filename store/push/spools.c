@@ -13,7 +13,8 @@
 #include "shared/base/fd.h"
 #include "shared/base/ulid.h"
 
-static const char *const FILES[] = { "data.mdb", "lock.mdb", "writer.lock", "to", "owner" };
+static const char *const FILES[] = { "data.mdb", "lock.mdb", "writer.lock", "to",
+                                     "owner",    "peers",    "peers.new" };
 
 static char *
 join(const char *a, const char *b)
@@ -124,12 +125,21 @@ find_job(struct spool_dir *self, struct dz_err *err)
     return rc;
 }
 
+enum spool_kind
+spool_dir_look(const char *path)
+{
+    DZ_AUTO(dz_free) char *data = join(path, "data.mdb");
+    DZ_AUTO(dz_free) char *owner = join(path, "owner");
+    if (access(data, F_OK) == 0)
+        return SPOOL_WHOLE;
+    return access(owner, F_OK) == 0 ? SPOOL_HUSK : SPOOL_NONE;
+}
+
 enum dz_rc
 spool_dir_open(const char *path, enum store_mode mode, struct spool_dir *out, struct dz_err *err)
 {
     DZ_AUTO(spool_dir_close) struct spool_dir self = SPOOL_DIR_NONE;
-    DZ_AUTO(dz_free) char *data = join(path, "data.mdb");
-    if (access(data, F_OK) != 0)
+    if (spool_dir_look(path) != SPOOL_WHOLE)
         return dz_fail(err, DZ_ABSENT, "'%s' is no spool: there is no data.mdb in it", path);
     self.path = dz_strdup(path);
     enum dz_rc rc = lock_owner(path, &self.owner, err);

@@ -4,9 +4,11 @@
  *         data.mdb, lock.mdb   a store
  *         to                   one line: the URL that it is for, or "home": the store of this home
  *         owner                locked by who writes it or sends it
+ *         peers                other nodes of the job, for an agent that takes over (vassal/known.h)
  *
  * Whoever holds the lock is the only one at it; a lock that nobody holds means that its run is
- * over or dead, and what is in the folder may be sent by anybody.  Nothing here is deleted by age:
+ * over or dead, and what is in the folder may be sent by anybody.  data.mdb has all records,
+ * and is the first to be removed.  Nothing here is deleted by age:
  * a folder goes when its records are elsewhere. */
 #ifndef DZ_STORE_PUSH_SPOOLS_H
 #define DZ_STORE_PUSH_SPOOLS_H
@@ -30,6 +32,9 @@ DZ_MUST_USE enum dz_rc spool_dir_make(const char *home, const char *name, const 
  * no such folder, or there is no job in it. */
 DZ_MUST_USE enum dz_rc spool_dir_open(const char *path, enum store_mode mode, struct spool_dir *out,
                                       struct dz_err *err);
+/* HUSK: its run or sender was killed while it was being removed, or made; no records are in it. */
+enum spool_kind { SPOOL_NONE, SPOOL_HUSK, SPOOL_WHOLE };
+enum spool_kind spool_dir_look(const char *path);
 void spool_dir_close(struct spool_dir *self); /* DZ_AUTO-able; fine when zeroed with owner -1 */
 /* Delete it and what is in it; closes it.  Only files that belong there are deleted. */
 void spool_dir_remove(struct spool_dir *self);

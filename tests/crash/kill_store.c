@@ -34,9 +34,9 @@ open_or_die(const char *home, struct store **out)
 
 /* Without interruption: what each operation leads to. */
 static void
-learn(const char *home)
+learn(const struct shares *shares, const char *home)
 {
-    struct script script = { .store = NULL };
+    struct script script = { .shares = shares };
     open_or_die(home, &script.store);
     for (uint32_t op = 0; op < SCRIPT_OPS; op++) {
         script_do(&script, op);
@@ -47,9 +47,9 @@ learn(const char *home)
 }
 
 static _Noreturn void
-work(const char *home, uint32_t from, int tell)
+work(const struct shares *shares, const char *home, uint32_t from, int tell)
 {
-    struct script script = { .store = NULL };
+    struct script script = { .shares = shares };
     open_or_die(home, &script.store);
     for (uint32_t op = from; op < SCRIPT_OPS; op++) {
         script_do(&script, op);
@@ -61,7 +61,7 @@ work(const char *home, uint32_t from, int tell)
 
 /* How many operations are acknowledged when the child is dead. */
 static uint32_t
-live_and_die(const char *home, uint32_t from, uint64_t *seed)
+live_and_die(const struct shares *shares, const char *home, uint32_t from, uint64_t *seed)
 {
     int tell[2];
     char byte;
@@ -71,7 +71,7 @@ live_and_die(const char *home, uint32_t from, uint64_t *seed)
         abort();
     pid_t pid = fork();
     if (pid == 0)
-        work(home, from, tell[1]);
+        work(shares, home, from, tell[1]);
     (void) close(tell[1]);
     while (done < from + wanted && read(tell[0], &byte, 1) == 1)
         done++;
@@ -105,12 +105,13 @@ main(int argc, char **argv)
     (void) sigaction(SIGALRM, &alarm, NULL);
     if (!mkdtemp(home))
         return 2;
-    learn(home);
+    struct shares *shares = shares_new();
+    learn(shares, home);
     dz_remove_tree(home);
     for (size_t i = 0; i < kills; i++) {
         struct store *store = NULL;
         struct script_state now;
-        done = live_and_die(home, done, &seed);
+        done = live_and_die(shares, home, done, &seed);
         open_or_die(home, &store);
         script_look(store, &now);
         store_close(&store);
@@ -127,6 +128,7 @@ main(int argc, char **argv)
         done = 0;
     }
     dz_remove_tree(home);
+    shares_destroy(&shares);
     (void) printf("kill_store: %zu kills in %zu lives: %zu bad\n", kills, lives, bad);
     return bad ? 1 : 0;
 }

@@ -25,9 +25,9 @@ remove_folder(const char *path)
 }
 
 static void
-live(const char *home)
+live(const struct shares *shares, const char *home)
 {
-    struct script script = { .store = NULL };
+    struct script script = { .shares = shares };
     struct dz_err err = { "" };
     cut_record(home);
     if (store_open(home, STORE_WRITE, &script.store, NULL, &err) != DZ_OK) {
@@ -45,9 +45,9 @@ live(const char *home)
 }
 
 static bool
-try_image(const char *home, uint32_t promise)
+try_image(const struct shares *shares, const char *home, uint32_t promise)
 {
-    struct script script = { .store = NULL };
+    struct script script = { .shares = shares };
     struct script_state now;
     struct dz_err err = { "" };
     char *warning = NULL;
@@ -80,7 +80,8 @@ main(int argc, char **argv)
     size_t bad = 0;
     if (!mkdtemp(home))
         return 2;
-    live(home);
+    struct shares *shares = shares_new();
+    live(shares, home);
     remove_folder(home);
     (void) snprintf(image, sizeof(image), "%s", home);
     for (size_t i = 0; i < images; i++) {
@@ -90,13 +91,14 @@ main(int argc, char **argv)
         if (images > cut_events())
             event = i % cut_events();
         cut_image(event, mine, image, &promise);
-        if (!try_image(image, promise)) {
+        if (!try_image(shares, image, promise)) {
             (void) fprintf(stderr, "image %zu: event %zu, promise %u, seed %llu\n", i, event,
                            promise, (unsigned long long) mine);
             bad++;
         }
         remove_folder(image);
     }
+    shares_destroy(&shares);
     (void) printf("power_store: %zu images of cuts at %zu events: %zu bad\n", images, cut_events(),
                   bad);
     return bad ? 1 : 0;

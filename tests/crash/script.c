@@ -138,9 +138,27 @@ tidy(struct script *self, uint32_t op)
     must(store_tidy(self->store, &work, &err), &err, op);
 }
 
+/* They come in turns; when all are there, what is over is made small. */
+static void
+do_share(struct script *self, uint32_t turn, uint32_t op)
+{
+    char ulid[STORE_ULID_LEN + 1];
+    struct dz_err err = { "" };
+    store_job_close(&self->job);
+    shares_ulid(0, ulid);
+    if (turn < SHARES * SHARE_PIECES)
+        shares_send(self->shares, self->store, turn % SHARES, turn / SHARES);
+    else
+        must(store_tidy_job(self->store, ulid, 600000, &err), &err, op);
+}
+
 void
 script_do(struct script *self, uint32_t op)
 {
+    if (op >= SCRIPT_SHARES) {
+        do_share(self, op - SCRIPT_SHARES, op);
+        return;
+    }
     uint32_t number = op / SCRIPT_PER_JOB, step = op % SCRIPT_PER_JOB;
     char ulid[STORE_ULID_LEN + 1];
     struct dz_err err = { "" };
@@ -233,27 +251,35 @@ say_spans(struct store *store, const char *ulid, struct dz_buf *out, struct dz_e
     return rc == DZ_ABSENT ? DZ_OK : rc;
 }
 
+static uint64_t
+look_at(struct store *store, const char *ulid, int64_t now_us, uint32_t number)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf said = { 0 };
+    struct store_job_info info = { .counted = 0 };
+    struct dz_err err = { "" };
+    enum dz_rc rc = store_job_info(store, ulid, now_us, &info, &err);
+    if (rc == DZ_ABSENT)
+        return 0;
+    must(rc, &err, number);
+    dz_buf_addf(&said, "%s %d counted %u, shares %u of %u\n", info.short_id, info.exit_code,
+                info.counted, info.shards_there, info.shards);
+    store_job_info_fini(&info);
+    must(say_tests(store, ulid, &said, &err), &err, number);
+    must(say_logs(store, ulid, &said, &err), &err, number);
+    must(say_spans(store, ulid, &said, &err), &err, number);
+    return dz_hash64(dz_buf_slice(&said));
+}
+
 void
 script_look(struct store *store, struct script_state *out)
 {
+    char ulid[STORE_ULID_LEN + 1];
     for (uint32_t i = 0; i < SCRIPT_JOBS; i++) {
-        DZ_AUTO(dz_buf_fini) struct dz_buf said = { 0 };
-        struct store_job_info info = { .counted = 0 };
-        struct dz_err err = { "" };
-        char ulid[STORE_ULID_LEN + 1];
         ulid_of(i, ulid);
-        out->jobs[i] = 0;
-        enum dz_rc rc = store_job_info(store, ulid, time_of(i) + 5 * DAY, &info, &err);
-        if (rc == DZ_ABSENT)
-            continue;
-        must(rc, &err, i);
-        dz_buf_addf(&said, "%s %d counted %u\n", info.short_id, info.exit_code, info.counted);
-        store_job_info_fini(&info);
-        must(say_tests(store, ulid, &said, &err), &err, i);
-        must(say_logs(store, ulid, &said, &err), &err, i);
-        must(say_spans(store, ulid, &said, &err), &err, i);
-        out->jobs[i] = dz_hash64(dz_buf_slice(&said));
+        out->jobs[i] = look_at(store, ulid, time_of(i) + 5 * DAY, i);
     }
+    shares_ulid(0, ulid);
+    out->jobs[SCRIPT_JOBS] = look_at(store, ulid, shares_time() + 5 * DAY, SCRIPT_JOBS);
 }
 
 bool
@@ -261,7 +287,7 @@ script_fits(const struct script_state *now, const struct script_state *before,
             const struct script_state *after)
 {
     bool is_ok = true;
-    for (uint32_t i = 0; i < SCRIPT_JOBS; i++) {
+    for (uint32_t i = 0; i <= SCRIPT_JOBS; i++) {
         if (now->jobs[i] == before->jobs[i] || now->jobs[i] == after->jobs[i])
             continue;
         (void) fprintf(stderr, "job %u is %s\n", i, now->jobs[i] ? "another" : "gone");

@@ -6,17 +6,23 @@
 #ifndef DZ_TESTS_CRASH_SCRIPT_H
 #define DZ_TESTS_CRASH_SCRIPT_H
 
-#include "store/store.h"
+#include "tests/crash/shares.h"
 
-enum { SCRIPT_JOBS = 6, SCRIPT_PER_JOB = 14, SCRIPT_OPS = SCRIPT_JOBS * SCRIPT_PER_JOB };
+enum {
+    SCRIPT_JOBS = 6,
+    SCRIPT_PER_JOB = 14,
+    SCRIPT_SHARES = SCRIPT_JOBS * SCRIPT_PER_JOB, /* from here on, one more job comes in shares */
+    SCRIPT_OPS = SCRIPT_SHARES + SHARES * SHARE_PIECES + 1,
+};
 
-/* 0: there is no such job. */
+/* 0: there is no such job.  The last is that of the shares. */
 struct script_state {
-    uint64_t jobs[SCRIPT_JOBS];
+    uint64_t jobs[SCRIPT_JOBS + 1];
 };
 
 struct script {
-    struct store *store;   /* borrowed */
+    const struct shares *shares; /* borrowed, as is the store */
+    struct store *store;
     struct store_job *job; /* owned; the one that operations are about */
     uint32_t number;       /* of that job */
 };

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from daemon_place import DaemonPlace, daemon
+from hosts import Hosts
 from zb_place import FILL, Place
 
 
@@ -14,3 +17,16 @@ def place(tmp_path: Path) -> Place:
     if not FILL.exists():
         pytest.fail(f"{FILL} is not there: build it, or name another zb with DAGZ_ZB")
     return Place(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DaemonPlace]:
+    """A daemon with a home of its own."""
+    with daemon(tmp_path / "store") as place:
+        yield place
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, store: DaemonPlace) -> Hosts:
+    """Runs that use it, as if each were on a host of its own."""
+    return Hosts(tmp_path, store.url())

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class DaemonPlace(Place):
         path = self.home / "local.env/daemon.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+    def tokens(self, text: str) -> None:
+        path = self.home / "local.env/tokens"
+        path.write_text(text)
+        path.chmod(0o600)
 
     def up(self, *args: str) -> str:
         if not (self.home / "local.env/daemon.yaml").exists():
@@ -83,6 +89,25 @@ class DaemonPlace(Place):
         """A job that runs: every line written to its stdin becomes output of a test."""
         argv = [str(FILL), str(self.home), str(self.dir), "running"]
         return subprocess.Popen(argv, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def daemon(folder: Path, settings: str = "port: 0\n", tokens: str = "", **env: str) -> Iterator[DaemonPlace]:
+    """A daemon that is up, with a home of its own in that folder, which is made; gone afterwards.
+
+    tokens: the file that `settings` name.  env: what its environment has besides.
+    """
+    folder.mkdir()
+    place = DaemonPlace(folder)
+    place.env |= env
+    place.settings(settings)
+    if tokens:
+        place.tokens(tokens)
+    try:
+        place.up()
+        yield place
+    finally:
+        place.down()
 
 
 def ask_on(

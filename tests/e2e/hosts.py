@@ -88,6 +88,15 @@ class Hosts(Party):
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
 
+    def ranks(self, number: int) -> list[tuple[str, int]]:
+        """What the agent of a run was, and in which epoch, in the order of time."""
+        events = (event for event in self.events(number) if event["event"] == "vassal.rank")
+        return [(event["rank"], event["epoch"]) for event in events]
+
+    def said(self, number: int) -> str:
+        """How it came to its job, each agent of it."""
+        return "\n".join(str(event.get("how", "")) for event in self.events(number))
+
     def wait_until(self, what: str, is_so: Callable[[], object]) -> None:
         limit = time.monotonic() + WAIT_S
         while not is_so():
@@ -118,12 +127,10 @@ def _tls_store(net: netns.Net, tmp_path: Path) -> tuple[DaemonPlace, netns.Host,
     place = DaemonPlace(folder)
     cert, key = make_certificate(folder, host.address)
     place.settings(
-        f"port: 29111\nlisten: [{host.address}]\ntls: {{cert: {cert}, key: {key}}}\n"
-        f"public_url: https://{host.address}:29111\n"
+        f"port: 29111\nlisten: ['{host.address}']\ntls: {{cert: {cert}, key: {key}}}\n"
+        f"public_url: 'https://{host.netloc}:29111'\n"
     )
-    tokens = place.home / "local.env/tokens"
-    tokens.write_text(f"{TOKEN} *\n")
-    tokens.chmod(0o600)
+    place.tokens(f"{TOKEN} *\n")
     return place, host, {"SSL_CERT_FILE": str(cert), "DAGZ_TOKEN": TOKEN}
 
 
@@ -143,11 +150,11 @@ FarKind = TypeVar("FarKind", bound=Far)
 
 
 @contextlib.contextmanager
-def on_a_switch(kind: type[FarKind], tmp_path: Path, count: int) -> Iterator[FarKind]:
-    """So many hosts; the store is up."""
-    with netns.Net() as net:
+def on_a_switch(kind: type[FarKind], tmp_path: Path, count: int, version: int = 4) -> Iterator[FarKind]:
+    """So many hosts, which have addresses of that internet protocol; the store is up."""
+    with netns.Net(version) as net:
         place, host, env = _tls_store(net, tmp_path)
-        far = kind(tmp_path, f"https://{host.address}:29111")
+        far = kind(tmp_path, f"https://{host.netloc}:29111")
         far.net, far.env, far.prefix, far.store, far.store_host = net, env, host.argv, place, host
         far.spaces = [net.host() for _ in range(count)]
         far.store_up()

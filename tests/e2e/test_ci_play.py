@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import signal
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_place import DaemonPlace
 from hosts import Hosts
 from lab import Result, Run
 from test_nodes import SUITE, TESTS, check_account, kill_node, summary
@@ -29,15 +28,6 @@ WITH_ONE_BAD = {
     """,
 }
 BAD = "test_bad.py::test_bad"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[DaemonPlace]:
-    (tmp_path / "store").mkdir()
-    place = DaemonPlace(tmp_path / "store")
-    place.up()
-    yield place
-    place.zb("daemon", "down")
 
 
 class Step(Hosts):
@@ -255,6 +245,21 @@ def test_a_slot_of_gitlab_is_retried_after_all_passed(tmp_path, store):
     check_account([result])
     assert (result.code, len(step.ran_on(again))) == (0, TESTS)
     assert len(step.generations()) == 2
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_a_slot_that_was_not_in_the_second_generation_is_retried_after_it(tmp_path, store, is_good):
+    """What it is retried for has been put right meanwhile; or it has not, and it opens the third."""
+    step = Step(tmp_path, store.url(), 0, WITH_ONE_BAD)
+    one_failed(step.end_first(step.gitlab(1, 2), step.gitlab(2, 2)))
+    step.gitlab(1, 2, **({"DZT_GOOD": "1"} if is_good else {}))
+    step.finish_some()
+    again = step.gitlab(2, 2, DZT_GOOD="1")
+    *_, second, third = step.finish()
+    assert (second.code, third.code) == (0 if is_good else 1, 0)
+    assert step.ran_on(again) == ([] if is_good else [BAD])
+    assert ("has ended" in third.out) == is_good
+    assert len(step.generations()) == (2 if is_good else 3)
 
 
 @pytest.mark.parametrize("is_good", [True, False])

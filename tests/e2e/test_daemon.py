@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from daemon_place import SOON_S, DaemonPlace, ended, foreground, is_running, wait_for
-from zb_place import ZB
+from zb_place import ROOT, ZB
 
 
 @pytest.fixture
@@ -135,9 +136,16 @@ def test_a_port_that_is_taken_is_named(place: DaemonPlace) -> None:
     [
         ("prt: 1\n", "HOME/local.env/daemon.yaml:1:1: unknown key 'prt'; did you mean 'port'?"),
         ("port: x\n", "HOME/local.env/daemon.yaml:1:7: 'port' must be a whole number, not 'x'"),
-        ("listen: [nowhere]\n", "listen: 'nowhere' is not an address such as 127.0.0.1 or ::1"),
+        (
+            "listen: [nowhere]\n",
+            "HOME/local.env/daemon.yaml:1:10: 'listen' must be addresses such as 127.0.0.1 or ::1, not 'nowhere'",
+        ),
         ("port: 0\nlisten: [192.0.2.1]\n", None),
         ("storage: postgresql://x/y\n", None),
+        (
+            "port: 0\ntokens: tokns\n",
+            "there is no 'HOME/local.env/tokns', which daemon.yaml names for 'tokens'",
+        ),
     ],
 )
 def test_settings_that_are_wrong_are_named(place: DaemonPlace, text: str, line: str | None) -> None:
@@ -165,12 +173,58 @@ def test_a_bridge_that_is_not_there_is_named(place: DaemonPlace) -> None:
     assert "there is no bridge here" in place.refused(4, "daemon", "up", "--bg")
 
 
-def test_a_home_that_cannot_be_written_is_named(place: DaemonPlace) -> None:
+def read_only(place: DaemonPlace, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command that sees its home on a disk that nobody can write, and says one line."""
     if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
+        script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+        argv = ["unshare", "-m", "sh", "-c", script, place.home, *command]
+        if subprocess.run([*argv[:6], "true"], capture_output=True, check=False).returncode:
+            pytest.skip("no mounts here")
+    else:
+        argv = [*command]
+        place.home.chmod(0o500)
+    done = subprocess.run(
+        argv, cwd=place.dir, env=place.env | env, capture_output=True, text=True, timeout=60, check=False
+    )
+    place.home.chmod(0o700)
+    return done
+
+
+REASON = r"(Read-only file system|Permission denied)\n"
+
+
+def test_a_home_that_cannot_be_written_is_named(place: DaemonPlace) -> None:
     place.home.mkdir()
-    place.home.chmod(0o500)
-    assert "write 'HOME/local.env'" in place.refused(4, "daemon", "up", "--bg")
+    done = read_only(place, ZB, "daemon", "up", "--bg")
+    assert done.returncode == 4
+    assert re.fullmatch(f"zb daemon: write '{place.home}/local.env': {REASON}", done.stderr)
+
+
+def lay_down(place: DaemonPlace, version: str) -> None:
+    """The store of an earlier dagz."""
+    folder = place.home / "local.env/store"
+    folder.mkdir(parents=True)
+    if not shutil.which("zstd"):
+        pytest.skip("no zstd here")
+    packed = ROOT / f"tests/unit/store/{version}.mdb.zst"
+    subprocess.run(["zstd", "-qd", packed, "-o", folder / "data.mdb"], check=True)
+
+
+def test_old_data_that_cannot_be_brought_forward_say_why(place: DaemonPlace) -> None:
+    lay_down(place, "version_1")
+    done = read_only(place, ZB, "jobs", "--all")
+    assert done.returncode == 6 and done.stdout == ""
+    line = f"zb jobs: written by an older dagz, and not to be brought forward: open '{place.home}/local.env/store': "
+    assert re.fullmatch(line + REASON, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("version", ["version_1", "version_2"])
+def test_old_data_are_served(place: DaemonPlace, version: str) -> None:
+    lay_down(place, version)
+    place.up()
+    shown = place.zb("jobs", "--all", "--url", place.url())
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.count("1 failed, 4 ok, 1 not run") == 2
 
 
 def test_a_home_below_a_file_is_named(place: DaemonPlace) -> None:

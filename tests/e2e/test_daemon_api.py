@@ -134,6 +134,16 @@ REFUSED_OF_JOB = {
 }
 
 
+REFUSED_LETTERS = {
+    "": 400,
+    "?project=x": 400,
+    "?project=x&node=0": 400,
+    "?project=x&node=1&box=X": 400,
+    "?project=x&node=1&wait_ms=10001": 400,
+    "?project=x&node=1": 404,
+}
+
+
 def test_every_answer_fits_the_document(place: DaemonPlace) -> None:
     place.fill("mixed", "passed", "broken", "empty")
     place.up()
@@ -155,7 +165,8 @@ def test_every_answer_fits_the_document(place: DaemonPlace) -> None:
         assert contract.get(quote(target, safe="/?&=:%@+")).status == 200, target
     answered = {route for route, status in contract.seen if status == 200}
     readable = {path for path, methods in contract.document["paths"].items() if "get" in methods}
-    assert answered == readable - {"/api/v1/meetings/{key}/members", "/api/v1/events"}
+    others = {"/api/v1/meetings/{key}/members", "/api/v1/meetings/{key}/letters", "/api/v1/events"}
+    assert answered == readable - others
 
 
 def test_refusals_fit_the_document(place: DaemonPlace) -> None:
@@ -168,6 +179,7 @@ def test_refusals_fit_the_document(place: DaemonPlace) -> None:
     refused |= {"/api/v1/events?topics=x": 400, "/api/v1/schemas/no.json": 404}
     refused |= {f"/api/v1/jobs/j99?{ANY_PROJECT}": 404, f"/api/v1/events?job=j99&{ANY_PROJECT}": 404}
     refused |= {"/api/v1/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV": 404}
+    refused |= {f"/api/v1/meetings/k/letters{rest}": status for rest, status in REFUSED_LETTERS.items()}
     for target, status in refused.items():
         assert contract.get(target).status == status, target
     assert contract.get("/api/v1/jobs", Host="evil.example").status == 421

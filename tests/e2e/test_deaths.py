@@ -191,6 +191,30 @@ def test_a_stopped_worker_hangs_until_the_limit_of_its_test(tmp_path):
     assert "TIMEOUT" in result.out
 
 
+def test_what_is_suspended_at_a_terminal_goes_on_as_if_no_time_had_passed(tmp_path):
+    """Ctrl-Z reaches controller and agent; workers go on, and come to a test whose successor they must ask for."""
+    files = {
+        "test_a.py": """
+            import os, pathlib, time, pytest
+
+            @pytest.mark.parametrize("n", range(40))
+            def test_short(n):
+                (pathlib.Path(os.environ["DZT_STATE"]) / f"ran-{n}").touch()
+                time.sleep(0.05)
+        """
+    }
+    run = Lab(tmp_path).project(files).start("dagz", "--dagz-test-timeout=1")
+    state = Path(run.env["DZT_STATE"])
+    while len(list(state.glob("ran-*"))) < 5:
+        assert not leftovers.ended(run.process.pid, POLL_S)
+    os.killpg(run.process.pid, signal.SIGSTOP)
+    leftovers.ended(run.process.pid, 3.0)
+    os.killpg(run.process.pid, signal.SIGCONT)
+    result = run.finish()
+    print(result)
+    assert result.code == 0 and result.counts == {"passed": 40} and result.left == []
+
+
 @LONG
 @pytest.mark.parametrize("files", [COLLECTS, RUNS], ids=["collecting", "running"])
 def test_a_zygote_that_stays_stopped_is_replaced(hold, files):

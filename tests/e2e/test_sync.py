@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -157,7 +158,7 @@ def test_a_daemon_that_is_killed_and_comes_back_has_everything(sync):
 @pytest.mark.parametrize("after", [0, 40])
 def test_a_stopped_daemon_gets_everything_when_it_goes_on(sync, after):
     sync.place.up()
-    quick = sync.run().seconds
+    around = sync.run().seconds - sync.summary()["seconds"]  # start and end, without the tests
     if not after:
         pid = kill(sync, signal.SIGSTOP)
     going = sync.start()
@@ -166,7 +167,7 @@ def test_a_stopped_daemon_gets_everything_when_it_goes_on(sync, after):
         pid = kill(sync, signal.SIGSTOP)
     result = going.finish()
     sync.check_run(result)
-    assert result.seconds < quick + PATIENCE_S + MARGIN_S
+    assert result.seconds - sync.summary()["seconds"] < around + PATIENCE_S + MARGIN_S
     assert f"zb push {sync.spools()[0]}" in result.out
     assert sync.summary()["pending"] == str(sync.spools()[0])
     os.kill(pid, signal.SIGCONT)
@@ -198,6 +199,48 @@ def test_a_server_that_takes_nothing_costs_the_patience_at_most(sync, name):
     done = sync.place.zb("push", str(spool))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     sync.check_stored()
+
+
+def test_what_the_last_line_says_works_in_that_order(sync, tmp_path):
+    """The server was away all the time: it has never heard of the job, and no line claims that it has."""
+    url = sync.place.up()
+    sync.place.down()
+    home = str(tmp_path / "home-of-the-run")  # or the daemon would take the folder by itself
+    result = sync.run(DAGZ_URL=url, DAGZ_FLUSH_TIMEOUT="0", DAGZ_HOME=home)
+    job = sync.summary()["job"]
+    assert "next:" not in result.out
+    *_, last = [line for line in result.out.splitlines() if line.startswith("dagz: ")]
+    push, _, then = last.partition("; ")[2].partition(" and then ")
+    assert then == f"zb tests {job} outcome:failed"
+    sync.place.settings(f"port: {url.rpartition(':')[2]}\n")
+    sync.place.up()
+    for command in (push, then):
+        done = sync.place.zb(*shlex.split(command)[1:], cwd=sync.project.path, DAGZ_URL=url)
+        assert (done.returncode, done.stderr) == (0, ""), command
+    assert "test_work[7]" in done.stdout
+
+
+def test_a_server_that_numbers_the_job_late_has_its_job_named_at_the_end(sync):
+    """It comes when the tests are over, while the run waits for it to take everything."""
+    url = sync.place.up()
+    sync.place.down()
+    sync.place.settings(f"port: {url.rpartition(':')[2]}\n")
+    run = sync.start(DAGZ_URL=url, DAGZ_FLUSH_TIMEOUT="60")
+    wait_for("all have run", lambda: sync.summary_path.exists(), 60)
+    sync.place.up()
+    result = run.finish()
+    assert result.code == 1 and not result.timed_out, result.err
+    *_, last = [line for line in result.out.splitlines() if line.startswith("dagz: ")]
+    assert last == f"dagz: next: zb tests {sync.summary()['job']} outcome:failed"
+    done = sync.place.zb(*last.split()[3:], cwd=sync.project.path, DAGZ_URL=url)
+    assert done.returncode == 0 and "test_work[7]" in done.stdout, done.stderr
+
+
+def test_the_next_line_names_a_server_that_was_an_option(sync):
+    """Nothing else would tell zb of it."""
+    url = sync.place.up()
+    result = sync.project.run("dagz", f"--dagz-url={url}", env={"DAGZ_URL": ""})
+    assert f"next: zb tests j1 outcome:failed --url={url}\n" in result.out
 
 
 def test_a_push_to_a_server_that_answers_and_takes_nothing_ends(sync):
@@ -282,6 +325,16 @@ def test_an_artifact_is_pushed_from_elsewhere_and_again_without_harm(sync, tmp_p
     assert not (tmp_path / "copied").exists()
 
 
+def test_a_spool_whose_run_was_killed_while_it_was_removed_is_no_mistake(sync):
+    sync.run(DAGZ_URL="http://127.0.0.1:9", DAGZ_FLUSH_TIMEOUT="0")
+    (spool,) = sync.spools()
+    sync.place.up()
+    assert sync.place.zb("push", "--keep", str(spool)).returncode == 0
+    (spool / "data.mdb").unlink()  # the first of its files that goes
+    done = sync.place.zb("push", str(spool))
+    assert (done.returncode, done.stdout) == (0, f"{spool}: nothing is left in it to send\n"), done.stderr
+
+
 def test_the_next_run_takes_what_an_earlier_one_left(sync):
     sync.place.up()
     pid = kill(sync, signal.SIGSTOP)
@@ -333,15 +386,19 @@ LONG = """
     import os, time
     import pytest
 
+    def is_enough():
+        return os.path.exists(os.environ["DZT_STATE"] + "/enough")
+
     @pytest.mark.parametrize("n", range(%d))
     def test_work(n):
         print("line of", n)
-        time.sleep(0.02)
+        if not is_enough():  # as long as there are kills there are results
+            time.sleep(0.02)
         assert n %% 10 != 7
 
     def test_zz_end():
         until = time.monotonic() + 300
-        while not os.path.exists(os.environ["DZT_STATE"] + "/enough") and time.monotonic() < until:
+        while not is_enough() and time.monotonic() < until:
             time.sleep(0.02)
 """
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 
-from lab import Lab
+import leftovers
+import pytest
+from lab import Lab, Run
 from zb_place import TIMEOUT_S, ZB
 
 FILES = {
@@ -58,3 +61,68 @@ def test_what_runs_is_seen_before_it_ends(tmp_path):
         run.finish(TIMEOUT_S)
     assert follower.wait(TIMEOUT_S) == 0
     assert json.loads(watcher.communicate(timeout=TIMEOUT_S)[0].splitlines()[-1])["verdict"] == "passed"
+
+
+def await_job(run: Run, **zb) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while "running" not in subprocess.run([ZB, "jobs"], **zb).stdout:
+        assert time.monotonic() < deadline and run.process.poll() is None
+
+
+@pytest.mark.parametrize("server", [False, True], ids=["local", "remote"])
+def test_a_test_is_waited_for_while_its_job_is_collected(tmp_path, store, server):
+    project = Lab(tmp_path).project(
+        {
+            "conftest.py": """
+                import pathlib
+
+                def pytest_collection(session):
+                    with open(pathlib.Path(__file__).parent / "collects") as pipe:
+                        pipe.read()
+            """,
+            "test_it.py": """
+                def test_talks():
+                    print("here it is")
+            """,
+        }
+    )
+    os.mkfifo(project.path / "collects")
+    held = os.open(project.path / "collects", os.O_RDWR)
+    run = project.start("dagz", env={"DAGZ_URL": store.url() if server else ""})
+    zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
+    try:
+        await_job(run, **zb)
+        right, wrong = (
+            subprocess.Popen(
+                [ZB, "logs", "-f", "--raw", f"--test=test_it.py::{name}"], stderr=subprocess.PIPE, **zb
+            )
+            for name in ("test_talks", "test_walks")
+        )
+        assert not leftovers.ended(right.pid, 0.5)
+    finally:
+        os.close(held)
+        run.finish(TIMEOUT_S)
+    assert right.communicate(timeout=TIMEOUT_S) == ("here it is\n", "") and right.returncode == 0
+    assert "did you mean" in wrong.communicate(timeout=TIMEOUT_S)[1] and wrong.returncode == 5
+
+
+def test_a_run_that_sigterm_ended_is_stopped(tmp_path):
+    project = Lab(tmp_path).project(FILES)
+    pipes = [project.path / "talks", project.path / "is_silent"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    held = [os.open(pipe, os.O_RDWR) for pipe in pipes]
+    run = project.start("dagz")
+    zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
+    try:
+        await_job(run, **zb)
+        run.process.send_signal(signal.SIGTERM)
+        result = run.finish(TIMEOUT_S)
+    finally:
+        for pipe in held:
+            os.close(pipe)
+    assert result.code == 128 + signal.SIGTERM and not result.timed_out, result
+    job = json.loads(subprocess.run([ZB, "job", "--json"], **zb).stdout)
+    assert (job["state"], job["verdict"], job["exit_code"]) == ("sealed", "stopped", 143)
+    assert "stopped" in subprocess.run([ZB, "jobs"], **zb).stdout
+    assert subprocess.run([ZB, "job", "--exit-status"], **zb).returncode == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import subprocess
 import time
 
@@ -75,19 +77,25 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
         (["jbos"], "zb: there is no command 'jbos'; did you mean 'jobs'?"),
         (["coverage"], "zb: there is no command 'coverage'; 'zb help' lists them"),
         (["help", "quary"], "zb help: there is no help on 'quary'; did you mean 'query'?"),
-        (["jobs", "extra"], "zb jobs: takes no 'extra'\nzb jobs: see 'zb help jobs'"),
-        (
-            ["jobs", "-n", "none"],
-            "zb jobs: --number is a whole number from 1, not 'none'\nzb jobs: see 'zb help jobs'",
-        ),
-        (
-            ["jobs", "--colour"],
-            "zb jobs: unrecognized option '--colour'\nzb jobs: did you mean --color?\nzb jobs: see 'zb help jobs'",
-        ),
-        (
-            ["jobs", "--color=red"],
-            "zb jobs: --color is auto, always or never, not 'red'\nzb jobs: see 'zb help jobs'",
-        ),
+        (["-x"], "zb: there is no option '-x'; see 'zb help'"),
+        (["-C"], "zb: which command? 'zb help' lists them"),
+        (["--json"], "zb: which command? 'zb help' lists them"),
+        (["--url=http://localhost:29111"], "zb: which command? 'zb help' lists them"),
+        (["--urls=x"], "zb: there is no option '--urls=x'; see 'zb help'"),
+        (["jobs", "extra"], "zb jobs: takes no 'extra'; see 'zb help jobs'"),
+        (["jobs", "-n", "none"], "zb jobs: --number is a whole number from 1, not 'none'"),
+        (["jobs", "-an"], "zb jobs: --number wants a value: --number=N"),
+        (["jobs", "--number"], "zb jobs: --number wants a value: --number=N"),
+        (["jobs", "--colour"], "zb jobs: there is no option --colour; did you mean --color?"),
+        (["--jsno", "jobs"], "zb jobs: there is no option --jsno; did you mean --json?"),
+        (["jobs", "--zzzzzz"], "zb jobs: there is no option --zzzzzz; see 'zb help jobs'"),
+        (["jobs", "-aZ"], "zb jobs: there is no option -Z; see 'zb help jobs'"),
+        (["jobs", "--n=3"], "zb jobs: --n is short for --number and for --no-pager"),
+        (["jobs", "--json=yes"], "zb jobs: --json takes no value, such as 'yes'"),
+        (["jobs", "--color=red"], "zb jobs: --color is auto, always or never, not 'red'"),
+        (["jobs", "--url=shop"], "zb jobs: --url: 'shop' does not begin with http:// or https://"),
+        (["ci", "env", "x"], "zb ci: takes no 'x'; see 'zb help ci'"),
+        (["daemon", "down", "--bg"], "zb daemon: --bg and --restart are for 'up', not for 'down'"),
         (["tests", "latest", "outcom:ok"], "zb tests: queries know no 'outcom:'; did you mean 'outcome:'?"),
         (["tests", "outcome:fialed"], "zb tests: no outcome is called 'fialed'; did you mean 'failed'?"),
         (
@@ -100,7 +108,7 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
         (["logs", "--since=noon"], "zb logs: 'noon' is not a time such as 10m, 14:03 or 2026-11-21T14:03"),
         (
             ["logs", "--tail=0"],
-            "zb logs: --tail is a whole number from 1 to 1000000, not '0'\nzb logs: see 'zb help logs'",
+            "zb logs: --tail is a whole number from 1 to 1000000, not '0'",
         ),
     ],
 )
@@ -124,6 +132,9 @@ def test_a_mistyped_test_is_answered_with_near_ones(place):
         "  did you mean tests/test_api.py::TestGet::test_found"
     )
     assert place.refused(5, "logs", "--test=nowhere") == "zb logs: the job has no test 'nowhere'"
+    assert (
+        place.refused(5, "tests", "test_api").splitlines()[1] == "  did you mean zb tests latest 'test_api'?"
+    )
 
 
 def test_a_broken_config_file_is_named_with_its_line(place):
@@ -156,7 +167,7 @@ def test_a_store_of_a_newer_version_is_named(place):
     place.fill("passed")
     place.fill("newer")
     assert place.refused(6, "jobs") == (
-        "zb jobs: 'HOME/local.env/store' was written by a newer dagz (its format is 99, ours 2)"
+        "zb jobs: 'HOME/local.env/store' was written by a newer dagz (its format is 99, ours 3)"
     )
 
 
@@ -175,6 +186,41 @@ def test_damage_where_no_check_looks_is_no_crash(place):
             assert code >= 0, (command, at)
             codes.add(code)
     assert codes <= {0, 3, 5, 6}
+
+
+def test_a_store_with_a_page_of_something_else_is_not_called_sound(place):
+    """LMDB walks through such a page as if it were one of its own."""
+    place.fill("mixed")
+    data = place.home / "local.env/store/data.mdb"
+    good = data.read_bytes()
+    missed, seen = [], 0
+    for page in (3, 5, 8):
+        for seed in (8, 9, 11):
+            other = random.Random(page * 1000 + seed).randbytes(4096)
+            data.write_bytes(good[: page * 4096] + other + good[(page + 1) * 4096 :])
+            if "does not match its checksum" in place.zb("jobs").stderr:
+                seen += 1
+                missed += [(page, seed)] if place.zb("doctor", "--store").returncode != 1 else []
+    assert seen > 0 and missed == []
+
+
+def test_a_store_whose_tables_have_lost_their_names_is_not_called_absent(place):
+    """The page that names them holds something else: there seem to be no tables, as in a new store."""
+    place.fill("mixed")
+    data = place.home / "local.env/store/data.mdb"
+    good = data.read_bytes()
+    for page, seed in itertools.product(range(2, len(good) // 4096), (0, 2)):
+        other = random.Random(page * 1000 + seed).randbytes(4096)
+        data.write_bytes(good[: page * 4096] + other + good[(page + 1) * 4096 :])
+        assert "none yet" not in place.zb("doctor", "--store").stdout, (page, seed)
+        assert "No job has run here" not in place.zb("jobs").stdout, (page, seed)
+
+
+def test_a_home_that_is_a_file_is_named(place):
+    place.home.write_text("")
+    for home in ("HOME", "HOME/below"):
+        path = home.replace("HOME", str(place.home))
+        assert place.refused(3, "jobs", DAGZ_HOME=path) == f"zb jobs: DAGZ_HOME: '{home}' is not a folder"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -240,3 +286,40 @@ def test_a_reader_that_leaves_early_is_no_error(place):
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[1] in ("0", "141")
+
+
+def test_what_is_no_archive_of_spools_is_one_line(place):
+    (place.dir / "spool.tar").write_text("no archive\n" * 100)
+    assert (
+        place.refused(5, "push", "spool.tar") == "zb push: 'spool.tar' is no spool, and tar cannot unpack it"
+    )
+
+
+TOLD = [
+    ["help"],
+    *(
+        ["help", topic]
+        for topic in ("names", "query", "environment", "exit-codes", "logs", "daemon", "export")
+    ),
+]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_is_no_wider_than_the_terminal(place, columns):
+    """And says there what it says where there is room, word for word."""
+    for command in [*TOLD, ["init", "--force"]]:
+        text = place.on_terminal(columns, *command, NO_COLOR="1")
+        wide = place.on_terminal(300, *command, NO_COLOR="1")
+        assert text.split() == wide.split()
+        for line in text.splitlines():
+            assert len(line) <= columns or line.startswith(("wrote ", "uri ")), line  # a name is not cut
+    assert place.on_terminal(40, "help", "query", NO_COLOR="1").splitlines()[:5] == [
+        "All terms must hold; not: in front turns",
+        "one round.",
+        "",
+        "  text              the node id has this",
+        "                    text, in either case",
+    ]
+    assert "  -F, --failed\n      only of tests that failed\n" in place.on_terminal(
+        40, "help", "logs", NO_COLOR="1"
+    )

@@ -55,6 +55,12 @@ def test_mistakes_are_answered_as_by_the_store(server):
         assert (there.returncode, there.stderr) == (code, here.stderr)
 
 
+def test_a_token_that_is_not_there_is_no_empty_store(server):
+    done = server.zb("jobs", DAGZ_HOME="/no", DAGZ_URL=server.url, DAGZ_TOKEN_FILE="/no/token")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/no/token" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_a_running_job_is_followed_from_afar(server):
     job = subprocess.Popen(
         [FILL, server.home, server.dir, "running"],
@@ -74,10 +80,48 @@ def test_a_running_job_is_followed_from_afar(server):
     job.stdin.write("second\n")
     while "second" not in seen:
         seen += follower.stdout.readline()
+    job.stdin.write("twice\ntwice\n")
     job.stdin.close()
     assert job.wait(TIMEOUT_S) == 0
     seen += follower.communicate(timeout=TIMEOUT_S)[0]
-    assert [word for word in seen.split() if word in ("first", "second")] == ["first", "second"]
+    words = [word for word in seen.split() if word in ("first", "second", "twice")]
+    assert words == ["first", "second", "twice", "twice"]
+
+
+@pytest.mark.parametrize("where", ["here", "afar"])
+def test_what_a_test_printed_before_it_failed_is_followed(server, where):
+    """It is chosen by what became of it, which is not known when it prints."""
+    job = subprocess.Popen(
+        [FILL, server.home, server.dir, "running"],
+        env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    )  # fmt: skip
+    assert job.stdout.readline()  # its long id
+    for line in ("first", "second"):
+        job.stdin.write(line + "\n")
+        assert job.stdout.readline() == "stored\n"
+    afar = {"DAGZ_HOME": str(server.home) + "-of-nobody", "DAGZ_URL": server.url}
+    env = server.env | (afar if where == "afar" else {})
+    followers = [
+        subprocess.Popen(
+            [ZB, "logs", "-f", *more], cwd=server.dir, env=env, stdout=subprocess.PIPE, text=True
+        )
+        for more in ([], ["--failed"])
+    ]
+    seen = ["", ""]
+    while "second" not in seen[0]:
+        seen[0] += followers[0].stdout.readline()
+    job.stdin.write("!fail\n")
+    while "second" not in seen[1]:
+        seen[1] += followers[1].stdout.readline()
+    job.stdin.write("third\n")
+    while "third" not in seen[1]:
+        seen[1] += followers[1].stdout.readline()
+    job.stdin.close()
+    assert job.wait(TIMEOUT_S) == 0
+    for text, follower in zip(seen, followers, strict=True):
+        text += follower.communicate(timeout=TIMEOUT_S)[0]
+        words = [word for word in text.split() if word in ("first", "second", "third")]
+        assert words == ["first", "second", "third"]
 
 
 def test_nobody_there_and_somebody_else_there_are_told(place):

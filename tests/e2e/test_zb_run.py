@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from lab import Lab
-from zb_place import TIMEOUT_S, ZB
+from zb_place import TIMEOUT_S, ZB, on_terminal
 
 FILES = {
     "tests/test_shop.py": """
@@ -156,3 +156,6 @@ def test_the_plan_is_held_against_what_became_of_it(tmp_path):
     assert "on 2 workers; 12 of 12 known" in second
     assert all(lane["first"] < lane["last"] for lane in second_doc["by_worker"])
     assert "workers busy" in second
+    narrow = on_terminal(40, ["job", "latest"], project.path, result.env | {"ZB_PAGER": "cat"})
+    assert "12 of 12 known" in " ".join(narrow.split())
+    assert max(map(len, narrow.partition("Plan")[2].partition("zb tests")[0].splitlines())) <= 40

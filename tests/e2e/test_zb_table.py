@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -143,6 +144,33 @@ def test_bash_completes_commands_options_and_jobs(place):
     assert complete(place, ["zb", "job", "la"]) == ["latest"]
     assert complete(place, ["zb", "completion", "f"]) == ["fish"]
     assert "exit-codes" in complete(place, ["zb", "help", "ex"])
+    assert complete(place, ["zb", "daemon", "st"]) == ["status"]
+    assert complete(place, ["zb", "export", "-f", "j"]) == ["junit", "json"]
+    assert complete(place, ["zb", "export", "--format", "=", "j"]) == ["junit", "json"]
+    assert complete(place, ["zb", "tests", "--sort", "="]) == ["id", "duration", "start"]
+    assert complete(place, ["zb", "tests", "j1", "outc"]) == ["outcome:"]
+    assert complete(place, ["zb", "logs", "-w", "j"]) == []
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("zb jo", ["job", "jobs"]),
+        ("zb job ", ["j1", "j2", "latest"]),
+        ("zb daemon s", ["status"]),
+        ("zb export -f j", ["json", "junit"]),
+        ("zb tests j1 outc", ["outcome:"]),
+        ("zb help ex", ["exit-codes", "export"]),
+    ],
+)
+def test_fish_completes_the_same(place, line, wanted):
+    place.fill("passed", "mixed")
+    (place.dir / "zb.fish").write_text(place.zb("completion", "fish").stdout)
+    env = place.env | {"PATH": f"{ZB.parent}:{place.env['PATH']}"}
+    argv = ["fish", "--no-config", "-c", f"source zb.fish; complete -C '{line}'"]
+    done = subprocess.run(argv, env=env, cwd=place.dir, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (done.stderr, sorted(row.split("\t")[0] for row in done.stdout.splitlines())) == ("", wanted)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -188,6 +216,12 @@ def test_pager_variables_are_looked_at_in_order(place):
     assert place.on_terminal(80, "jobs", PAGER="sed s/^/Q:/").startswith("Q:")
     assert place.on_terminal(80, "jobs", PAGER="sed s/^/Q:/", **unset).startswith("\x1b[2mjob")
     assert place.on_terminal(80, "jobs", PAGER="echo $LESS $LV;:").startswith("FRX -c")
+
+
+@pytest.mark.parametrize("pager", ["no-such-pager -x", "/nowhere/less", "/tmp"])
+def test_a_pager_that_is_not_there_hides_nothing(place, pager):
+    place.fill("passed")
+    assert place.on_terminal(80, "jobs", ZB_PAGER=pager).startswith("\x1b[2mjob")
 
 
 def test_color_may_stand_alone(place):
@@ -270,10 +304,11 @@ def test_junit_has_every_test_once_with_its_file(place, tmp_path):
     cases = {(case.get("classname"), case.get("name")): case for case in suite}
     assert len(cases) == 10
     missing = cases["tests.test_api.TestGet", "test_missing"]
-    assert (missing.get("file"), missing.get("line")) == ("tests/test_api.py", "12")
+    assert (missing.get("file"), missing.get("line")) == ("tests/test_api.py", "11")
     assert missing.find("failure").get("message") == "tests/test_api.py:12: AssertionError: assert 404 == 200"
     assert "GET #x1B[31m/x#x1B[0m" in missing.find("system-out").text
     assert all(case.get("file") for case in suite)
+    assert [case.get("name") for case in suite if not case.get("line")] == ["test_never_ran"]
     assert cases["tests.test_core", "test_crash"].find("failure").get("type") == "CRASHED"
     flaky = cases["tests.test_core", "test_flaky"]
     assert flaky.find("failure") is None
@@ -317,6 +352,19 @@ def test_doctor_finds_what_is_wrong(place, tmp_path):
         "dagz-mesh", "clash", "pytest", "daemon",
     }  # fmt: skip
     assert found["plugins"]["text"] == "pytest-rerunfailures 16.0"
+
+
+def test_doctor_names_a_store_that_was_put_aside(place):
+    place.fill("passed")
+    assert "put aside" not in place.zb("doctor").stdout
+    os.truncate(place.home / "local.env/store/data.mdb", 20000)
+    place.fill("passed")
+    done = place.zb("doctor", "--json")
+    aside = [check for check in json.loads(done.stdout)["checks"] if "put aside" in check["text"]]
+    assert [(check["status"], place.mask(check["text"])) for check in aside] == [
+        ("warning", "a damaged one was put aside: HOME/local.env/store.bad-1")
+    ]
+    assert done.returncode == 0
 
 
 def test_doctor_names_a_home_that_cannot_be_used(place):

@@ -13,12 +13,33 @@ import re
 import struct
 import subprocess
 import termios
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ZB = Path(os.environ.get("DAGZ_ZB", ROOT / "build/dev/bin/zb"))
 FILL = ZB.parent / "fill_store"
 TIMEOUT_S = 30
+
+
+def on_terminal(columns: int, args: Sequence[str], cwd: Path, env: Mapping[str, str]) -> str:
+    """What zb writes to a terminal of that width."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([ZB, *args], cwd=cwd, env=env, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # EIO: the last one closed it
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(main)
+    assert process.wait(TIMEOUT_S) == 0
+    return seen.decode().replace("\r\n", "\n")
 
 
 class Place:
@@ -92,21 +113,4 @@ class Place:
 
     def on_terminal(self, columns: int, *args: str, **env: str) -> str:
         """What the command writes to a terminal of that width."""
-        main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        process = subprocess.Popen(
-            [ZB, *args], cwd=self.dir, env=self.env | env, stdin=side, stdout=side, stderr=side
-        )
-        os.close(side)
-        seen = b""
-        while True:
-            try:
-                piece = os.read(main, 65536)
-            except OSError:  # EIO: the last one closed it
-                break
-            if not piece:
-                break
-            seen += piece
-        os.close(main)
-        assert process.wait(TIMEOUT_S) == 0
-        return seen.decode().replace("\r\n", "\n")
+        return on_terminal(columns, args, self.dir, self.env | env)

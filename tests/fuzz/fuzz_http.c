@@ -3,7 +3,7 @@
  *
  *     byte 0   the rest comes in pieces of so many bytes (0: at once)
  *
- * The server is the real one with its threads, on a store with two jobs; only the sockets are made
+ * The server is the real one with its threads, on a store with two jobs and a meeting; only the sockets are made
  * here.  Findings are a status of 500, which says that the store itself failed, and connections
  * that stay although their clients are gone. */
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include "shared/base/files.h"
 #include "store/http/gate.h"
 #include "store/http/server.h"
+#include "store/meet.h"
 #include "tests/fuzz/target.h"
 
 enum {
@@ -77,12 +78,32 @@ add_job(struct world *self, const char *uri)
     store_job_close(&job);
 }
 
+/* Two nodes that may write letters to each other. */
+static void
+add_meeting(struct world *self)
+{
+    struct dz_err err;
+    struct store_meet asks[2];
+    for (uint64_t node = 1; node <= DZ_LEN(asks); node++) {
+        asks[node - 1] = (struct store_meet){
+            .kind = STORE_MEET_ENTER,
+            .uri = "u",
+            .key = dz_str("k"),
+            .entry = { .node = node,
+                       .arrival = { .index = DZ_NO_INDEX, .ci_job = node },
+                       .job = "01JD8Y7W9QK3T5V2X4Z6B8D0FG" },
+            .contact = dz_str("c"),
+        };
+    }
+    must(store_meet(self->store, asks, DZ_LEN(asks), NOON, &err), &err);
+}
+
 static struct world *
 world(void)
 {
     static struct world self;
     struct dz_err err;
-    char home[] = "/tmp/dz-fuzz-http-XXXXXX";
+    char home[] = "/dev/shm/dz-http-XXXXXX";
     if (self.server)
         return &self;
     struct server_opts opts = {
@@ -100,6 +121,7 @@ world(void)
     must(store_open(home, STORE_WRITE, &self.store, NULL, &err), &err);
     add_job(&self, "u");
     add_job(&self, "git@x:a.git//b c");
+    add_meeting(&self);
     must(server_new(self.store, &opts, &self.server, &err), &err);
     dz_remove_tree(home); /* what is open stays */
     return &self;
@@ -147,6 +169,7 @@ await_ends(struct world *self)
     for (server_count(self->server, &counts); counts.conns.open > LEFT_MAX;
          server_count(self->server, &counts)) {
         if (dz_clock_ms() < deadline) {
+            server_sweep(self->server); /* who waits for letters */
             (void) poll(NULL, 0, 1);
             continue;
         }

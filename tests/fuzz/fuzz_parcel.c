@@ -43,7 +43,7 @@ begin_world(void)
     if (!world.store)
         (void) atexit(end_world);
     end_world();
-    (void) snprintf(world.home, sizeof(world.home), "/tmp/dz-parcel-XXXXXX");
+    (void) snprintf(world.home, sizeof(world.home), "/dev/shm/dz-parcel-XXXXXX");
     if (!mkdtemp(world.home) ||
         store_open(world.home, STORE_WRITE, &world.store, NULL, &err) != DZ_OK)
         abort();

@@ -142,6 +142,15 @@ def http_seeds() -> None:
         request("/api/v1/meetings/k/enter", "Transfer-Encoding: chunked", method="POST", body=chunked),
     )
     put("http", "meeting", request("/api/v1/meetings/k/end", "Content-Length: 2", method="POST", body="{}"))
+    letters = "/api/v1/meetings/k/letters?project=u&node="
+    letter = struct.pack("<QI", 2, 3).decode() + "abc"
+    typed = ("Content-Type: application/x-dagz-letters", f"Content-Length: {len(letter)}")
+    send = request(letters + "1&life=7&batch=1", *typed, method="POST", body=letter)
+    fetch = request(letters + "2&box=5&after=1&wait_ms=40")
+    put("http", "letters", send)
+    put("http", "fetch", fetch)
+    put("http", "letters-fetched", send + fetch[1:] + send[1:])
+    put("http", "letters-of-nobody", request(letters + "9&wait_ms=40"))
     put("http", "pieces", request("/api/v1/jobs?limit=1", piece=3))
     put("http", "old", b"\0GET / HTTP/1.0\r\n\r\n")
     put("http", "head", request("/", method="HEAD"))
@@ -158,8 +167,28 @@ def duct_seeds() -> None:
     put("duct", "all", b"".join(letters.values()) * 2)
 
 
+def meeting_seeds() -> None:
+    roll = '"came":2,"ended":1}'
+    job, before = "01JD8Y7W9QK3T5V2X4Z6B8D0FG", "01JD8Y7W9QK3T5V2X4Z6B8D0FH"
+    for word in ("joins", "returns", "late", "opens", "again"):
+        named = f'"word":"{word}","generation":1,"job":"{job}","previous":"{before}","full":true,'
+        put("meeting", f"enter-{word}", f"0{{{named}{roll}".encode())
+    epoch = '"epoch":["0000000000000003","00000000000000a1","1"]'
+    for word in ("granted", "held", "free", "sealed"):
+        lease = f'"word":"{word}",{epoch},"ttl_us":1500000,"members":4,"contact":"00ff",'
+        put("meeting", f"lease-{word}", f"1{{{lease}{roll}".encode())
+    member = '{"node":"00000000000000a1","contact":"0102"}'
+    put("meeting", "members", f'2{{"members":[{member},{member}],"next":0}}'.encode())
+    put(
+        "meeting", "contact", ('2{"members":[{"node":"1","contact":"' + "ab" * 600 + '"}],"next":1}').encode()
+    )
+    record = f"job {job}\ngeneration 1 1 0\nprevious {before} 1\nlease 3 a1 1 5f 4 0 2 a2 a3\n"
+    put("meeting", "record", f"3{record}member a1 1 77 1\nmember a2 ffffffff 78 0\n".encode())
+
+
 def main() -> None:
     core_seeds()
+    meeting_seeds()
     duct_seeds()
     http_seeds()
     parcel_seeds()

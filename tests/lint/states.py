@@ -86,6 +86,41 @@ def rows(root: Path, table: Table) -> tuple[list[str], list[list[str]]]:
     return columns, found
 
 
+CELLS = "tests/sim/cells.def"
+CELL = re.compile(r"CELL_(MESSAGE|NEVER|RARE)\(([^\"\n)]*)(?:\"([^\"]*)\")?\)")
+ENDS = {
+    "SCHEDULER": "to a scheduler (its job, and a node as it sees it)",
+    "VASSAL": "to a node (as it sees itself, and who schedules)",
+    "SLOT": "to a slot of a node",
+}
+PLACES = {"PHASES": 0, "NODES": 1, "MEMBERS": 2, "RANKS": 3, "SLOTS": 4}  # in TABLES
+
+
+def messages(root: Path) -> Iterator[str]:
+    """Which messages go where, and the states in which none is met."""
+    found = CELL.findall((root / CELLS).read_text())
+    yield "### Messages and states\n"
+    yield (
+        "A message is met in every state of the end that it goes to, because it may be old, or meant for an "
+        "earlier life of its node. The simulator counts in which (`sim --cells`): one that is empty fails, and "
+        f"so does one that cannot be. From `{CELLS}`.\n"
+    )
+    ends: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for kind, words, why in found:
+        names = [word.strip() for word in words.split(",") if word.strip()]
+        if kind == "MESSAGE" and len(names) == 2 and names[0] in ENDS:
+            ends.setdefault(names[0], []).append(names[1].upper())
+        elif kind != "MESSAGE" and names[0] in PLACES:
+            message = "none" if kind == "NEVER" else f"{names[2].upper()} seldom"
+            rest.append(f"| {TABLES[PLACES[names[0]]].title} | **{names[1]}** | {message} | {why} |")
+    for end, names in ends.items():
+        yield f"- {ENDS[end]}: {', '.join(names)}"
+    yield "\n| table | state | met | why |\n|---|---|---|---|"
+    yield from rest
+    yield ""
+
+
 def render(root: Path) -> Iterator[str]:
     yield "## States\n"
     yield "Rows are states, columns events; an empty cell is refused and changes nothing.\n"
@@ -98,3 +133,4 @@ def render(root: Path) -> Iterator[str]:
         for state, *cells in found:
             yield f"| **{state}** | " + " | ".join(cells) + " |"
         yield ""
+    yield from messages(root)

@@ -251,65 +251,6 @@ def test_passed_output_in_the_summary(suite, way):
     assert result.out.count("of a passed test") == 1 and "= PASSES =" in result.out
 
 
-def test_streams_are_no_terminals_and_have_their_attributes(suite):
-    s = suite(
-        {
-            "test_a.py": """
-                import io, os, sys
-                def test_streams():
-                    for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
-                        assert not stream.isatty()
-                        assert stream.encoding.lower().replace("_", "-") == "utf-8"
-                        assert isinstance(stream, io.TextIOBase) and stream.writable()
-                        stream.buffer.write(b"bytes"); stream.write("text"); stream.flush()
-                        assert os.fstat(stream.fileno())
-                    for stream in (sys.__stdout__, sys.__stderr__):
-                        assert not stream.isatty()
-                        stream.write("text"); stream.flush()
-            """
-        }
-    )
-    assert s.run().code == 0
-    assert s.run("-s").code == 0  # nor is what this test gives them
-
-
-@pytest.mark.parametrize(
-    "args", [(), ("--capture=sys",), ("--capture=tee-sys",), ("-o", "dagz_capture=pytest")]
-)
-@pytest.mark.ways("plain", "dagz")
-def test_streams_that_modules_keep_at_import_are_those_of_tests(suite, way, args):
-    s = suite(
-        {
-            "conftest.py": "import sys\nkept = sys.stdout\n",
-            "test_a.py": """
-                import logging, sys
-                from conftest import kept
-                from sys import stderr, stdout
-                handler = logging.StreamHandler()
-                buffer = stdout.buffer
-                def test_same():
-                    assert buffer is sys.stdout.buffer and not buffer.closed
-                    assert stdout is sys.stdout is kept and stderr is sys.stderr is handler.stream
-                    assert not stdout.closed and stdout.encoding.lower().replace("_", "-") == "utf-8"
-                def test_written():
-                    stdout.write("to the kept ")
-                    buffer.write(b"one\\n")
-                    handler.emit(logging.makeLogRecord({"msg": "by the handler"}))
-                def test_capsys(capsys):
-                    print("for capsys")
-                    assert capsys.readouterr().out == "for capsys\\n"
-                    stdout.write("past capsys\\n")
-            """,
-        }
-    )
-    result = s.run(*args)
-    assert result.code == 0 and result.counts == {"passed": 3}
-    report = result.report("test_written", "teardown")
-    assert report.section("Captured stdout call") == "to the kept one\n"
-    assert report.section("Captured stderr call") == "by the handler\n"
-    assert result.report("test_capsys", "teardown").section("Captured stdout call") == "past capsys\n"
-
-
 @PLAIN
 def test_stdin_is_refused_while_output_is_captured(suite, way):
     s = suite({"test_a.py": "def test_a(): input()"})

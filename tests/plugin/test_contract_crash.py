@@ -57,6 +57,14 @@ def test_a_test_that_ends_its_worker_has_three_strikes(suite, way, kind):
         assert "libc" in result.out or "raise" in result.out  # the native one
 
 
+def test_a_dead_test_is_named_as_seen_from_where_pytest_was_started(suite, way):
+    s = suite({"pytest.ini": "[pytest]", "sub/test_a.py": "import os\ndef test_dies(): os._exit(3)"})
+    result = s.run("test_a.py", cwd=s.path / "sub")
+    assert result.code == 1
+    assert "dagz: test_a.py::test_dies: its worker gw" in result.out
+    assert "FAILED test_a.py::test_dies - CRASHED" in result.out
+
+
 def test_a_test_that_dies_once_passes_at_its_next_try(suite, way):
     s = suite(
         {
@@ -153,6 +161,8 @@ def test_a_hang_is_ended_from_outside_with_all_stacks(suite, way):
     assert len(result.outcomes) == 10 and set(result.outcomes.values()) == {"passed"}
     assert "TIMEOUT" in result.out and "helper_that_waits" in result.out
     assert "second_thread_waits" in result.out and "before the hang" in result.out
+    assert "TIMEOUT: above its limit of 1.000 s (gw" in result.out
+    assert result.out.count("all stacks:") == 1
 
 
 def test_a_hang_without_the_gil_is_ended_too(suite, way):
@@ -177,6 +187,25 @@ def test_a_hang_without_the_gil_is_ended_too(suite, way):
         assert result.outcomes[f"test_a.py::{name}"] in ("failed", "error")
         assert f"in {name}" in result.out
     assert "TIMEOUT" in result.out
+
+
+def test_what_a_worker_waits_for_its_next_test_is_not_its_last_one_s_time(suite, way):
+    """What killed a worker is not given to it again: it waits, its last test not torn down, for the other."""
+    files = {
+        "test_a.py": """
+            import os, time, pytest
+            def test_dies(): os._exit(9)
+            @pytest.mark.parametrize("n", range(8))
+            def test_n(n): pass
+            def test_hangs(): time.sleep(600)
+        """
+    }
+    result = suite(files).run("--dagz-workers=2", "--dagz-test-timeout=1")
+    assert result.code == 1
+    assert {name for name, outcome in result.outcomes.items() if outcome != "passed"} == {
+        "test_a.py::test_hangs",
+        "test_a.py::test_dies",
+    }
 
 
 def test_a_stopped_worker_is_a_hang(suite, way):

@@ -280,6 +280,7 @@ def test_a_read_only_home_is_said_and_does_not_matter(suite, way):
     assert result.code == 0 and result.counts == {"passed": 1}
     if s.is_dagz:
         assert "blocked/home" in result.out + result.err
+        assert "Not a directory; the results of this run are in " in result.out + result.err
 
 
 @PLAIN

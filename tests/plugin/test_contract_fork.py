@@ -17,7 +17,7 @@ AT_IMPORT = {
         def use(n):
             answered = threading.Event()
             ASKED.put(answered)
-            assert answered.wait(10)
+            assert answered.wait(50)
     """,
     "loop": """
         import asyncio
@@ -183,3 +183,54 @@ def test_what_a_kept_stream_is_told_between_phases_is_in_the_next_section(suite,
     )
     report = s.run().report("::test_a", "teardown")
     assert report.section("Captured stdout teardown") == "before the teardown\n"
+
+
+def test_gc_tells_of_what_modules_made_at_import(suite, way):
+    s = suite(
+        {
+            "test_a.py": """
+                import gc
+                class Thing: pass
+                THING = Thing()
+                def has(things, one): return any(each is one for each in things)
+                def test_referrers(): assert has(gc.get_referrers(THING), globals())
+                def test_objects(): assert has(gc.get_objects(), THING)
+                def test_objects_of_a_generation():
+                    gc.collect()
+                    assert has(gc.get_objects(generation=2), THING)
+                def test_an_argument_is_no_referrer():
+                    found = gc.get_referrers([1])
+                    assert found == []
+            """
+        }
+    )
+    result = s.run()
+    assert result.code == 0 and result.counts == {"passed": 4}
+
+
+@pytest.mark.ways(*ALL)
+def test_modules_see_variables_that_the_main_process_sets_before_collection(suite, way):
+    s = suite(
+        {
+            "conftest.py": """
+                import os
+                def pytest_configure(config):
+                    if not hasattr(config, "workerinput"):
+                        os.environ["AT_CONFIGURE"] = "one"
+                        os.environ.pop("GONE", None)
+                def pytest_sessionstart(session):
+                    os.environ.setdefault("AT_START", "two")
+                    if not hasattr(session.config, "workerinput"):
+                        os.environ["ONLY_MAIN"] = "three"
+            """,
+            "test_a.py": """
+                import os
+                NAMES = ("AT_CONFIGURE", "AT_START", "ONLY_MAIN", "GONE")
+                SEEN = [os.environ.get(name) for name in NAMES]
+                def test_at_import(): assert SEEN == ["one", "two", "three", None]
+                def test_later(): assert [os.environ.get(name) for name in NAMES] == SEEN
+            """,
+        }
+    )
+    result = s.run(env={"GONE": "still there"})
+    assert result.code == 0, result.out

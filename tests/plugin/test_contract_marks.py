@@ -6,6 +6,96 @@ import pytest
 from snippets import NOTE, notes
 
 DAGZ = pytest.mark.ways("dagz", "dagz+xdist")
+USING = """
+    import os, time
+    from noting import note
+
+    def use(name):
+        began = time.monotonic()
+        time.sleep(0.03)
+        note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"], began=began, ended=time.monotonic())
+"""
+
+
+def at_once(used: list[dict], amount_of: dict[str, int]) -> int:
+    """The greatest sum of amounts that were in use at the same time."""
+    edges = [(n["began"], amount_of.get(n["what"], 0)) for n in used]
+    edges += [(n["ended"], -amount_of.get(n["what"], 0)) for n in used]
+    in_use = most = 0
+    for _, amount in sorted(edges):
+        in_use += amount
+        most = max(most, in_use)
+    return most
+
+
+@DAGZ
+def test_no_more_of_a_resource_is_in_use_than_its_budget(suite, way):
+    files = {
+        ".dagz/config.yaml": "project: {uri: budgets, timezone: UTC}\nresources: {db: 2, gpu: 5, many: 100}\n",
+        "noting.py": NOTE,
+        "using.py": USING,
+        "test_a.py": """
+    import pytest
+    from using import use
+    @pytest.mark.dagz_resource("db")
+    @pytest.mark.parametrize("n", range(12))
+    def test_db(n): use("db")
+    @pytest.mark.dagz_resource("gpu", amount=2)
+    @pytest.mark.parametrize("n", range(6))
+    def test_gpu(n): use("gpu2")
+    @pytest.mark.dagz_resource("gpu")
+    @pytest.mark.parametrize("n", range(6))
+    def test_gpu_small(n): use("gpu1")
+    @pytest.mark.dagz_resource("many")
+    @pytest.mark.parametrize("n", range(12))
+    def test_many(n): use("many")
+    """,
+    }
+    s = suite(files)
+    assert s.run(workers=4).counts == {"passed": 36}
+    used = notes(s.state, "used")
+    assert at_once(used, {"db": 1}) == 2
+    assert at_once(used, {"gpu1": 1, "gpu2": 2}) in (3, 4)
+    assert at_once(used, {"many": 1}) > 2
+    assert "no budget" not in s.run(workers=2).out
+
+
+@DAGZ
+def test_a_budget_holds_for_workers_that_collect_for_themselves(suite, way):
+    files = {
+        ".dagz/config.yaml": "project: {uri: budgets, timezone: UTC}\nresources: {db: 2}\n",
+        "pytest.ini": "[pytest]\ndagz_fork = before-conftests\n",
+        "noting.py": NOTE,
+        "using.py": USING,
+        "test_a.py": """
+    import pytest
+    from using import use
+    @pytest.mark.dagz_resource("db")
+    @pytest.mark.dagz_resource("net")
+    @pytest.mark.parametrize("n", range(6))
+    def test_both(n): use("both")
+    @pytest.mark.dagz_resource("db")
+    @pytest.mark.parametrize("n", range(12))
+    def test_db(n): use("db")
+    """,
+    }
+    s = suite(files)
+    result = s.run(workers=4)
+    assert result.counts == {"passed": 18}
+    used = notes(s.state, "used")
+    assert at_once(used, {"both": 1}) == 1 and at_once(used, {"both": 1, "db": 1}) <= 2
+    assert result.out.count("no budget for net: one test at a time") == 1
+
+
+@DAGZ
+def test_a_test_that_needs_more_than_there_is_ends_the_run_with_its_name(suite, way):
+    files = {
+        ".dagz/config.yaml": "project: {uri: budgets, timezone: UTC}\nresources: {gpu: 2}\n",
+        "test_a.py": "import pytest\n@pytest.mark.dagz_resource('gpu', amount=3)\ndef test_a(): pass\n",
+    }
+    result = suite(files).run()
+    assert result.code == 4
+    assert "test_a.py::test_a needs 3 of 'gpu', of which .dagz/config.yaml has 2" in result.out + result.err
 
 
 @DAGZ
@@ -13,13 +103,10 @@ def test_tests_of_one_resource_never_run_at_the_same_time(suite, way):
     s = suite(
         {
             "noting.py": NOTE,
+            "using.py": USING,
             "test_a.py": """
-                import os, time, pytest
-                from noting import note
-                def use(name):
-                    began = time.monotonic()
-                    time.sleep(0.02)
-                    note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"], began=began, ended=time.monotonic())
+                import pytest
+                from using import use
                 @pytest.mark.dagz_resource("db")
                 @pytest.mark.parametrize("n", range(5))
                 def test_db(n): use("db")
@@ -43,13 +130,10 @@ def test_tests_of_one_resource_never_run_at_the_same_time(suite, way):
 
 PLACED = {
     "noting.py": NOTE,
+    "using.py": USING,
     "test_a.py": """
-        import os, time, pytest
-        from noting import note
-        def use(name):
-            began = time.monotonic()
-            time.sleep(0.03)
-            note("used", what=name, id=os.environ["PYTEST_XDIST_WORKER"], began=began, ended=time.monotonic())
+        import pytest
+        from using import use
         @pytest.mark.parametrize("n", range(12))
         def test_free(n): use("free")
         @pytest.mark.dagz_main_worker

@@ -148,6 +148,7 @@ def test_stepwise_stops_and_goes_on(suite, way):
     s = suite(HALF_BAD)
     first = s.run("--sw")
     assert first.code == 2
+    assert way == "plain" or first.out.splitlines()[-1].endswith(" outcome:failed")
     assert first.outcomes == {"test_h.py::test_n[0]": "passed", "test_h.py::test_n[1]": "failed"}
     again = s.run("--sw")
     assert again.outcomes == {"test_h.py::test_n[1]": "failed"}
@@ -372,12 +373,25 @@ def test_subtests_fixture(suite):
                     for n in range(3):
                         with subtests.test(msg="sub", n=n):
                             assert n != 1
+                def test_good(subtests):
+                    with subtests.test(msg="sub"): pass
             """
         }
     )
-    result = s.run()
-    assert result.code == 1 and "[sub] (n=1)" in result.out
+    result = s.run("-rf")
+    assert result.code == 1
     assert [r.outcome for r in result.reports if r.type == "SubtestReport"].count("failed") == 1
+    # the test itself fails by its subtest, and both are counted
+    whole = [r for r in result.reports if r.type == "TestReport" and r.when == "call"]
+    assert {r.nodeid: r.outcome for r in whole} == {
+        "test_s.py::test_subs": "failed",
+        "test_s.py::test_good": "passed",
+    }
+    assert "SUBFAILED[sub] (n=1) test_s.py::test_subs - assert 1 != 1" in result.out
+    assert "FAILED test_s.py::test_subs - contains 1 failed subtest" in result.out
+    assert "2 failed, 1 passed" in result.out
+    assert result.junit[0].get("failures") == "2"
+    assert s.run("-p", "no:terminal").junit[0].get("failures") == "1"
 
 
 def test_user_properties_and_keywords(suite):

@@ -111,7 +111,11 @@ def test_a_reporting_hook_of_a_conftest_sees_each_report_once(suite, way):
 def test_the_key_to_the_store_is_not_in_processes_of_tests(suite, way, fork):
     files = {
         "pytest.ini": f"[pytest]\ndagz_fork = {fork}\n",
-        "conftest.py": "",
+        "conftest.py": """
+            import os, pathlib
+            assert "DAGZ_TOKEN" not in os.environ  # in the controller, too
+            assert "the-secret" not in pathlib.Path("/proc/self/environ").read_text()
+        """,
         "test_a.py": """
             import os, pathlib, subprocess, sys
             def test_self():
@@ -125,3 +129,27 @@ def test_the_key_to_the_store_is_not_in_processes_of_tests(suite, way, fork):
     }
     result = suite(files).run(env={"DAGZ_TOKEN": "the-secret"})
     assert result.code == 0 and result.counts == {"passed": 2}
+
+
+@pytest.mark.ways("dagz")
+@pytest.mark.parametrize(
+    ("args", "env", "line"),
+    [
+        (["--dagz-wrkers=2"], {}, "dagz: there is no option --dagz-wrkers; did you mean --dagz-workers?"),
+        (["--dagz-ui=loud"], {}, "dagz: --dagz-ui=loud: one of auto, bar, plain, agent, none is expected"),
+        (
+            ["--dagz-rendezvous=here"],
+            {},
+            "dagz: --dagz-rendezvous=here: one of auto, store, host, none is expected",
+        ),
+        (
+            [],
+            {"DAGZ_FLUSH_TIMEOUT": "soon"},
+            "dagz: DAGZ_FLUSH_TIMEOUT=soon: seconds from 0 to 600 are expected",
+        ),
+        ([], {"DAGZ_MEET_TIMEOUT": "nan"}, "dagz: DAGZ_MEET_TIMEOUT=nan: seconds from 0 to 4 are expected"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_that_names_it(suite, way, args, env, line):
+    result = suite({"test_a.py": "def test_a(): pass"}).run(*args, env=env)
+    assert (result.code, (result.out + result.err).split("ERROR: ")[-1].strip()) == (4, line)

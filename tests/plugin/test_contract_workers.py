@@ -15,14 +15,11 @@ DAGZ = ("dagz", "dagz+xdist")
 # Each of two workers gets a test: the first waits, with a deadline, until the other has one too.
 MEET = """
     import os, pathlib, time, pytest
+    from dzt_meet import meet
     @pytest.mark.parametrize("n", range(8))
     def test_meet(n, worker_id):
-        place = pathlib.Path(os.environ["DZT_STATE"])
-        (place / ("met-" + worker_id)).touch()
-        end = time.monotonic() + 5
-        while len(list(place.glob("met-*"))) < 2 and time.monotonic() < end:
-            time.sleep(0.01)
-        assert len(list(place.glob("met-*"))) == 2
+        meet()
+        assert len(list(pathlib.Path(os.environ["DZT_STATE"]).glob("met-*"))) == 2
 """
 
 
@@ -117,8 +114,8 @@ def test_per_worker_files_are_created_and_dropped_once(suite, way):
                     if hasattr(session.config, "workerinput"): place(session).rmdir()
             """,
             "test_a.py": MEET.replace(
-                "place = pathlib",
-                'assert pathlib.Path(os.environ["DZT_STATE"], "db_" + worker_id).is_dir()\n        place = pathlib',
+                "meet()\n",
+                'assert pathlib.Path(os.environ["DZT_STATE"], "db_" + worker_id).is_dir()\n        meet()\n',
             ),
         }
     )
@@ -210,7 +207,8 @@ READERS = {
 def test_an_id_read_before_the_fork_is_right_in_all_workers(suite, way, kind):
     files, value, place = READERS[kind]
     test = f"""
-import conftest as conftest_module, os, pathlib, sys, time, pytest
+import conftest as conftest_module, os, pathlib, sys, pytest
+from dzt_meet import meet
 try: import helper
 except ImportError: pass
 @pytest.mark.parametrize("n", range(6))
@@ -218,7 +216,7 @@ def test_mine(n, request):
     conftest = sys.modules.get("conftest")
     me = os.environ["PYTEST_XDIST_WORKER"]
     assert me == "of the user" or {value} == me
-    time.sleep(0.05)
+    meet()
     pathlib.Path(os.environ["DZT_STATE"], "ran-" + me).touch()
 """
     files = {"conftest.py": "", **files}
@@ -312,10 +310,11 @@ def test_the_logging_recipe_of_the_xdist_documentation(suite, way):
                                             format="%(message)s", level="INFO")
             """,
             "test_a.py": """
-                import logging, os, time, pytest
+                import logging, os, pytest
+                from dzt_meet import meet
                 @pytest.mark.parametrize("n", range(6))
                 def test_log(n):
-                    logging.info(os.environ.get("PYTEST_XDIST_WORKER")); time.sleep(0.05)
+                    logging.info(os.environ.get("PYTEST_XDIST_WORKER")); meet()
             """,
         }
     )

@@ -22,11 +22,11 @@ def test_the_environment_names_worker_count_and_run_in_each_test(suite, way):
         {
             "noting.py": NOTE,
             "test_a.py": """
-                import os, time, pytest
-                from noting import note
+                import os, pytest
+                from dzt_meet import meet; from noting import note
                 @pytest.mark.parametrize("n", range(8))
                 def test_env(n):
-                    time.sleep(0.05)
+                    meet()
                     get = os.environ.get
                     note("env", id=get("PYTEST_XDIST_WORKER"), count=get("PYTEST_XDIST_WORKER_COUNT"),
                          uid=get("PYTEST_XDIST_TESTRUNUID"))
@@ -73,14 +73,14 @@ def test_fixtures_worker_id_and_testrun_uid(suite, way):
         {
             "noting.py": NOTE,
             "test_a.py": """
-                import os, time, pytest
-                from noting import note
+                import os, pytest
+                from dzt_meet import meet; from noting import note
                 @pytest.fixture(scope="session")
                 def in_session(worker_id, testrun_uid):
                     return worker_id, testrun_uid
                 @pytest.mark.parametrize("n", range(8))
                 def test_ids(n, worker_id, testrun_uid, in_session):
-                    time.sleep(0.05)
+                    meet()
                     assert in_session == (worker_id, testrun_uid)
                     assert worker_id == os.environ["PYTEST_XDIST_WORKER"]
                     note("ids", id=worker_id, uid=testrun_uid)
@@ -218,11 +218,11 @@ def test_basetemp_of_a_worker_is_below_a_shared_one(suite, way):
         {
             "noting.py": NOTE,
             "test_a.py": """
-                import os, time, pytest
-                from noting import note
+                import os, pytest
+                from dzt_meet import meet; from noting import note
                 @pytest.mark.parametrize("n", range(8))
                 def test_tmp(n, tmp_path, tmp_path_factory):
-                    time.sleep(0.05)
+                    meet()
                     worker_id = os.environ.get("PYTEST_XDIST_WORKER")
                     base = tmp_path_factory.getbasetemp()
                     assert tmp_path.parent == base and list(tmp_path.iterdir()) == []
@@ -384,10 +384,10 @@ def test_the_marker_xdist_group_is_known_and_honoured(suite, way):
             "pytest.ini": f"[pytest]\naddopts = --strict-markers\n{marker}",
             "noting.py": NOTE,
             "test_a.py": """
-                import os, time, pytest
-                from noting import note
+                import os, pytest
+                from dzt_meet import meet; from noting import note
                 def where(group):
-                    time.sleep(0.02)
+                    meet()
                     note("where", group=group, id=os.environ.get("PYTEST_XDIST_WORKER"))
                 @pytest.mark.xdist_group("one")
                 @pytest.mark.parametrize("n", range(6))
@@ -460,12 +460,12 @@ def test_seeds_differ_between_workers_only_where_nobody_seeds(suite, way):
             "noting.py": NOTE,
             "conftest.py": "import random; random.random()",
             "test_a.py": """
-                import os, random, time, pytest, uuid
-                from noting import note
+                import os, random, pytest, uuid
+                from dzt_meet import meet; from noting import note
                 FIRST = {}
                 @pytest.mark.parametrize("n", range(8))
                 def test_random(n):
-                    time.sleep(0.05)
+                    meet()
                     worker_id = os.environ.get("PYTEST_XDIST_WORKER")
                     if worker_id not in FIRST:
                         FIRST[worker_id] = random.random()

@@ -112,11 +112,12 @@ def test_each_worker_has_its_own_connection_for_counting_reruns(suite, way):
         {
             "noting.py": NOTE,
             "test_c.py": """
-                import time, pytest
+                import pytest
+                from dzt_meet import meet
                 from noting import note
                 @pytest.mark.parametrize("n", range(8))
                 def test_port(n, request, worker_id):
-                    time.sleep(0.05)
+                    meet()
                     note("port", id=worker_id, port=request.config.failures_db.sock.getsockname()[1])
             """,
         },

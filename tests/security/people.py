@@ -37,11 +37,12 @@ def memory(pid: int) -> int:
 
 
 def connections(port: int) -> int:
-    """How many there are to that port of this machine, by the kernel's table."""
+    """How many there are to that port of this machine, by the kernel's tables."""
     found = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_ = line.split()
-        found += state == ESTABLISHED and int(local.rpartition(":")[2], 16) == port
+    for table in ("tcp", "tcp6"):  # who listens at [::] has those of IPv4 in the second
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            found += state == ESTABLISHED and int(local.rpartition(":")[2], 16) == port
     return found
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from daemon_place import DaemonPlace
+from daemon_place import Answer, DaemonPlace, daemon
 from hosts import Hosts
 from people import Crowd, connections, memory, wait_for
 from test_nodes import check_account
 
 CROWD = 3000
 TOKEN = "0123456789abcdef0123456789abcdef"
+READER = "fedcba9876543210fedcba9876543210"
 MINE, THEIRS = "git@example.org:acme/mine", "git@example.org:acme/theirs"
 PROBES = 200
 JOB = "01J0000000000000000000000A"
@@ -26,16 +29,12 @@ GROWTH = 128 << 20
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DaemonPlace]:
-    (tmp_path / "store").mkdir()
-    place = DaemonPlace(tmp_path / "store")
-    place.env["ASAN_OPTIONS"] += ":quarantine_size_mb=8"  # what is freed does not count as held
-    place.settings("port: 0\ntokens: tokens\n")
-    tokens = place.home / "local.env/tokens"
-    tokens.write_text(f"{TOKEN} {MINE}\n")
-    tokens.chmod(0o600)
-    place.up()
-    yield place
-    place.zb("daemon", "down")
+    tokens = f"{TOKEN} {MINE}\n{READER} {MINE} read-only\n"
+    small = (
+        os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
+    )  # what is freed does not count as held
+    with daemon(tmp_path / "store", "port: 0\ntokens: tokens\n", tokens, ASAN_OPTIONS=small) as place:
+        yield place
 
 
 def p99_ms(store: DaemonPlace) -> float:
@@ -103,3 +102,40 @@ def test_a_wrong_token_comes_to_no_meeting(store: DaemonPlace) -> None:
 def test_a_request_that_is_played_again_adds_nobody(store: DaemonPlace) -> None:
     assert [enter(store, MINE, TOKEN) for _ in range(3)] == [200] * 3
     assert members(store, MINE, TOKEN) == (200, 1)
+
+
+def letters(store: DaemonPlace, node: int, token: str, project: str = MINE, **args: str) -> Answer:
+    """The answer to a node that fetches its letters or, with `batch`, sends one to node 1."""
+    query = "&".join(f"{name}={value}" for name, value in args.items())
+    target = f"/api/v1/meetings/key/letters?project={quote(project)}&node={node}&{query}"
+    headers = {"Content-Type": "application/x-dagz-letters", "Authorization": f"Bearer {token}"}
+    if "batch" not in args:
+        return store.ask(target, **headers)
+    return store.ask(target, "POST", struct.pack("<QI", 1, 1) + b"x", **headers)
+
+
+def test_letters_are_for_members_of_the_meeting_and_its_project(store: DaemonPlace) -> None:
+    assert enter(store, MINE, TOKEN) == 200
+    for args in ({}, {"life": "7", "batch": "1"}):
+        assert letters(store, 2, TOKEN, **args).status == 404
+        assert letters(store, 1, TOKEN, THEIRS, **args).status == 404
+        assert letters(store, 1, TOKEN[:-1] + "0", **args).status == 401
+        assert letters(store, 1, TOKEN, **args).status == 200
+    (kept,) = struct.unpack_from("<Q", letters(store, 1, TOKEN).body, 8)
+    assert kept == 1  # the member's
+
+
+def test_letters_that_are_sent_again_and_an_answer_that_was_lost_change_nothing(store: DaemonPlace) -> None:
+    assert [enter(store, MINE, TOKEN, node) for node in "12"] == [200, 200]
+    for again in (False, True, True):
+        assert letters(store, 2, TOKEN, life="7", batch="1").json()["again"] is again
+    first, second = (letters(store, 1, TOKEN).body for _ in range(2))
+    assert first == second and first[16:] == struct.pack("<QI", 2, 1) + b"x"
+    box, number = struct.unpack_from("<QQ", first)
+    assert letters(store, 1, TOKEN, box=f"{box:x}", after=str(number)).body[16:] == b""
+
+
+def test_a_token_that_may_only_read_takes_no_letters(store: DaemonPlace) -> None:
+    assert enter(store, MINE, TOKEN) == 200
+    assert letters(store, 1, READER).status == 403
+    assert letters(store, 1, READER, life="7", batch="1").status == 403

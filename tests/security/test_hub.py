@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from people import SOON_S, Crowd, Hub, Member, Recorder, connections, is_cut, memory, wait_for
+from zmtp import Peer
 
 MORE = int(os.environ.get("DZT_HOSTILE", "1"))
 FRAMES = 250 * MORE  # of a good member while somebody else is hostile: a second's worth
@@ -146,6 +147,21 @@ def test_what_a_member_says_that_is_no_frame_costs_nobody_else(hub: Hub, way: st
     if way == "parts":
         assert sum(hub.cuts("guard.greedy")) > 0
     assert most - before < GROWTH, f"{(most - before) >> 20} MiB"
+
+
+def test_a_ping_behind_more_than_is_read_does_not_end_the_hub_when_its_sender_is_gone(hub: Hub) -> None:
+    """libzmq 4.3 aborts if it had left the ping for later: it answers on a connection that has ended."""
+    with hub.member("good") as member:
+        member.is_up()
+        bad = Member(hub, "good")
+        hub.admit(bad)
+        for _ in range(20):
+            peer = Peer(hub.address, hub.key, bad.secret)
+            peer.sock.sendall(b"".join([*(peer.message(b"x") for _ in range(100)), peer.ping()]))
+            peer.reset()
+        wait_for("what it said", lambda: hub.count()["impostors"] == 2000)
+        pass_frames(hub)
+    assert member.told["lost"] == 0
 
 
 def test_a_crowd_that_says_nothing_or_dribbles_costs_little(hub: Hub) -> None:

@@ -62,6 +62,7 @@ on_feed(struct world *self, uint32_t n, const struct vassal_effect *fx, struct a
             add_grant(lacking, test);
             continue;
         }
+        oracle_feeds(self, n, test);
         dz_assert(worker->queue_len < QUEUE_MAX);
         worker->queue[worker->queue_len++] = test;
     }
@@ -161,8 +162,10 @@ apply(struct world *self, uint32_t n, const struct vassal_effect *fx, struct ans
     case VASSAL_FX_RANK:
         world_trace(self, "node %u is %s, epoch %" PRIu64 " of %" PRIu64 ": %s", n,
                     fx->as.rank.name, fx->as.rank.epoch.n, fx->as.rank.epoch.node, fx->as.rank.why);
+        self->nodes[n].followed = fx->as.rank.epoch;
+        self->nodes[n].said_then = self->nodes[n].said_n;
         break;
-    case VASSAL_FX_MEET: break; /* everybody knows the way */
+    case VASSAL_FX_MEET: self->nodes[n].has_met = true; break; /* everybody knows the way */
     case VASSAL_FX_ASK: due->ask = fx; break;
     case VASSAL_FX_LEAD: due->lead = fx; break;
     case VASSAL_FX_ABDICATE: due->abdicate = fx; break;
@@ -194,6 +197,8 @@ agent_give(struct world *self, uint32_t n, const struct vassal_event *event)
     struct vassal_effects fx;
     struct due due = { 0 };
     struct answers answers = { .count = 0 };
+    if (event->kind == VASSAL_EV_MESSAGE)
+        cells_vassal(self->cells, node->vassal, event->as.message);
     vassal_step(node->vassal, event, node_now(self, n), &fx);
     self->steps++;
     if (event->kind == VASSAL_EV_MESSAGE)
@@ -236,7 +241,6 @@ attach(struct world *self, uint32_t n, uint32_t s)
         worker->life++;
     }
     if (worker->state == WORKER_NONE) {
-        self->lost_results += worker->ring_len;
         worker->ring_len = 0;
         return;
     }
@@ -286,34 +290,10 @@ collect(struct world *self, uint32_t n)
         .as.manifest = { .total = node->own_total,
                          .digest = node->is_odd ? 1000 + n : 77,
                          .seen_n = node->disk_n,
-                         .ids = node->own_ids },
+                         .ids = node->own_ids,
+                         .groups = node->own_groups },
     };
     agent_give(self, n, &event);
-}
-
-static void
-new_life(struct world *self, uint32_t n)
-{
-    struct node *node = &self->nodes[n];
-    node->life++;
-    node->inc = node->life;
-    node->obeyed = (struct dz_epoch){ 0 };
-    node->started_at = self->now;
-    node->tick_at = 0;
-    node->is_draining = node->is_flushing = node->is_uplinking = node->is_starting = false;
-    struct vassal_cfg cfg = {
-        .job = dz_str("job"),
-        .node = node->id,
-        .inc = node->inc,
-        .slots = self->opt.slots,
-        .seen_n = node->disk_n,
-        .rendezvous = self->opt.mode == MODE_ALONE ? VASSAL_ALONE : VASSAL_MEETS,
-        .shard_index = n,
-        .shard_total = self->opt.is_sharded ? self->opt.nodes : 0,
-        .contact = dz_str("somewhere"),
-    };
-    node->vassal = vassal_new(&cfg);
-    world_trace(self, "agent %u starts, life %" PRIu64, n, node->life);
 }
 
 void
@@ -322,7 +302,7 @@ agent_start(struct world *self, uint32_t n)
     struct node *node = &self->nodes[n];
     if (node->vassal || node->has_left || node->is_gone)
         return;
-    new_life(self, n);
+    node_new_life(self, n);
     spool_restore(self, n);
     if (self->opt.mode != MODE_ALONE)
         agent_give(self, n, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
@@ -330,7 +310,15 @@ agent_start(struct world *self, uint32_t n)
         attach(self, n, s);
     for (uint32_t s = 0; s < self->opt.slots; s++)
         read_ring(self, n, s);
-    collect(self, n);
+    if (self->opt.collect_us == 0) {
+        collect(self, n);
+    } else {
+        struct happening *it = world_at(
+            self, self->now + (dz_us) rng_below(&self->rng, (uint64_t) self->opt.collect_us),
+            COLLECTED);
+        it->node = n;
+        it->life = self->nodes[n].life;
+    }
     for (uint32_t s = 0; s < self->opt.slots; s++)
         ask_again(self, n, s);
     if (self->is_stopped)
@@ -352,19 +340,16 @@ agent_crash(struct world *self, uint32_t n, bool with_disk)
     node->life++;
     if (!with_disk && self->opt.has_resets)
         net_reset(self, n, node->inc);
-    for (size_t i = 0; i < node->spool_len; i++)
-        self->lost_results += !node->spool[i].is_durable; /* unless their worker still lives */
     if (!with_disk)
         return;
     self->lost_at = self->now;
     for (uint32_t s = 0; s < self->opt.slots; s++) {
         worker_kill(self, n, s, DZ_CAUSE_AGENT);
-        self->lost_results += node->workers[s].ring_len;
         node->workers[s].ring_len = 0;
     }
-    self->lost_results += node->spool_len;
     node->spool_len = 0;
     node->disk_n = 0;
+    node->has_met = false;
     ledger_fini(&node->ledger);
     ledger_init(&node->ledger, self->opt.tests);
 }
@@ -405,22 +390,6 @@ on_asks(struct world *self, const struct happening *it)
         worker->more == VASSAL_MORE_ASK)
         agent_give(self, it->node,
                    &(struct vassal_event){ .kind = VASSAL_EV_SLOT_ASKS, .as.slot.slot = it->slot });
-}
-
-/* A stopped process gets everything later, in the same order. */
-static bool
-postpone(struct world *self, struct happening *it)
-{
-    if (!node_is_frozen(self, it->node) || it->what == AGENT_STARTS)
-        return false;
-    struct happening *later = world_at(self, self->nodes[it->node].frozen_until, it->what);
-    uint64_t seq = later->seq;
-    dz_us at = later->at;
-    *later = *it;
-    later->seq = seq;
-    later->at = at;
-    it->frame = NULL;
-    return true;
 }
 
 /* Which end of the node is meant; for a scheduler that is not here its vassal answers. */
@@ -466,15 +435,16 @@ void
 agent_on(struct world *self, struct happening *it)
 {
     struct node *node = &self->nodes[it->node];
-    if (postpone(self, it))
+    if (node_postpones(self, it))
         return;
     bool is_of_agent = it->what == VASSAL_TICK || it->what == RINGS || it->what == FLUSHED ||
                        it->what == WORKER_DIED || it->what == ANSWERED || it->what == GONE ||
-                       it->what == UPLINK;
+                       it->what == UPLINK || it->what == COLLECTED;
     if (is_of_agent && it->life != node->life)
         return;
     switch ((int) it->what) {
     case AGENT_STARTS: agent_start(self, it->node); break;
+    case COLLECTED: collect(self, it->node); break;
     case FRAME: on_frame(self, it); break;
     case VASSAL_TICK:
         agent_give(self, it->node, &(struct vassal_event){ .kind = VASSAL_EV_TICK });

@@ -7,7 +7,6 @@
 #include "tests/sim/world.h"
 
 enum {
-    PERSIST_US = 3000,
     LEDGER_US = 3000,
     SEAL_AGAIN_US = 50 * 1000,
     FLUSH_US = 1000 * 1000, /* DAGZ_FLUSH_TIMEOUT */
@@ -69,12 +68,13 @@ apply(struct world *self, uint32_t n, const struct coord_effect *fx, bool *has_t
     struct node *node = &self->nodes[n];
     switch (fx->kind) {
     case COORD_FX_SEND:
-        oracle_coord_sends(self, n, fx->as.send.frame);
+        oracle_coord_sends(self, n, (uint32_t) fx->as.send.node - 1, fx->as.send.frame);
         net_send(self, n, (uint32_t) fx->as.send.node - 1, fx->as.send.frame);
         break;
     case COORD_FX_PERSIST:
-        later(self, n, 1 + (dz_us) rng_below(&self->rng, PERSIST_US), PERSISTED)->a =
-            fx->as.persist.n;
+        later(self, n, 1 + (dz_us) rng_below(&self->rng, (uint64_t) self->opt.persist_us),
+              PERSISTED)
+            ->a = fx->as.persist.n;
         break;
     case COORD_FX_COUNT: ask_ledger(self, n, fx); break;
     case COORD_FX_SEAL:
@@ -94,7 +94,12 @@ apply(struct world *self, uint32_t n, const struct coord_effect *fx, bool *has_t
     case COORD_FX_DEPOSED: break; /* told when the effects are through */
     case COORD_FX_RETELL: *has_to_retell = true; break;
     case COORD_FX_TESTS: on_tests(self, n, fx); break;
-    case COORD_FX_NODE: break; /* the chronicle decides nothing */
+    case COORD_FX_NODE:
+        if (strcmp(fx->as.node.word, "lost") == 0)
+            oracle_loses(self, n, fx->as.node.node);
+        else if (strcmp(fx->as.node.word, "left") == 0)
+            waste_lost(self, n, (uint32_t) fx->as.node.node - 1);
+        break;
     case COORD_FX_NOTE:
         world_trace(self, "scheduler %u notes: %.*s", n, (int) fx->as.note.text.len,
                     (const char *) fx->as.note.text.ptr);
@@ -148,8 +153,12 @@ coord_give(struct world *self, uint32_t n, const struct coord_event *event)
         return;
     struct coord_effects fx;
     bool has_to_retell = false;
+    if (event->kind == COORD_EV_MESSAGE)
+        cells_coord(self->cells, node->coord, event->as.message);
     coord_step(node->coord, event, node_now(self, n), &fx);
     self->steps++;
+    if (!node->was_ready && strcmp(coord_state_text(node->coord), "SCHEDULING") == 0)
+        waste_ready(self, n);
     for (size_t i = 0; i < fx.count; i++)
         apply(self, n, &fx.items[i], &has_to_retell);
     if (self->steps % 64 == 0)
@@ -217,6 +226,8 @@ give_rows(struct world *self, uint32_t n, const struct ledger *ledger)
     struct node *node = &self->nodes[n];
     struct coord_row *rows = dz_alloc0(ledger->count + 1, sizeof(*rows));
     bring_tests(self, n, ledger);
+    for (uint32_t t = 0; t < self->opt.tests; t++)
+        node->knows[t] = node->knows[t] || ledger->counted[t] >= 0;
     for (size_t i = 0; i < ledger->count; i++)
         rows[i] = (struct coord_row){ .what = { coord_test_of(node, ledger->rows[i].test), 0 },
                                       .result = ledger->rows[i].result,
@@ -249,7 +260,9 @@ take_stock(struct world *self, uint32_t n)
             row.word = DZ_WORD_COUNTED; /* it may count in this one */
         (void) ledger_write(&merged, &row, &is_repeat);
     }
-    merged.sent = known;
+    for (merged.sent = 0; merged.sent < known; merged.sent++) /* a strike there may count here */
+        if (merged.rows[merged.sent].word != self->store.rows[merged.sent].word)
+            break;
     for (size_t i = 0; i < merged.count; i++)
         merged.rows[i].coord_life = 0;
     ledger_fini(&node->ledger);
@@ -282,9 +295,13 @@ coord_begin(struct world *self, uint32_t n, const struct vassal_effect *lead)
     world_trace(self, "node %u leads, n %" PRIu64 ", expects %u, shard %u/%u", n, lead->as.lead.n,
                 lead->as.lead.expected, lead->as.lead.shard_index, lead->as.lead.shard_total);
     node->coord_life++;
+    node->led_at = self->now;
+    node->lead_n = lead->as.lead.n;
     node->coord = coord_new(&cfg);
     node->coord_tick_at = node->answer_at = 0;
-    node->is_sealing = false;
+    node->is_sealing = node->was_ready = false;
+    memset(node->sessions, 0, sizeof(node->sessions));
+    memset(node->knows, 0, self->opt.tests);
     node->coord_total = node->own_total;
     node->coord_tests =
         dz_realloc(node->coord_tests, node->own_total + 1, sizeof(*node->coord_tests));
@@ -326,8 +343,11 @@ on_wrote(struct world *self, const struct happening *it)
                            .word = records[i].is_history ? DZ_WORD_STRIKE : DZ_WORD_COUNTED,
                            .batch = it->a,
                            .coord_life = node->coord_life };
+        if (records[i].line != (records[i].exec & DZ_LINE_MAX))
+            world_break(self, "the line of test %u was lost on its way", row.test);
         answers[i].word = ledger_write(ledger_of(self, it->node), &row, &answers[i].is_repeat);
         const struct ledger *ledger = ledger_of(self, it->node);
+        node->knows[row.test] = node->knows[row.test] || ledger->counted[row.test] >= 0;
         if (ledger->counted[row.test] >= 0)
             answers[i].counts = ledger->rows[ledger->counted[row.test]].result;
         world_trace(self, "ledger of %u: test %u, exec %" PRIu64 ", result %u, word %d", it->node,

@@ -5,20 +5,13 @@
 
 #include "tests/sim/world.h"
 
-enum fault {
-    FAULT_WORKER,
-    FAULT_ZYGOTE,
-    FAULT_AGENT,
-    FAULT_NODE,
-    FAULT_FREEZE,
-    FAULT_LEAVE,
-    FAULT_STOP,
-    FAULT_LEADER,
-    FAULT_CUT,
-    FAULT_STORE,
-    FAULT_RESTORE,
-    FAULTS,
-};
+enum { LONE_HEAL_US = 6 * 1000 * 1000 }; /* the links stay as they are */
+
+static dz_us
+between(struct world *self, dz_us least, dz_us most)
+{
+    return least + (dz_us) rng_below(&self->rng, (uint64_t) (most - least));
+}
 
 void
 faults_plan(struct world *self)
@@ -36,6 +29,7 @@ faults_plan(struct world *self)
         [FAULT_CUT] = opt->cuts,
         [FAULT_STORE] = opt->store_faults,
         [FAULT_RESTORE] = opt->restores,
+        [FAULT_SLOT] = opt->slot_losses,
     };
     if (opt->is_store_late)
         self->store_down_until = opt->faults_us;
@@ -43,13 +37,10 @@ faults_plan(struct world *self)
         for (unsigned i = 0; i < counts[f]; i++)
             world_at(self, (dz_us) rng_below(&self->rng, 1 + (uint64_t) opt->faults_us), FAULT)->a =
                 f;
-    world_at(self, opt->faults_us, HEAL);
-}
-
-static dz_us
-between(struct world *self, dz_us least, dz_us most)
-{
-    return least + (dz_us) rng_below(&self->rng, (uint64_t) (most - least));
+    if (opt->lone != LONE_NONE) /* everybody has heard who takes part */
+        world_at(self, between(self, 100 * 1000 + 4 * opt->delay_us, opt->faults_us), FAULT)->a =
+            FAULT_LONE;
+    world_at(self, opt->lone != LONE_NONE ? LONE_HEAL_US : opt->faults_us, HEAL);
 }
 
 static void
@@ -62,9 +53,18 @@ start_again(struct world *self, uint32_t node, dz_us delay)
 static void
 kill_workers(struct world *self, uint32_t node)
 {
-    self->kills_worker += self->opt.slots;
     for (uint32_t s = 0; s < self->opt.slots; s++)
         worker_kill(self, node, s, DZ_CAUSE_ZYGOTE);
+}
+
+/* One is left to every node. */
+static void
+lose_slot(struct world *self, uint32_t node, uint32_t slot)
+{
+    if (slot == 0)
+        return;
+    self->nodes[node].lost_slots |= 1u << slot;
+    worker_kill(self, node, slot, DZ_CAUSE_SIGNAL);
 }
 
 static unsigned
@@ -81,7 +81,6 @@ lose_node(struct world *self, uint32_t node)
 {
     if (!self->nodes[node].vassal || self->nodes[node].has_left)
         return;
-    self->kills_node++;
     agent_crash(self, node, true);
     self->nodes[node].is_gone = rng_chance(&self->rng, 500) && living(self) > 1;
     if (!self->nodes[node].is_gone)
@@ -93,7 +92,6 @@ freeze(struct world *self, uint32_t node)
 {
     if (self->nodes[node].frozen_until > self->now)
         return;
-    self->freezes++;
     self->nodes[node].frozen_until = self->now + between(self, 100000, 3000000);
     world_trace(self, "agent %u is stopped", node);
 }
@@ -122,11 +120,13 @@ leave(struct world *self, uint32_t node)
     agent_give(self, node, &(struct vassal_event){ .kind = VASSAL_EV_LEAVE });
 }
 
-/* One way, or both, or a node from everybody. */
+/* One way, or both, or a node from everybody, the store included or not. */
 static void
 cut(struct world *self, uint32_t node)
 {
     dz_us until = self->now + between(self, 100000, 4000000);
+    for (uint32_t n = 0; n < self->opt.nodes && rng_chance(&self->rng, 400); n++)
+        node = self->nodes[n].coord ? n : node;
     uint64_t how = rng_below(&self->rng, 4);
     uint32_t other = (uint32_t) rng_below(&self->rng, self->opt.nodes);
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
@@ -136,6 +136,8 @@ cut(struct world *self, uint32_t node)
         if (how % 2 == 0)
             self->cut_until[n][node] = until;
     }
+    if (how == 2 && rng_chance(&self->rng, 600))
+        self->store_cut_until[node] = until;
     world_trace(self, "cut %d of node %u until %" PRId64, (int) how, node, until / 1000);
 }
 
@@ -154,9 +156,8 @@ store_fault(struct world *self, uint32_t node)
 static void
 kill_agent(struct world *self, uint32_t node)
 {
-    self->kills_agent++;
     agent_crash(self, node, false);
-    start_again(self, node, between(self, self->opt.is_kill_only ? 300000 : 20000, 600000));
+    start_again(self, node, between(self, 20000, 600000));
 }
 
 /* Its whole machine, or only the agent. */
@@ -167,14 +168,67 @@ kill_leader(struct world *self)
         struct node *node = &self->nodes[n];
         if (!node->coord)
             continue;
-        if (self->opt.is_kill_only && strcmp(coord_state_text(node->coord), "SCHEDULING") == 0)
-            self->killed_at = self->now;
         if (self->opt.node_losses > 0 && !node->has_left && rng_chance(&self->rng, 500))
             lose_node(self, n);
         else
             kill_agent(self, n);
         return;
     }
+}
+
+/* ------------------------------------------------------------------ one fault by itself */
+
+static void
+note_held(struct world *self, uint32_t n)
+{
+    self->lone_tests = dz_alloc0(self->opt.tests + 1, 1);
+    for (uint32_t s = 0; s < self->opt.slots; s++) {
+        const struct worker *worker = &self->nodes[n].workers[s];
+        if (worker->state == WORKER_CALL || worker->state == WORKER_NEXT)
+            self->lone_tests[node_test(self, n, worker->running)] = 1;
+        for (size_t i = 0; i < worker->queue_len; i++)
+            self->lone_tests[node_test(self, n, worker->queue[i])] = 1;
+    }
+}
+
+/* Of a job that is under way: its scheduler, or another member. */
+static bool
+find_lone(const struct world *self, uint32_t *out)
+{
+    bool is_scheduler =
+        self->opt.lone == LONE_SCHEDULER_DIES || self->opt.lone == LONE_SCHEDULER_STOPS;
+    for (uint32_t n = 0; n < self->opt.nodes; n++) {
+        const struct node *node = &self->nodes[n];
+        if (!node->coord || strcmp(coord_state_text(node->coord), "SCHEDULING") != 0)
+            continue;
+        for (uint32_t m = 0; m < self->opt.nodes; m++) {
+            bool is_member = strcmp(coord_node_text(node->coord, m + 1), "MEMBER") == 0;
+            *out = m;
+            if (is_scheduler ? m == n : m != n && is_member)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void
+lone_fault(struct world *self)
+{
+    uint32_t n = 0;
+    if (!find_lone(self, &n))
+        return;
+    self->lone_at = self->now;
+    self->lone_node = n;
+    self->lone_n = self->lease.epoch.n;
+    note_held(self, n);
+    if (self->opt.lone == LONE_SCHEDULER_DIES || self->opt.lone == LONE_VASSAL_DIES) {
+        agent_crash(self, n, false);
+        start_again(self, n, between(self, 500000, 800000));
+        return;
+    }
+    self->lone_until = self->now + between(self, 1500000, 3000000);
+    self->nodes[n].frozen_until = self->lone_until;
+    world_trace(self, "agent %u is stopped", n);
 }
 
 static void
@@ -184,12 +238,20 @@ heal(struct world *self)
     self->is_healed = true;
     self->heal_at = self->now;
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
-        if (!self->nodes[n].vassal && !self->nodes[n].is_gone)
+        if (!self->nodes[n].vassal && !self->nodes[n].is_gone && self->opt.lone == LONE_NONE)
             start_again(self, n, between(self, 1, 200000));
     }
 }
 
-/* The moments in which a scheduler's death hurts most are short: aim at them. */
+static void
+plan_fault(struct world *self, dz_us delay, enum fault fault, uint32_t node)
+{
+    struct happening *it = world_at(self, self->now + delay, FAULT);
+    it->a = fault;
+    it->b = node + 1;
+}
+
+/* The moments in which a scheduler's death, or another fault, hurts most are short: aim at them. */
 void
 fault_at_phase(struct world *self, uint32_t node)
 {
@@ -197,7 +259,10 @@ fault_at_phase(struct world *self, uint32_t node)
         strcmp(self->opt.victim_phase, coord_state_text(self->nodes[node].coord)) != 0)
         return;
     self->opt.victim_phase = NULL;
-    world_at(self, self->now + between(self, 1, 20000), FAULT)->a = FAULT_LEADER;
+    uint32_t other = (uint32_t) rng_below(&self->rng, self->opt.nodes);
+    plan_fault(self, between(self, 1, 20000), self->opt.phase_fault, other);
+    if (self->opt.leaves > 1)
+        plan_fault(self, between(self, 500000, 2500000), FAULT_LEAVE, other);
 }
 
 void
@@ -209,11 +274,10 @@ fault_on(struct world *self, struct happening *it)
     }
     uint32_t node = (uint32_t) rng_below(&self->rng, self->opt.nodes);
     uint32_t slot = (uint32_t) rng_below(&self->rng, self->opt.slots);
+    if (it->b > 0)
+        node = (uint32_t) it->b - 1;
     switch ((enum fault) it->a) {
-    case FAULT_WORKER:
-        self->kills_worker++;
-        worker_kill(self, node, slot, DZ_CAUSE_SIGNAL);
-        break;
+    case FAULT_WORKER: worker_kill(self, node, slot, DZ_CAUSE_SIGNAL); break;
     case FAULT_ZYGOTE: kill_workers(self, node); break;
     case FAULT_AGENT: kill_agent(self, node); break;
     case FAULT_LEADER: kill_leader(self); break;
@@ -232,6 +296,8 @@ fault_on(struct world *self, struct happening *it)
         else
             store_backup(self);
         break;
+    case FAULT_SLOT: lose_slot(self, node, slot); break;
+    case FAULT_LONE: lone_fault(self); break;
     case FAULTS: break;
     }
 }

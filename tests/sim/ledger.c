@@ -48,10 +48,11 @@ ledger_write(struct ledger *self, const struct row *row, bool *is_repeat_out)
 {
     const struct row *known = ledger_find(self, row->exec);
     *is_repeat_out = known != NULL;
-    if (known && known->word == DZ_WORD_STRIKE && row->word != DZ_WORD_STRIKE &&
-        self->counted[row->test] < 0) {
-        size_t at =
-            (size_t) (known - self->rows); /* a strike for one scheduler, the last for another */
+    bool is_counted = self->counted[row->test] >= 0;
+    bool was_strike = known && known->word == DZ_WORD_STRIKE && row->word != DZ_WORD_STRIKE;
+    bool was_late = known && known->word == DZ_WORD_DUPLICATE && row->word == DZ_WORD_COUNTED;
+    if (!is_counted && (was_strike || was_late)) { /* for one scheduler; it counts for another */
+        size_t at = (size_t) (known - self->rows);
         self->rows[at].word = DZ_WORD_COUNTED;
         self->counted[row->test] = (int32_t) at;
         return DZ_WORD_COUNTED;

@@ -2,9 +2,13 @@
  *
  *   sim [--first SEED] [--count N]     every seed a history; one in 16 runs twice, to see that a
  *                                      seed is a history.  Exit 1: a violation.
+ *   sim ... --cells                    other histories: those that bring every message to every state;
+ *                                      then how often each was met where.  Exit 1: one was not, or
+ *                                      one that cannot be.  From a million on also those that seldom are
  *   sim --seed SEED --trace            one history, aloud
  *   sim --mutants [--count N]          each rule broken in turn; all must be caught in N histories
- *                                      (only in the build that has mutants) */
+ *                                      (only in the build that has mutants); 0: as many as
+ *                                      have been enough */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +18,11 @@
 #include "tests/sim/mutants.h"
 #include "tests/sim/world.h"
 
-enum { REPLAY_EVERY = 16, VIOLATIONS_MAX = 20 };
+enum { REPLAY_EVERY = 16, VIOLATIONS_MAX = 20, LONG_HUNT = 1000 * 1000 };
 
 struct arguments {
     uint64_t first, count, seed;
-    bool is_loud, has_seed, is_mutants;
+    bool is_loud, has_seed, is_mutants, has_cells;
 };
 
 static bool
@@ -31,6 +35,8 @@ parse(struct arguments *out, int argc, char **argv)
             out->is_loud = true;
         else if (strcmp(argv[i], "--mutants") == 0)
             out->is_mutants = true;
+        else if (strcmp(argv[i], "--cells") == 0)
+            out->has_cells = true;
         else if (strcmp(argv[i], "--first") == 0)
             out->first = strtoull(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--count") == 0)
@@ -44,19 +50,19 @@ parse(struct arguments *out, int argc, char **argv)
 }
 
 static int
-run_one(uint64_t seed, bool is_loud)
+run_one(uint64_t seed, bool is_loud, struct cells *cells)
 {
     struct outcome outcome;
-    history_run(seed, is_loud, &outcome);
+    history_run(seed, is_loud, cells, &outcome);
     printf("seed %" PRIu64 ": %s%s\n", seed,
            outcome.is_ok ? "ok" : "VIOLATION: ", outcome.violation);
     return !outcome.is_ok;
 }
 
 static bool
-run_checked(uint64_t seed, struct outcome *out)
+run_checked(uint64_t seed, struct cells *cells, struct outcome *out)
 {
-    history_run(seed, false, out);
+    history_run(seed, false, cells, out);
     if (!out->is_ok) {
         printf("seed %" PRIu64 ": VIOLATION: %s\n", seed, out->violation);
         return false;
@@ -64,7 +70,7 @@ run_checked(uint64_t seed, struct outcome *out)
     if (seed % REPLAY_EVERY != 0)
         return true;
     struct outcome again;
-    history_run(seed, false, &again);
+    history_run(seed, false, cells, &again);
     if (again.trace != out->trace)
         printf("seed %" PRIu64 ": VIOLATION: the same seed gave two histories\n", seed);
     return again.trace == out->trace;
@@ -78,41 +84,66 @@ by_time(const void *a_, const void *b_)
     return (*a > *b) - (*a < *b);
 }
 
+struct figures {
+    dz_us *list; /* owned */
+    size_t count, cap;
+};
+
+static void
+add_figure(struct figures *self, dz_us figure)
+{
+    if (figure == 0)
+        return;
+    if (self->count == self->cap) {
+        self->cap = self->cap ? self->cap * 2 : 64;
+        self->list = dz_realloc(self->list, self->cap, sizeof(*self->list));
+    }
+    self->list[self->count++] = figure;
+}
+
+static void
+print_figures(struct figures *self, const char *what)
+{
+    if (self->count > 0) {
+        qsort(self->list, self->count, sizeof(*self->list), by_time);
+        printf("%s: %zu times, p50 %.3f s, p99 %.3f s, longest %.3f s\n", what, self->count,
+               (double) self->list[self->count / 2] / 1e6,
+               (double) self->list[self->count * 99 / 100] / 1e6,
+               (double) self->list[self->count - 1] / 1e6);
+    }
+    free(self->list);
+}
+
 static int
-run_many(uint64_t first, uint64_t count)
+run_many(uint64_t first, uint64_t count, struct cells *cells)
 {
     struct outcome sum = { 0 };
-    dz_us *resumed = dz_alloc0(count + 1, sizeof(*resumed));
-    size_t resumed_count = 0;
+    struct figures figures[MEASURES] = { 0 };
     unsigned violations = 0;
     for (uint64_t seed = first; seed < first + count && violations < VIOLATIONS_MAX; seed++) {
         struct outcome outcome;
-        violations += !run_checked(seed, &outcome);
+        violations += !run_checked(seed, cells, &outcome);
         sum.tests += outcome.tests;
         sum.execs += outcome.execs;
         sum.messages += outcome.messages;
         sum.steps += outcome.steps;
         sum.leads += outcome.leads;
         sum.shards += outcome.shards;
+        sum.wasted += outcome.wasted;
+        sum.excuses += outcome.excuses;
         sum.ended_us += outcome.ended_us;
-        if (outcome.resumed_us > 0)
-            resumed[resumed_count++] = outcome.resumed_us;
+        for (int m = 0; m < MEASURES; m++)
+            add_figure(&figures[m], outcome.took_us[m]);
     }
     if (violations == 0)
         printf("%" PRIu64 " histories (%.0f hours), %" PRIu64 " tests, %" PRIu64
                " executions, %" PRIu64 " messages, %" PRIu64 " steps, %" PRIu64
-               " schedulers, %" PRIu64 " of shards: no violation\n",
+               " schedulers, %" PRIu64 " of shards, %" PRIu64
+               " executions beyond one per test (%" PRIu64 " were excused): no violation\n",
                count, (double) sum.ended_us / 3.6e9, sum.tests, sum.execs, sum.messages, sum.steps,
-               sum.leads, sum.shards);
-    if (resumed_count > 0) {
-        qsort(resumed, resumed_count, sizeof(*resumed), by_time);
-        printf("a scheduler's process dies, the next one gives out a test: %zu times, p50 %.3f s, "
-               "p99 %.3f s, longest %.3f s\n",
-               resumed_count, (double) resumed[resumed_count / 2] / 1e6,
-               (double) resumed[resumed_count * 99 / 100] / 1e6,
-               (double) resumed[resumed_count - 1] / 1e6);
-    }
-    free(resumed);
+               sum.leads, sum.shards, sum.wasted, sum.excuses);
+    for (int m = 0; m < MEASURES; m++)
+        print_figures(&figures[m], measure_text((enum measure) m));
     return violations > 0;
 }
 
@@ -121,13 +152,18 @@ main(int argc, char **argv)
 {
     struct arguments args;
     if (!parse(&args, argc, argv)) {
-        fputs("usage: sim [--first SEED] [--count N] | --seed SEED [--trace] | --mutants\n",
-              stderr);
+        fputs(
+            "usage: sim [--first SEED] [--count N] [--cells] | --seed SEED [--trace] | --mutants\n",
+            stderr);
         return 2;
     }
-    if (args.has_seed)
-        return run_one(args.seed, args.is_loud);
     if (args.is_mutants)
         return mutants_run(args.count);
-    return run_many(args.first, args.count);
+    struct cells *cells = args.has_cells ? dz_alloc0(1, sizeof(*cells)) : NULL;
+    int code = args.has_seed ? run_one(args.seed, args.is_loud, cells)
+                             : run_many(args.first, args.count, cells);
+    if (code == 0 && cells && !args.has_seed)
+        code = cells_print(cells, args.count >= LONG_HUNT);
+    free(cells);
+    return code;
 }

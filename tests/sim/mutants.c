@@ -1,8 +1,10 @@
 #include "tests/sim/mutants.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,22 +21,43 @@ static const char *const texts[] = {
 #undef X
 };
 
-/* Two rules that cover each other: broken alone, neither does harm. */
-static const struct {
-    enum dz_rule one, other;
+/* Each of these is covered by others: broken alone it does no harm that could be seen from outside,
+ * so it is broken together with each of them. */
+static const struct pair {
+    enum dz_rule rule, cover;
 } pairs[] = {
-    { DZ_RULE_MY_LIFE, DZ_RULE_FITS_LIFE },
-    { DZ_RULE_HELLO_AGAIN, DZ_RULE_LOSE_SILENT },
-    { DZ_RULE_HELLO_AGAIN, DZ_RULE_GREET_ANEW },
+    { DZ_RULE_HELLO_AGAIN, DZ_RULE_LOSE_SILENT }, /* who looks for another says HELLO as well */
+    { DZ_RULE_HELLO_AGAIN, DZ_RULE_GREET_ANEW },  /* who is heard again is led again */
+    { DZ_RULE_FITS_LIFE, DZ_RULE_MY_LIFE },       /* a session begins with LEAD */
 };
 
-/* In a child: a broken rule may well end in an assertion.  Exit code 0: nobody noticed. */
+/* The quick hunt: about twice as many seeds as the rarest of them needed when this was written, so that an
+ * oracle that gets weaker is noticed. */
+enum { QUICK = 15000, FEW = 50, HISTORY_S = 20 };
+
+static uint64_t
+bit(enum dz_rule rule)
+{
+    return UINT64_C(1) << rule;
+}
+
+/* A broken rule may well make a core turn in circles. */
+static void
+limit_cpu(unsigned seconds)
+{
+    const struct itimerval limit = { .it_value.tv_sec = seconds };
+    if (setitimer(ITIMER_PROF, &limit, NULL) != 0)
+        _exit(2);
+}
+
+/* In a child: a broken rule may end in an assertion.  Exit code 0: nobody noticed. */
 static void
 hunt(uint64_t count)
 {
     for (uint64_t seed = 1; seed <= count; seed++) {
         struct outcome outcome;
-        history_run(seed, false, &outcome);
+        limit_cpu(HISTORY_S);
+        history_run(seed, false, NULL, &outcome);
         if (outcome.is_ok)
             continue;
         printf("  caught by seed %" PRIu64 ": %s\n", seed, outcome.violation);
@@ -63,35 +86,48 @@ is_caught(uint64_t rules, uint64_t count)
     if (waitpid(child, &status, 0) != child)
         return false;
     if (WIFSIGNALED(status))
-        printf("  caught by an assertion\n");
+        printf("  caught by %s\n",
+               WTERMSIG(status) == SIGPROF ? "its turning in circles" : "an assertion");
     else if (WEXITSTATUS(status) == 0)
         printf("  not caught\n");
     return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
 static bool
-is_in_pair(enum dz_rule rule)
+is_covered(enum dz_rule rule)
 {
     for (size_t i = 0; i < DZ_LEN(pairs); i++)
-        if (pairs[i].one == rule || pairs[i].other == rule)
+        if (pairs[i].rule == rule)
             return true;
     return false;
+}
+
+/* count 0: the quick hunt. */
+static bool
+survives(uint64_t rules, uint64_t count)
+{
+    return !is_caught(rules, count ? count : QUICK);
 }
 
 int
 mutants_run(uint64_t count)
 {
     unsigned survivors = 0;
-    if (is_caught(0, count / 8)) {
+    unsigned singles = 0;
+    if (is_caught(0, count ? count / 8 : FEW)) {
         printf("an unbroken core is caught as well: this hunt says nothing\n");
         return 1;
     }
-    for (int rule = DZ_RULE_NONE + 1; rule < DZ_RULES; rule++)
-        if (!is_in_pair((enum dz_rule) rule))
-            survivors += !is_caught(UINT64_C(1) << rule, count);
+    for (int rule = DZ_RULE_NONE + 1; rule < DZ_RULES; rule++) {
+        if (is_covered((enum dz_rule) rule))
+            continue;
+        singles++;
+        survivors += survives(bit((enum dz_rule) rule), count);
+    }
     for (size_t i = 0; i < DZ_LEN(pairs); i++)
-        survivors += !is_caught(UINT64_C(1) << pairs[i].one | UINT64_C(1) << pairs[i].other, count);
-    printf("%d rules, %u not caught\n", DZ_RULES - 1, survivors);
+        survivors += survives(bit(pairs[i].rule) | bit(pairs[i].cover), count);
+    printf("%u rules broken alone and %zu pairs, %u not caught\n", singles, DZ_LEN(pairs),
+           survivors);
     return survivors > 0;
 }
 

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Exit code: 0 when every mutant was caught within `count` histories. */
+/* Exit code: 0 when every mutant was caught within `count` histories. 0: within as
+ * many as have been enough. */
 int mutants_run(uint64_t count);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/wire/frame.h"
 #include "tests/sim/world.h"
 
 enum {
@@ -13,6 +14,8 @@ enum {
     RESET_US = 5000,
     UPLINK_US = 20000,
     UPLINK_ROWS = 40,
+    STRAY_US = 3000 * 1000,
+    STRAY_COPIES = 4,
 };
 
 /* ------------------------------------------------------------------ links */
@@ -38,6 +41,22 @@ deliver(struct world *self, struct link link, struct dz_slice frame, dz_us most)
     it->frame_len = frame.len;
 }
 
+/* More copies of some messages, which arrive when nobody thinks of them any more, whatever became of
+ * the first one. */
+static void
+stray(struct world *self, struct link link, struct dz_slice frame)
+{
+    bool is_stray = frame.len > DZ_MESH_KIND_AT && frame.ptr[DZ_MESH_KIND_AT] == self->opt.stray;
+    if (self->opt.stray == 0 || !link.is_bad || !is_stray)
+        return;
+    dz_us last = self->last[link.from][link.to];
+    for (int i = 0; i < STRAY_COPIES; i++) {
+        self->last[link.from][link.to] = 0;
+        deliver(self, (struct link){ link.from, link.to, false }, frame, STRAY_US);
+    }
+    self->last[link.from][link.to] = last;
+}
+
 void
 net_send(struct world *self, uint32_t from, uint32_t to, struct dz_slice frame)
 {
@@ -45,6 +64,7 @@ net_send(struct world *self, uint32_t from, uint32_t to, struct dz_slice frame)
         return; /* of nobody: a driver knows no way */
     struct link link = { from, to, from != to && !self->is_healed };
     self->messages++;
+    stray(self, link, frame);
     if (link.is_bad &&
         (self->cut_until[from][to] > self->now || rng_chance(&self->rng, self->opt.loss)))
         return;
@@ -75,7 +95,8 @@ store_is_reachable(const struct world *self, uint32_t n)
 {
     if (self->opt.mode != MODE_STORE)
         return true;
-    if (self->opt.is_store_away)
+    if (self->opt.is_store_away ||
+        (self->opt.store_lost_us > 0 && self->now >= self->opt.store_lost_us))
         return false;
     if (self->is_healed)
         return true;
@@ -86,6 +107,7 @@ void
 authority_ask(struct world *self, uint32_t n, const struct vassal_effect *fx)
 {
     struct answered answered = { .number = fx->as.ask.number };
+    oracle_vassal_asks(self, n, &fx->as.ask.ask);
     bool is_host = self->opt.mode == MODE_HOST;
     bool is_slow = self->now < self->store_slow_until && !self->is_healed;
     dz_us takes = 1 + (dz_us) rng_below(&self->rng, is_host   ? HOST_US
@@ -96,6 +118,7 @@ authority_ask(struct world *self, uint32_t n, const struct vassal_effect *fx)
         takes = rng_chance(&self->rng, 500) ? takes : fx->as.ask.patience_us;
     } else {
         (void) dz_lease_step(&self->lease, &fx->as.ask.ask, self->now, &answered.reply);
+        oracle_granted(self, &fx->as.ask.ask, &answered.reply);
         if (takes > fx->as.ask.patience_us) { /* it was done, and nobody hears of it */
             answered.reply = (struct dz_lease_reply){ .word = DZ_LEASE_UNREACHABLE };
             takes = fx->as.ask.patience_us;
@@ -142,6 +165,7 @@ correct(struct world *self, uint32_t n, uint32_t test)
     node->ledger.rows[node->ledger.counted[test]].word = DZ_WORD_DUPLICATE;
     node->ledger.counted[test] = -1;
     (void) ledger_write(&node->ledger, &theirs, &is_repeat);
+    node->knows[test] = 1;
     if (!node->coord)
         return;
     for (uint32_t t = 0; t < node->coord_total; t++) {
@@ -173,6 +197,7 @@ uplink_run(struct world *self, uint32_t n)
         bool is_repeat;
         enum dz_word word = ledger_write(&self->store, &row, &is_repeat);
         node->ledger.sent++;
+        self->execs[row.exec].was_stored = true;
         if (word == DZ_WORD_DUPLICATE && row.word == DZ_WORD_COUNTED)
             correct(self, n, row.test);
         bool is_whole = node->ledger.sent == node->ledger.count ||
@@ -201,8 +226,14 @@ store_restore(struct world *self)
     if (!self->has_backup)
         return;
     world_trace(self, "the store is restored from an older copy");
+    struct ledger before;
+    ledger_init(&before, self->opt.tests);
+    ledger_copy(&before, &self->store, self->opt.tests);
     ledger_copy(&self->store, &self->backup, self->opt.tests);
+    waste_restored(self, &before);
+    ledger_fini(&before);
     self->lease = self->lease_backup;
+    self->granted_n = self->lease.epoch.n;
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
         self->nodes[n].ledger.sent = 0;
         uplink_plan(self, n);

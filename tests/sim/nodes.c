@@ -1,4 +1,5 @@
 /* nodes.c - what a node has whether its agent lives or not: a clock, a disk. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,22 @@ bool
 node_is_frozen(const struct world *self, uint32_t n)
 {
     return self->nodes[n].frozen_until > self->now;
+}
+
+/* A stopped process gets everything later, in the same order. */
+bool
+node_postpones(struct world *self, struct happening *it)
+{
+    if (!node_is_frozen(self, it->node) || it->what == AGENT_STARTS)
+        return false;
+    struct happening *later = world_at(self, self->nodes[it->node].frozen_until, it->what);
+    uint64_t seq = later->seq;
+    dz_us at = later->at;
+    *later = *it;
+    later->seq = seq;
+    later->at = at;
+    it->frame = NULL;
+    return true;
 }
 
 dz_us
@@ -114,4 +131,36 @@ node_lacks(const struct world *self, uint32_t node, uint32_t slot, uint32_t test
 {
     struct rng rng = { .state = (uint64_t) test << 20 | node << 10 | slot };
     return rng_chance(&rng, self->opt.absent);
+}
+
+/* Whom it had met it finds on its disk. */
+void
+node_new_life(struct world *self, uint32_t n)
+{
+    struct node *node = &self->nodes[n];
+    node->life++;
+    node->inc = node->life;
+    node->obeyed = node->followed = (struct dz_epoch){ 0 };
+    node->said_n = node->said_then = node->asked_n = 0;
+    node->started_at = self->now;
+    node->tick_at = 0;
+    node->is_draining = node->is_flushing = node->is_uplinking = node->is_starting = false;
+    uint64_t known[NODES_MAX];
+    for (uint32_t i = 0; i < self->opt.nodes; i++)
+        known[i] = self->nodes[i].id;
+    struct vassal_cfg cfg = {
+        .job = dz_str("job"),
+        .node = node->id,
+        .inc = node->inc,
+        .slots = self->opt.slots,
+        .seen_n = node->disk_n,
+        .rendezvous = self->opt.mode == MODE_ALONE ? VASSAL_ALONE : VASSAL_MEETS,
+        .shard_index = n,
+        .shard_total = self->opt.is_sharded ? self->opt.nodes : 0,
+        .contact = dz_str("somewhere"),
+        .known = known,
+        .known_count = node->has_met ? self->opt.nodes : 0,
+    };
+    node->vassal = vassal_new(&cfg);
+    world_trace(self, "agent %u starts, life %" PRIu64, n, node->life);
 }

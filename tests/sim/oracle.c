@@ -5,14 +5,13 @@
 #include <string.h>
 
 #include "shared/wire/frame.h"
+#include "shared/wire/meeting.h"
 #include "tests/sim/world.h"
 
 enum {
     WAIT_MAX_US = 5 * 1000 * 1000, /* others may have tests to give up for so long */
-    AHEAD_US =
-        2 * 400 * 1000, /* of tests that a worker may have before it: it goes on without us */
-    UNNOTICED_US = 2000 * 1000,  /* the loss of a node may be unknown for so long */
-    RESUME_MAX_US = 1000 * 1000, /* a scheduler's process is killed: the next one gives out tests */
+    UNNOTICED_US = 2000 * 1000,    /* the loss of a node may be unknown for so long */
+    SPLIT_MAX_US = 1300 * 1000,    /* one whose lease is another's goes on for so long at most */
 };
 
 static bool
@@ -36,33 +35,25 @@ show(const struct world *self, const char *who, const struct dz_msg_mesh *from,
                from->seq, from->ack);
 }
 
-static struct node *
-node_of_inc(struct world *self, uint64_t inc)
-{
-    for (uint32_t n = 0; n < self->opt.nodes; n++)
-        if (self->nodes[n].inc == inc)
-            return &self->nodes[n];
-    return NULL;
-}
-
 static bool
 is_same_result(struct node *teller, const struct dz_item_rack *a, const struct dz_item_rack *b)
 {
     if (a->record == b->record)
         return true;
-    const struct spooled *one = teller ? spool_of(teller, a->record) : NULL;
-    const struct spooled *other = teller ? spool_of(teller, b->record) : NULL;
+    const struct spooled *one = spool_of(teller, a->record);
+    const struct spooled *other = spool_of(teller, b->record);
     return one && other && one->outcome.exec == other->outcome.exec;
 }
 
-/* How many results count, as it says.  One may be there twice: told twice, or also as a copy. */
+/* How many results count, as it says.  One may be there twice: told twice, or also as a copy.  What its
+ * teller's disk does not have any more may be either. */
 static uint64_t
 results_said_to_count(struct node *teller, struct dz_list racks)
 {
     struct dz_item_rack item, before;
     uint64_t count = 0;
     for (struct dz_list rest = racks; dz_rack_next(&rest, &item);) {
-        bool is_new = item.word == DZ_WORD_COUNTED;
+        bool is_new = item.word == DZ_WORD_COUNTED && spool_of(teller, item.record) != NULL;
         struct dz_list seen = racks;
         for (uint32_t left = racks.count - rest.count - 1; is_new && left > 0; left--) {
             (void) dz_rack_next(&seen, &before);
@@ -73,10 +64,83 @@ results_said_to_count(struct node *teller, struct dz_list racks)
     return count;
 }
 
+static dz_us
+later_of(dz_us a, dz_us b)
+{
+    return a > b ? a : b;
+}
+
+/* Since when this scheduler could know that another one has the lease. */
+static dz_us
+split_since(const struct world *self, uint32_t n)
+{
+    dz_us cut = later_of(later_of(self->store_down_until, self->store_slow_until),
+                         self->store_cut_until[n]);
+    if (self->is_healed && cut > self->heal_at)
+        cut = self->heal_at;
+    const struct node *node = &self->nodes[n];
+    return later_of(later_of(self->granted_at, node->led_at), later_of(node->frozen_until, cut));
+}
+
+/* A shard gives out its own share.  A scheduler whose lease went to another one hears of it. */
+static void
+check_grants(struct world *self, uint32_t n, const struct dz_msg_mesh *from, struct dz_list grants)
+{
+    const struct node *node = &self->nodes[n];
+    struct dz_item_grant item;
+    dz_us split_us = self->now - split_since(self, n);
+    if (grants.count > 0 && node->shard_total < 2 && split_us > SPLIT_MAX_US &&
+        self->lease.epoch.n > from->epoch_n && store_is_reachable(self, n))
+        world_break(self, "scheduler %u goes on for %" PRId64 " us after another has the lease", n,
+                    split_us);
+    while (node->shard_total > 1 && dz_grant_next(&grants, &item))
+        if (item.test < node->own_total &&
+            dz_shard_of(node->own_ids[item.test], node->shard_total) != node->shard_index)
+            world_break(self, "shard %u runs test %u of another one", node->shard_index,
+                        node->own[item.test]);
+}
+
+static void
+took(struct world *self, enum measure measure, dz_us since)
+{
+    if (self->took_us[measure] == 0)
+        self->took_us[measure] = self->now > since ? self->now - since : 1;
+}
+
+/* After the lone fault. */
+static void
+measure_assign(struct world *self, uint32_t to, const struct dz_msg_mesh *from,
+               struct dz_list grants)
+{
+    enum lone lone = self->lone_at > 0 ? self->opt.lone : LONE_NONE;
+    struct dz_item_grant item;
+    /* With tests, or "nothing": maybe all that the others have not begun is in their hands. */
+    if (lone == LONE_SCHEDULER_DIES)
+        took(self, MEASURE_RESUMED_DEAD, self->lone_at);
+    if (lone == LONE_SCHEDULER_STOPS && from->epoch_n > self->lone_n)
+        took(self, MEASURE_RESUMED_STOPPED, self->lone_at);
+    if ((lone != LONE_VASSAL_DIES && lone != LONE_VASSAL_STOPS) || to == self->lone_node)
+        return;
+    while (dz_grant_next(&grants, &item))
+        if (self->lone_tests[node_test(self, to, (uint32_t) item.test)])
+            took(self, lone == LONE_VASSAL_DIES ? MEASURE_MOVED_DEAD : MEASURE_MOVED_STOPPED,
+                 self->lone_at);
+}
+
+void
+oracle_loses(struct world *self, uint32_t n, uint64_t node)
+{
+    waste_lost(self, n, (uint32_t) node - 1);
+    bool dies = self->opt.lone == LONE_VASSAL_DIES;
+    if (self->lone_at > 0 && node == self->lone_node + 1 &&
+        (dies || self->opt.lone == LONE_VASSAL_STOPS))
+        took(self, dies ? MEASURE_FREED_DEAD : MEASURE_FREED_STOPPED, self->lone_at);
+}
+
 /* A scheduler speaks only under a number that is on its disk, and calls nothing counted that its
  * ledger does not have. */
 void
-oracle_coord_sends(struct world *self, uint32_t n, struct dz_slice frame)
+oracle_coord_sends(struct world *self, uint32_t n, uint32_t to, struct dz_slice frame)
 {
     struct dz_msg_mesh from;
     struct dz_msg body;
@@ -90,14 +154,19 @@ oracle_coord_sends(struct world *self, uint32_t n, struct dz_slice frame)
     show(self, who, &from, &body);
     if (from.epoch_n > node->disk_n)
         world_break(self, "epoch %" PRIu64 " is used before it is on disk", from.epoch_n);
-    /* With tests, or "nothing": maybe all that the others have not begun is in their hands. */
-    if (body.id == DZ_MSG_mesh_assign && self->killed_at > 0 && self->resumed_us == 0)
-        self->resumed_us = self->now - self->killed_at;
+    struct dz_epoch epoch = { from.epoch_n, from.epoch_node, from.epoch_inc };
+    if (body.id == DZ_MSG_mesh_lead)
+        waste_session(self, n, to, from.session);
+    if (body.id == DZ_MSG_mesh_assign) {
+        waste_grants(self, to, &epoch, body.as.mesh_assign.grants);
+        check_grants(self, n, &from, body.as.mesh_assign.grants);
+        measure_assign(self, to, &from, body.as.mesh_assign.grants);
+    }
     if (body.id != DZ_MSG_mesh_rack)
         return;
     struct dz_list racks = body.as.mesh_rack.racks;
     size_t rows = self->store.count + node->ledger.count;
-    if (racks.count > rows && results_said_to_count(node_of_inc(self, from.to_inc), racks) > rows)
+    if (racks.count > rows && results_said_to_count(&self->nodes[to], racks) > rows)
         world_break(self, "the scheduler says that more is counted than the ledger holds");
 }
 
@@ -126,7 +195,8 @@ void
 oracle_coord_seals(struct world *self, uint32_t n)
 {
     const struct node *node = &self->nodes[n];
-    bool is_unknown = self->lost_at > 0 && self->now - self->lost_at < UNNOTICED_US;
+    dz_us since = later_of(self->lost_at, node->frozen_until);
+    bool is_unknown = self->lost_at > 0 && self->now - since < UNNOTICED_US;
     if (self->opt.mode != MODE_STORE || self->opt.odd_nodes > 0 || is_unknown ||
         self->opt.restores > 0 || !has_other_member(self, n))
         return;
@@ -142,6 +212,43 @@ oracle_coord_seals(struct world *self, uint32_t n)
     }
 }
 
+/* In one life of a node the greatest number that it knows does not become less. */
+static void
+says_number(struct world *self, uint32_t n, uint64_t *before, uint64_t number)
+{
+    if (number < *before)
+        world_break(self, "node %u knew of epoch %" PRIu64 " and forgot it: %" PRIu64, n, *before,
+                    number);
+    *before = number;
+}
+
+void
+oracle_vassal_asks(struct world *self, uint32_t n, const struct dz_lease_ask *ask)
+{
+    if (ask->kind == DZ_LEASE_CLAIM || ask->kind == DZ_LEASE_WHO)
+        says_number(self, n, &self->nodes[n].asked_n, ask->me.n);
+}
+
+/* It obeys whom it tells what it holds. */
+static void
+obeys(struct world *self, uint32_t n, const struct dz_msg_mesh *from)
+{
+    struct node *node = &self->nodes[n];
+    struct dz_epoch epoch = { from->epoch_n, from->epoch_node, from->epoch_inc };
+    bool is_back = n == self->lone_node && self->lone_until > 0 && self->now >= self->lone_until;
+    if (is_back)
+        took(self, MEASURE_BACK, self->lone_until);
+    if (dz_epoch_cmp(&epoch, &node->obeyed) == 0)
+        return; /* it is said again, or another session */
+    node->obeyed = epoch;
+    bool is_over = epoch.node == node->id && !node->coord;
+    bool is_past =
+        is_over || dz_epoch_cmp(&epoch, &node->followed) != 0; /* its STATE had to wait */
+    if (from->epoch_n < node->said_then && !is_past)
+        world_break(self, "node %u is led by epoch %" PRIu64 " and knew of %" PRIu64, n,
+                    from->epoch_n, node->said_then);
+}
+
 /* Journal before you tell. */
 void
 oracle_vassal_sends(struct world *self, uint32_t n, struct dz_slice frame)
@@ -155,6 +262,10 @@ oracle_vassal_sends(struct world *self, uint32_t n, struct dz_slice frame)
     char who[48];
     (void) snprintf(who, sizeof(who), "node %u", n);
     show(self, who, &from, &body);
+    if (body.id == DZ_MSG_mesh_hello)
+        says_number(self, n, &self->nodes[n].said_n, body.as.mesh_hello.seen_n);
+    if (body.id == DZ_MSG_mesh_state || body.id == DZ_MSG_mesh_own)
+        obeys(self, n, &from);
     if (body.id != DZ_MSG_mesh_result)
         return;
     const struct node *node = &self->nodes[n];
@@ -176,7 +287,7 @@ void
 oracle_vassal_obeys(struct world *self, uint32_t n, struct dz_slice frame,
                     const struct vassal_effects *fx)
 {
-    struct node *node = &self->nodes[n];
+    const struct node *node = &self->nodes[n];
     struct dz_msg_mesh from;
     struct dz_msg body;
     if (!open_frame(frame, &from, &body))
@@ -185,40 +296,45 @@ oracle_vassal_obeys(struct world *self, uint32_t n, struct dz_slice frame,
     bool is_outside = body.id == DZ_MSG_mesh_nack || body.id == DZ_MSG_mesh_err;
     if (from.to == DZ_MESH_TO_SCHEDULER || is_outside)
         return;
-    if (from.to_inc != node->inc || dz_epoch_cmp(&epoch, &node->obeyed) < 0) {
-        for (size_t i = 0; i < fx->count; i++)
-            if (fx->items[i].kind != VASSAL_FX_SEND)
-                world_break(self, "node %u obeys %s of epoch %" PRIu64 ", its own is %" PRIu64, n,
-                            dz_msg_name(body.id), from.epoch_n, node->obeyed.n);
+    if (from.to_inc == node->inc && dz_epoch_cmp(&epoch, &node->obeyed) >= 0)
         return;
-    }
-    bool is_answered = false; /* a LEAD that is taken is answered with STATE or OWN */
     for (size_t i = 0; i < fx->count; i++)
-        is_answered = is_answered || fx->items[i].kind == VASSAL_FX_SEND;
-    if (body.id == DZ_MSG_mesh_lead && is_answered)
-        node->obeyed = epoch;
+        if (fx->items[i].kind != VASSAL_FX_SEND)
+            world_break(self, "node %u obeys %s of epoch %" PRIu64 ", its own is %" PRIu64, n,
+                        dz_msg_name(body.id), from.epoch_n, node->obeyed.n);
 }
 
-/* What a spool gives up is in the store, or (which was restored from an older copy) it can be sent
- * there again. */
+/* A number is granted once. */
+void
+oracle_granted(struct world *self, const struct dz_lease_ask *ask,
+               const struct dz_lease_reply *reply)
+{
+    if (reply->word != DZ_LEASE_GRANTED)
+        return;
+    if (ask->kind == DZ_LEASE_CLAIM && reply->epoch.n <= self->granted_n)
+        world_break(self, "epoch %" PRIu64 " is granted again", reply->epoch.n);
+    if (reply->epoch.n > self->granted_n)
+        self->granted_at = self->now;
+    self->granted_n = reply->epoch.n;
+}
+
+/* What a spool gives up is in the store, or was before the store was restored from an older copy. */
 void
 oracle_stored(struct world *self, uint32_t n, uint64_t exec)
 {
-    if (ledger_find(&self->store, exec) || self->store.is_sealed)
+    if (ledger_find(&self->store, exec) || self->store.is_sealed || self->execs[exec].was_stored)
         return; /* after the seal it would be history */
-    for (uint32_t m = 0; m < self->opt.nodes && self->has_backup; m++)
-        if (ledger_find(&self->nodes[m].ledger, exec))
-            return;
     world_break(self, "node %u gives up execution %" PRIu64 ", which the store does not have", n,
                 exec);
 }
 
 /* Where nothing goes wrong, a worker is told what comes next, at the latest when no other worker
- * has anything left that it could take. */
+ * has anything left that it could take.  What must be alone waits for what runs beside it. */
 void
 oracle_worker_waited(struct world *self, uint32_t n, dz_us waited)
 {
-    if (self->opt.is_fault_free && waited > WAIT_MAX_US)
+    dz_us most_us = WAIT_MAX_US + (self->opt.has_needs ? self->longest_us : 0);
+    if (self->opt.is_fault_free && waited > most_us)
         world_break(self, "a worker of node %u waited %" PRId64 " us for an answer", n, waited);
 }
 
@@ -246,160 +362,56 @@ oracle_vassal_leaves(struct world *self, uint32_t n)
     }
 }
 
-/* ------------------------------------------------------------------ at the end */
+/* ------------------------------------------------------------------ at every test */
 
-static unsigned
-deaths_of(const struct world *self, uint32_t test)
-{
-    unsigned deaths = 0;
-    for (size_t i = 0; i < self->exec_count; i++)
-        deaths += self->execs[i].test == test && self->execs[i].end == EXEC_KILLED &&
-                  !self->execs[i].is_timeout;
-    return deaths;
-}
-
-static void
-check_row(struct world *self, const struct row *row)
-{
-    if (row->exec >= self->exec_count || self->execs[row->exec].test != row->test) {
-        world_break(self, "test %u: an execution is counted that never was", row->test);
-        return;
-    }
-    const struct exec *exec = &self->execs[row->exec];
-    bool is_true = row->result == DZ_RESULT_CRASHED ? exec->end == EXEC_KILLED && !exec->is_timeout
-                   : row->result == DZ_RESULT_TIMEOUT ? exec->is_timeout
-                                                      : exec->end == EXEC_FINISHED;
-    if (!is_true)
-        world_break(self, "test %u is counted as %s, which is not what happened", row->test,
-                    dz_result_name((enum dz_result) row->result));
-    if (row->result == DZ_RESULT_CRASHED && row->word == DZ_WORD_COUNTED &&
-        deaths_of(self, row->test) < self->opt.strikes)
-        world_break(self, "test %u is counted CRASHED after %u deaths", row->test,
-                    deaths_of(self, row->test));
-}
-
-/* Has this node, or the job that it took part in, answered for the test? */
 static bool
-is_answered_for(const struct world *self, const struct node *node, uint32_t test)
+has_need(const struct world *self, uint32_t test, uint8_t need)
 {
-    if (!node->has_left || !node->account.is_sealed || node->account.not_run > 0)
-        return false;
-    bool is_own = false;
-    for (uint32_t t = 0; t < node->own_total; t++)
-        is_own = is_own || node->own[t] == test;
-    if (!node->account.is_shard)
-        return is_own;
-    unsigned shard = coord_shard_of(self->tests[test].id, self->opt.nodes);
-    return is_own && shard == (unsigned) (node - self->nodes);
+    struct dz_slice tie = self->tests[test].group;
+    for (size_t i = 1; tie.len > 0 && tie.ptr[0] == '!' && tie.ptr[i] != ':'; i++)
+        if (tie.ptr[i] == need)
+            return true;
+    return false;
 }
 
-static void
-check_ledger(struct world *self)
+static bool
+is_running(const struct worker *worker)
 {
-    const struct ledger *ledger = &self->store;
-    uint8_t *counted = dz_alloc0(self->opt.tests + 1, 1);
-    for (size_t i = 0; i < ledger->count; i++) {
-        check_row(self, &ledger->rows[i]);
-        if (ledger->rows[i].word == DZ_WORD_COUNTED && counted[ledger->rows[i].test]++)
-            world_break(self, "test %u is counted twice", ledger->rows[i].test);
-    }
-    for (uint32_t t = 0; t < self->opt.tests; t++)
-        for (uint32_t n = 0; n < self->opt.nodes && !counted[t]; n++)
-            if (is_answered_for(self, &self->nodes[n], t))
-                world_break(self, "test %u is not counted, and node %u believes that it is", t, n);
-    free(counted);
+    return worker->state == WORKER_CALL || worker->state == WORKER_NEXT;
 }
 
-/* Nobody but a stop, a node that alone had the test, or the loss of all who could run it, leaves a
- * test uncounted. */
-static void
-check_complete(struct world *self)
-{
-    bool may_miss = self->is_stopped || self->opt.absent > 0 || self->opt.odd_nodes > 0;
-    unsigned ended = 0;
-    for (uint32_t n = 0; n < self->opt.nodes; n++) {
-        const struct node *node = &self->nodes[n];
-        bool has_part = node->has_left && node->account.is_sealed;
-        ended += has_part;
-        if (has_part && node->account.not_run > 0 && !may_miss)
-            world_break(self,
-                        "node %u: %" PRIu64 " tests were not run, and nobody had stopped the job",
-                        n, node->account.not_run);
-    }
-    if (ended == 0 && !self->is_stopped && !self->store.is_sealed && self->leaves == 0)
-        world_break(self, "everybody has left, and nobody has sealed the job");
-}
-
-/* One kill of a worker re-executes nothing that had finished; one of a process what its slots held.
- * Silence (a lost, frozen or cut-off node) costs what was running, and a second scheduler at most
- * all of it for each time that there were two. */
-static uint64_t
-waste_allowed(const struct world *self)
-{
-    const struct options *opt = &self->opt;
-    uint64_t queued = 3 + (opt->mean_us < 1000 ? 128 : (uint64_t) (AHEAD_US / opt->mean_us));
-    uint64_t allowed = self->lost_results + self->kills_agent * opt->slots * queued;
-    bool has_silence = self->kills_node + self->freezes + self->leaves + opt->cuts > 0 ||
-                       opt->loss > 0 || opt->delay_us > 40000 || !opt->has_resets;
-    if (has_silence)
-        allowed += (uint64_t) (2 + self->kills_agent + self->kills_node + self->freezes +
-                               self->leaves + opt->cuts) *
-                   4 * opt->nodes * opt->slots * 64;
-    bool may_split = opt->mode == MODE_STORE && (opt->store_faults > 0 || opt->is_store_late ||
-                                                 opt->is_store_away || opt->restores > 0);
-    if (may_split || has_silence)
-        allowed += (uint64_t) opt->tests * (self->leads + 1);
-    return allowed;
-}
-
-static void
-check_waste(struct world *self)
-{
-    uint64_t finished = 0;
-    for (size_t i = 0; i < self->exec_count; i++)
-        finished += self->execs[i].end == EXEC_FINISHED;
-    uint64_t needed = ledger_count(&self->store);
-    uint64_t bound = needed + waste_allowed(self);
-    if (finished > bound)
-        world_break(
-            self, "%" PRIu64 " executions finished for %" PRIu64 " tests, %" PRIu64 " are allowed",
-            finished, needed, bound);
-    if (self->opt.is_fault_free && self->exec_count != needed)
-        world_break(self, "without a fault, %zu executions for %" PRIu64 " tests", self->exec_count,
-                    needed);
-}
-
-/* Where nothing goes wrong but one scheduler's death, the others run nothing twice: the next one waits
- * for what they hold and have finished. */
-static void
-check_survivors(struct world *self)
-{
-    uint8_t *runs = dz_alloc0(self->opt.tests + 1, 1);
-    for (size_t i = 0; i < self->exec_count && self->killed_at > 0; i++) {
-        const struct exec *exec = &self->execs[i];
-        bool is_survivor = self->nodes[exec->node].life == 1 && exec->end == EXEC_FINISHED;
-        if (is_survivor && runs[exec->test]++)
-            world_break(self, "test %u was run twice by nodes that nothing happened to",
-                        exec->test);
-    }
-    free(runs);
-}
-
-static void
-check_latency(struct world *self)
-{
-    if (self->resumed_us > RESUME_MAX_US)
-        world_break(self, "%" PRId64 " us from the death of the scheduler to the next test",
-                    self->resumed_us);
-}
-
+/* What a node has a result of, which nobody acknowledged, is not run there again. */
 void
-oracle_end(struct world *self)
+oracle_feeds(struct world *self, uint32_t n, uint32_t local)
 {
-    check_ledger(self);
-    check_complete(self);
-    check_waste(self);
-    check_latency(self);
-    if (self->opt.is_kill_only)
-        check_survivors(self);
+    const struct node *node = &self->nodes[n];
+    for (size_t i = 0; i < node->spool_len; i++) {
+        const struct spooled *it = &node->spool[i];
+        if (it->outcome.what.test == local && it->outcome.origin == 0 && !it->is_known &&
+            it->outcome.result != DZ_RESULT_CRASHED)
+            world_break(self, "node %u is to run test %u again, which it has a result of", n,
+                        node->own[local]);
+    }
+}
+
+/* What must be alone on its node is.  Where nothing goes wrong, what is tied runs in one worker. */
+void
+oracle_begins(struct world *self, uint32_t n, uint32_t s, uint32_t test)
+{
+    if (has_need(self, test, 'm') && s != 0)
+        world_break(self, "test %u of the main worker runs in slot %u", test, s);
+    struct dz_slice tie = self->tests[test].group;
+    for (uint32_t m = 0; m < self->opt.nodes; m++) {
+        for (uint32_t other = 0; other < self->opt.slots; other++) {
+            const struct worker *worker = &self->nodes[m].workers[other];
+            if (!is_running(worker) || (m == n && other == s))
+                continue;
+            uint32_t runs = node_test(self, m, worker->running);
+            if (m == n && (has_need(self, test, 'x') || has_need(self, runs, 'x')))
+                world_break(self, "node %u runs tests %u and %u, and one of them must be alone", n,
+                            test, runs);
+            if (self->opt.is_fault_free && tie.len > 0 && dz_slice_eq(tie, self->tests[runs].group))
+                world_break(self, "tests %u and %u are tied and run at once", test, runs);
+        }
+    }
 }

@@ -59,7 +59,7 @@ give_coord(struct scale *self, const struct coord_event *event)
 {
     struct coord_effects fx;
     uint64_t batch = 0;
-    struct coord_account account = { 0 };
+    uint64_t count = 0, digest = 0;
     bool has_to_persist = false, has_to_seal = false;
     if (!self->coord)
         return;
@@ -72,7 +72,8 @@ give_coord(struct scale *self, const struct coord_event *event)
         case COORD_FX_PERSIST: has_to_persist = true; break;
         case COORD_FX_SEAL:
             has_to_seal = true;
-            account = it->as.seal;
+            count = it->as.seal.counted;
+            digest = it->as.seal.digest;
             break;
         case COORD_FX_DONE:
             self->is_over = true;
@@ -87,20 +88,18 @@ give_coord(struct scale *self, const struct coord_event *event)
     if (has_to_persist)
         give_coord(self, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
     if (has_to_seal)
-        give_coord(self,
-                   &(struct coord_event){ .kind = COORD_EV_SEALED,
-                                          .as.sealed = { account.counted, account.digest, true } });
+        give_coord(self, &(struct coord_event){ .kind = COORD_EV_SEALED,
+                                                .as.sealed = { count, digest, true } });
 }
 
 static void
-begin(struct scale *self, const struct vassal_effect *lead)
+begin(struct scale *self, uint64_t n)
 {
     struct coord_cfg cfg = {
         .job = dz_str("J"), .node = 1, .inc = 1, .nodes_expected = self->node_count
     };
     self->coord = coord_new(&cfg);
-    give_coord(self, &(struct coord_event){ .kind = COORD_EV_START,
-                                            .as.start.seen_n = lead->as.lead.n - 1 });
+    give_coord(self, &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = n - 1 });
     give_coord(self,
                &(struct coord_event){ .kind = COORD_EV_MANIFEST,
                                       .as.manifest = { self->tests, self->test_count, DIGEST } });
@@ -136,7 +135,7 @@ give_vassal(struct scale *self, uint32_t n, const struct vassal_event *event)
 {
     struct node *node = &self->nodes[n];
     struct vassal_effects fx;
-    struct vassal_effect lead = { 0 };
+    uint64_t lead_n = 0;
     uint64_t asked = 0;
     enum dz_lease_kind kind = DZ_LEASE_WHO;
     vassal_step(node->vassal, event, self->now, &fx);
@@ -146,7 +145,7 @@ give_vassal(struct scale *self, uint32_t n, const struct vassal_event *event)
         case VASSAL_FX_SEND: post(self, it->as.send.node, true, it->as.send.frame); break;
         case VASSAL_FX_FEED: feed(node, it, self->now); break;
         case VASSAL_FX_JOURNAL: node->journaled = (uint32_t) it->as.journal.record; break;
-        case VASSAL_FX_LEAD: lead = *it; break;
+        case VASSAL_FX_LEAD: lead_n = it->as.lead.n; break;
         case VASSAL_FX_ASK:
             asked = it->as.ask.number;
             kind = it->as.ask.ask.kind;
@@ -158,8 +157,8 @@ give_vassal(struct scale *self, uint32_t n, const struct vassal_event *event)
         default: break;
         }
     }
-    if (lead.kind == VASSAL_FX_LEAD)
-        begin(self, &lead);
+    if (lead_n > 0)
+        begin(self, lead_n);
     if (asked)
         answer(self, n, asked, kind);
 }

@@ -43,6 +43,7 @@ begin(struct world *self, uint32_t n, uint32_t s, uint32_t test)
     worker->running = test;
     worker->began = self->now;
     uint32_t known = node_test(self, n, test);
+    oracle_begins(self, n, s, known);
     worker->exec = exec_new(self, known, n);
     world_trace(self, "n%u.jw%u runs %u, exec %" PRIu64, n, s, known, worker->exec);
     dz_us takes = self->kind[known] == TEST_HANG ? TIMEOUT_US : self->duration[known];
@@ -68,13 +69,16 @@ worker_kill(struct world *self, uint32_t n, uint32_t s, enum dz_cause cause)
     struct vassal_event event = { .kind = VASSAL_EV_SLOT_DOWN };
     event.as.down.slot = s;
     event.as.down.cause = cause;
+    event.as.down.is_lost = self->nodes[n].lost_slots >> s & 1;
     event.as.down.has_ran = is_running;
     event.as.down.ran = (struct dz_grant){ worker->running, 0 };
     event.as.down.exec = worker->exec;
     event.as.down.start_us = worker->began;
     event.as.down.elapsed_us = self->now - worker->began;
+    event.as.down.line = (uint32_t) (worker->exec & DZ_LINE_MAX);
+    dz_us takes = cause == DZ_CAUSE_FINISHED ? self->opt.end_us : LEARN_US;
     struct happening *it =
-        later(self, n, s, 1 + (dz_us) rng_below(&self->rng, LEARN_US), WORKER_DIED);
+        later(self, n, s, 1 + (dz_us) rng_below(&self->rng, (uint64_t) takes), WORKER_DIED);
     it->life = self->nodes[n].life;
     it->frame = dz_alloc0(1, sizeof(event));
     it->frame_len = sizeof(event);
@@ -151,6 +155,7 @@ report(struct world *self, uint32_t n, uint32_t s)
         .exec = worker->exec,
         .start_us = worker->began,
         .call_us = self->now - worker->began,
+        .line = (uint32_t) (worker->exec & DZ_LINE_MAX),
     };
     self->execs[worker->exec].end = EXEC_FINISHED;
     if (node->vassal && !node->is_draining) {

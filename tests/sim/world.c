@@ -33,119 +33,6 @@ rng_chance(struct rng *self, unsigned per_mille)
     return rng_below(self, 1000) < per_mille;
 }
 
-/* ------------------------------------------------------------------ options */
-
-/* Swarm testing: each kind of fault is present or absent as a whole, so that rare combinations are
- * not drowned by the common ones. */
-static unsigned
-maybe(struct rng *rng, unsigned per_mille, unsigned most)
-{
-    return rng_chance(rng, per_mille) ? 1 + (unsigned) rng_below(rng, most) : 0;
-}
-
-static void
-draw_faults(struct options *self, struct rng *rng)
-{
-    self->killers = maybe(rng, 300, 100);
-    self->hangs = maybe(rng, 150, 40);
-    self->absent = maybe(rng, 80, 200);
-    self->loss = maybe(rng, 300, 250);
-    self->twice = maybe(rng, 300, 200);
-    self->delay_us = (dz_us[]){ 50, 500, 5000, 40000, 200000, 400000 }[rng_below(rng, 6)];
-    self->reorders = rng_chance(rng, 500);
-    self->rates = maybe(rng, 300, 100);
-    self->has_resets = rng_chance(rng, 600);
-    self->worker_kills = maybe(rng, 400, 4);
-    self->zygote_kills = maybe(rng, 200, 2);
-    self->agent_kills = maybe(rng, 300, 4);
-    self->leader_kills = maybe(rng, 350, 3);
-    self->node_losses = maybe(rng, 200, 3);
-    self->freezes = maybe(rng, 250, 4);
-    static const char *const phases[] = { "LEADING", "SCHEDULING", "DRAINING", "SEALING",
-                                          "PARTING" };
-    self->victim_phase = rng_chance(rng, 200) ? phases[rng_below(rng, DZ_LEN(phases))] : NULL;
-    self->leaves = maybe(rng, 100, 2);
-    self->stops = maybe(rng, 80, 2);
-    self->cuts = maybe(rng, 250, 4);
-    self->store_faults = maybe(rng, 350, 4);
-    self->restores = rng_chance(rng, 50) ? 2 : 0;
-    self->is_store_late = rng_chance(rng, 80);
-    self->is_store_away = rng_chance(rng, 60);
-    self->faults_us = (dz_us) (200 + rng_below(rng, 4000)) * 1000;
-}
-
-/* What a mode excludes. */
-static void
-reconcile(struct options *self)
-{
-    if (self->mode == MODE_ALONE)
-        self->nodes = 1;
-    if (self->mode != MODE_STORE) {
-        self->store_faults = self->restores = 0;
-        self->is_store_late = self->is_store_away = self->is_sharded = false;
-        self->node_losses = self->cuts = 0; /* it is one machine */
-        self->rates = 0;
-    }
-    if (self->mode == MODE_ALONE)
-        self->leaves = self->odd_nodes = 0;
-    if (self->odd_nodes > self->nodes)
-        self->odd_nodes = self->nodes;
-    if (self->odd_nodes > 0)
-        self->absent = 0;
-}
-
-/* Nothing goes wrong but the death of one scheduler. */
-static void
-draw_one_death(struct options *self, struct rng *rng)
-{
-    self->mode = rng_chance(rng, 700) ? MODE_STORE : MODE_HOST;
-    self->nodes = 2 + (unsigned) rng_below(rng, 5);
-    self->odd_nodes = 0;
-    self->late_us = 1000;
-    self->tests = 200;
-    self->mean_us = 20000;
-    self->slow = 0;
-    self->has_resets = self->is_kill_only = true;
-    self->leader_kills = 1;
-    self->faults_us = 500 * 1000;
-}
-
-void
-options_draw(struct options *self, struct rng *rng)
-{
-    static const unsigned sizes[] = { 0, 1, 2, 10, 40, 60, 120, 300 };
-    uint64_t mode = rng_below(rng, 100);
-    *self = (struct options){
-        .mode = mode < 15   ? MODE_ALONE
-                : mode < 30 ? MODE_HOST
-                            : MODE_STORE,
-        .nodes = 1 + (unsigned) rng_below(rng, 1 + rng_below(rng, 6)),
-        .slots = 1 + (unsigned) rng_below(rng, 4),
-        .tests = rng_chance(rng, 100) ? sizes[rng_below(rng, DZ_LEN(sizes))]
-                                      : 4 + (unsigned) rng_below(rng, 60),
-        .strikes = 1 + (unsigned) rng_below(rng, 3),
-        .placement =
-            rng_chance(rng, 600) ? COORD_PLACE_LOAD : (enum coord_placement) rng_below(rng, 4),
-        .keep_order = rng_chance(rng, 150),
-        .has_history = rng_chance(rng, 500),
-        .mean_us = (dz_us[]){ 100, 1000, 10000, 60000 }[rng_below(rng, 4)],
-        .slow = rng_chance(rng, 200) ? 30 : 0,
-        .delay_us = 300,
-        .is_sharded = rng_chance(rng, 400),
-        .odd_nodes = maybe(rng, 150, 3),
-        .odd = 1 + (unsigned) rng_below(rng, 300),
-        .late_us = (dz_us[]){ 1000, 50000, 300000, 2000000 }[rng_below(rng, 4)],
-    };
-    uint64_t kind = rng_below(rng, 1000);
-    self->is_fault_free = kind < 120;
-    if (kind >= 120 && kind < 150)
-        draw_one_death(self, rng);
-    else if (!self->is_fault_free)
-        draw_faults(self, rng);
-    self->modules = 1 + (unsigned) rng_below(rng, 1 + self->tests / 4);
-    reconcile(self);
-}
-
 /* ------------------------------------------------------------------ the heap */
 
 static bool
@@ -232,6 +119,8 @@ make_tests(struct world *self)
     self->tests = dz_alloc0(count + 1, sizeof(*self->tests));
     self->duration = dz_alloc0(count + 1, sizeof(*self->duration));
     self->kind = dz_alloc0(count + 1, 1);
+    self->excused = dz_alloc0(count + 1, sizeof(*self->excused));
+    self->grants = dz_alloc0(count + 1, sizeof(*self->grants));
     uint32_t per_module = (count + self->opt.modules - 1) / self->opt.modules;
     for (uint32_t t = 0; t < count; t++) {
         char id[64];
@@ -239,11 +128,16 @@ make_tests(struct world *self)
         (void) snprintf(id, sizeof(id), "m%04u.py::C%03u::t%06u", module, t % per_module / 8, t);
         self->tests[t].id = dz_str(dz_strdup(id));
         self->tests[t].order = t;
+        static const char *const needs[] = { "!x:gx", "!m:gm", "!mx:gmx" };
         if (rng_chance(&self->rng, 20))
             self->tests[t].group = dz_str("together");
+        else if (self->opt.has_needs && rng_chance(&self->rng, 100))
+            self->tests[t].group = dz_str(needs[rng_below(&self->rng, DZ_LEN(needs))]);
         bool is_slow = rng_chance(&self->rng, self->opt.slow);
         self->duration[t] = 1 + (dz_us) rng_below(&self->rng, (uint64_t) self->opt.mean_us * 2);
         self->duration[t] *= is_slow ? 100 : 1;
+        self->longest_us =
+            self->duration[t] > self->longest_us ? self->duration[t] : self->longest_us;
         self->work_us += self->duration[t] + self->opt.hangs * TIMEOUT_US / 1000;
         if (self->opt.has_history && !rng_chance(&self->rng, 100))
             self->tests[t].est_us = (uint32_t) (self->duration[t] / 2 + 1);
@@ -265,8 +159,10 @@ make_node(struct world *self, uint32_t n)
     if (self->opt.rates > 0)
         node->rate += (unsigned) rng_below(&self->rng, self->opt.rates) - self->opt.rates / 2;
     node->is_odd = n < self->opt.odd_nodes;
+    node->knows = dz_alloc0(count + 1, 1);
     node->own = dz_alloc0(count + 1, sizeof(*node->own));
     node->own_ids = dz_alloc0(count + 1, sizeof(*node->own_ids));
+    node->own_groups = dz_alloc0(count + 1, sizeof(*node->own_groups));
     for (uint32_t t = 0; t < count; t++) {
         bool is_here = t % 8 != 7 || self->opt.odd_nodes == 0;
         if (node->is_odd && rng_chance(&self->rng, self->opt.odd))
@@ -274,6 +170,7 @@ make_node(struct world *self, uint32_t n)
         if (!is_here)
             continue;
         node->own[node->own_total] = t;
+        node->own_groups[node->own_total] = self->tests[t].group;
         node->own_ids[node->own_total++] = self->tests[t].id;
     }
     ledger_init(&node->ledger, count);
@@ -302,8 +199,10 @@ world_fini(struct world *self)
     for (uint32_t n = 0; n < NODES_MAX; n++) {
         coord_destroy(&self->nodes[n].coord);
         free(self->nodes[n].coord_tests);
+        free(self->nodes[n].knows);
         free(self->nodes[n].own);
         free(self->nodes[n].own_ids);
+        free(self->nodes[n].own_groups);
         ledger_fini(&self->nodes[n].ledger);
         vassal_destroy(&self->nodes[n].vassal);
         free(self->nodes[n].spool);
@@ -317,6 +216,9 @@ world_fini(struct world *self)
     free(self->duration);
     free(self->kind);
     free(self->execs);
+    free(self->lone_tests);
+    free(self->excused);
+    free(self->grants);
     ledger_fini(&self->store);
     ledger_fini(&self->backup);
 }
@@ -362,12 +264,13 @@ say_who_is_left(struct world *self)
 }
 
 void
-history_run(uint64_t seed, bool is_loud, struct outcome *out)
+history_run(uint64_t seed, bool is_loud, struct cells *cells, struct outcome *out)
 {
     struct world *self = dz_alloc0(1, sizeof(*self));
     self->rng.state = seed * 0x2545f4914f6cdd1d + 1;
     self->is_loud = is_loud;
-    options_draw(&self->opt, &self->rng);
+    self->cells = cells;
+    options_draw(&self->opt, &self->rng, cells != NULL);
     world_trace(self,
                 "seed %" PRIu64 ": mode %d, %u nodes, %u slots, %u tests, loss %u, delay %" PRId64
                 ", sharded %d, odd %u",
@@ -383,12 +286,14 @@ history_run(uint64_t seed, bool is_loud, struct outcome *out)
             world_break(self, "after %u happenings nothing has come to rest", HAPPENINGS_MAX);
         dispatch(self, &it);
         free(it.frame);
+        if (cells && cells->wrong[0])
+            world_break(self, "%s", cells->wrong);
         if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US + 3 * self->work_us)
             say_who_is_left(self);
     }
     if (!self->violation) {
         push_all(self);
-        oracle_end(self);
+        judge(self);
     }
     *out = (struct outcome){ .trace = self->trace,
                              .tests = self->opt.tests,
@@ -397,9 +302,11 @@ history_run(uint64_t seed, bool is_loud, struct outcome *out)
                              .steps = self->steps,
                              .leads = self->leads,
                              .shards = self->shards,
+                             .wasted = self->wasted,
+                             .excuses = self->excuses,
                              .ended_us = self->now,
-                             .resumed_us = self->resumed_us,
                              .is_ok = !self->violation };
+    memcpy(out->took_us, self->took_us, sizeof(out->took_us));
     memcpy(out->violation, self->violation_text, sizeof(out->violation));
     world_fini(self);
     free(self);

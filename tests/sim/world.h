@@ -18,6 +18,8 @@
 
 #include "coord/core/coord.h"
 #include "shared/base/base.h"
+#include "shared/wire/wire.h"
+#include "tests/sim/cells.h"
 #include "vassal/core/vassal.h"
 
 enum {
@@ -38,6 +40,43 @@ uint64_t rng_below(struct rng *self, uint64_t bound);
 bool rng_chance(struct rng *self, unsigned per_mille);
 
 enum mode { MODE_ALONE, MODE_HOST, MODE_STORE };
+enum lone {
+    LONE_NONE,
+    LONE_SCHEDULER_DIES, /* its process */
+    LONE_SCHEDULER_STOPS,
+    LONE_VASSAL_DIES,
+    LONE_VASSAL_STOPS,
+    LONES,
+};
+
+/* What is measured, in simulated time: names and bounds are in judge.c. */
+enum measure {
+    MEASURE_RESUMED_DEAD,    /* the scheduler dies; the next one speaks of tests */
+    MEASURE_RESUMED_STOPPED, /* ... is stopped */
+    MEASURE_FREED_DEAD,      /* a vassal dies; what it held is free for others */
+    MEASURE_FREED_STOPPED,   /* ... is stopped */
+    MEASURE_MOVED_DEAD,      /* ... and another node is given a test of it */
+    MEASURE_MOVED_STOPPED,
+    MEASURE_BACK, /* one that was stopped and given up goes on; it is led again */
+    MEASURES,
+};
+
+enum fault {
+    FAULT_WORKER,
+    FAULT_ZYGOTE,
+    FAULT_AGENT,
+    FAULT_NODE,
+    FAULT_FREEZE,
+    FAULT_LEAVE,
+    FAULT_STOP,
+    FAULT_LEADER,
+    FAULT_CUT,
+    FAULT_STORE,
+    FAULT_RESTORE,
+    FAULT_SLOT,
+    FAULT_LONE,
+    FAULTS,
+};
 
 /* ------------------------------------------------------------------ options, drawn per seed */
 
@@ -54,23 +93,32 @@ struct options {
     unsigned loss, twice; /* per mille of messages */
     dz_us delay_us;       /* greatest delay of a message */
     bool reorders;        /* a later message may arrive earlier */
+    unsigned stray;       /* each message of this id arrives once more, much later; 0: none */
+    dz_us persist_us;     /* until the number of an epoch is on disk */
     enum mode mode;
-    bool is_sharded;    /* the CI names as many slots as there are nodes */
-    unsigned odd;       /* per mille of tests that a node lacks or has of its own */
-    unsigned odd_nodes; /* so many nodes collect other tests */
-    dz_us late_us;      /* nodes start within so long */
-    unsigned rates;     /* per mille by which clocks differ */
-    bool has_resets;    /* the death of a process is seen by its peers at once */
+    bool is_sharded;      /* the CI names as many slots as there are nodes */
+    unsigned odd;         /* per mille of tests that a node lacks or has of its own */
+    unsigned odd_nodes;   /* so many nodes collect other tests */
+    dz_us late_us;        /* nodes start within so long */
+    unsigned rates;       /* per mille by which clocks differ */
+    bool has_resets;      /* the death of a process is seen by its peers at once */
+    bool has_needs;       /* some tests run in slot 0, or alone on their node */
+    dz_us collect_us;     /* a node collects for so long at most */
+    dz_us end_us;         /* a worker that was told to end tears down for so long at most */
+    unsigned slot_losses; /* no worker can be made there again */
     unsigned worker_kills, zygote_kills, agent_kills, leader_kills, node_losses, freezes, leaves,
         stops, cuts, store_faults, restores;
     bool is_store_late,
         is_store_away;        /* it is not there at the start; it never is, before the push */
-    const char *victim_phase; /* a scheduler that gets there is killed; may be NULL */
-    bool is_kill_only;        /* nothing goes wrong but the death of one scheduler: for latency */
+    const char *victim_phase; /* when a scheduler gets there, something happens; may be NULL */
+    enum fault phase_fault;   /* ... namely this */
+    dz_us store_lost_us;      /* from then on it never is again, before the push; 0: no */
+    enum lone lone;           /* this and nothing else goes wrong: what it costs is measured */
     dz_us faults_us;          /* length of the fault phase */
     bool is_fault_free;
 };
-void options_draw(struct options *self, struct rng *rng);
+/* draw.c; is_for_cells: with what is needed to meet every message in every state */
+void options_draw(struct options *self, struct rng *rng, bool is_for_cells);
 
 /* ------------------------------------------------------------------ what really happened */
 
@@ -85,6 +133,7 @@ struct exec {
     uint32_t test, node;
     enum exec_end end;
     bool is_timeout;
+    bool was_stored; /* the store had it, whatever became of the store */
 };
 
 /* ------------------------------------------------------------------ a node */
@@ -128,6 +177,12 @@ struct ledger {
     size_t sent; /* of a node's: rows that the store has */
 };
 
+struct granted {
+    bool is_given;
+    uint32_t to;
+    struct dz_epoch by;
+};
+
 struct node {
     uint64_t id, inc;
     uint64_t life;         /* of the agent */
@@ -139,15 +194,25 @@ struct node {
     bool is_draining, is_flushing, has_left, is_gone, is_starting;
     struct vassal_account account; /* of DONE */
     bool is_leaving;
-    struct dz_epoch obeyed; /* greatest epoch that led this life */
-    unsigned rate;          /* of its clock, per mille */
+    bool has_met;             /* its disk names the others */
+    struct dz_epoch obeyed;   /* greatest epoch that led this life */
+    struct dz_epoch followed; /* who schedules, as its rank has it; */
+    uint64_t said_then;       /* the greatest number that it had said by then */
+    uint64_t said_n;          /* greatest number that this life said to know, to others */
+    uint64_t asked_n;         /* ... to the authority */
+    unsigned rate;            /* of its clock, per mille */
 
     struct coord *coord; /* owned; NULL: it does not schedule */
     uint64_t coord_life; /* events of an earlier one are stale */
+    dz_us led_at;        /* when it began */
     dz_us coord_tick_at, answer_at;
     bool is_uplinking, is_sealing;
+    uint64_t lead_n;              /* number of its coordinator's epoch */
+    bool was_ready;               /* its coordinator has given out tests */
+    uint64_t sessions[NODES_MAX]; /* its coordinator's with each; 0: none, or it was given up */
     struct coord_account seal;
     dz_us seal_by;
+    uint8_t *knows;        /* owned, [tests]: counted, as its coordinator was told */
     uint32_t *coord_tests; /* owned: the coordinator's number -> the universe's */
     uint32_t coord_total;
     bool is_blind;
@@ -155,8 +220,10 @@ struct node {
 
     uint32_t *own; /* owned: its number of a test -> the universe's */
     uint32_t own_total;
-    struct dz_slice *own_ids; /* owned array of borrowed ids */
+    struct dz_slice *own_ids; /* owned arrays of borrowed texts */
+    struct dz_slice *own_groups;
     bool is_odd;
+    unsigned lost_slots;  /* a bit for each */
     struct ledger ledger; /* of its disk: what its schedulers counted */
     struct worker workers[SLOTS_MAX];
 };
@@ -172,6 +239,7 @@ struct world {
     size_t heap_len, heap_cap;
     uint64_t trace; /* hash of all that happened */
     bool is_loud;
+    struct cells *cells; /* borrowed; may be NULL */
 
     struct node nodes[NODES_MAX];
     dz_us last[NODES_MAX][NODES_MAX]; /* latest delivery on each link */
@@ -191,10 +259,20 @@ struct world {
     bool is_healed, is_stopped, is_done;
     dz_us heal_at;
     dz_us work_us; /* of all tests */
-    unsigned kills_worker, kills_agent, kills_node, freezes, leaves, leads, shards;
-    dz_us lost_at;               /* when the last disk was lost */
-    dz_us killed_at, resumed_us; /* a scheduler; how long it took until another gave out tests */
-    uint64_t lost_results;       /* of workers that died while no agent could read their rings */
+    dz_us longest_us;
+    unsigned leaves, leads, shards;
+    dz_us lost_at;             /* when the last disk was lost */
+    dz_us lone_at, lone_until; /* when the lone fault came; when it is over, if it ever is */
+    uint32_t lone_node;        /* ... to whom */
+    uint64_t lone_n;           /* number of the epoch at that time */
+    uint8_t *lone_tests;       /* owned, [tests]: that this node held */
+    dz_us took_us[MEASURES];   /* 0: not measured */
+    uint64_t granted_n;        /* greatest number that the authority ever granted */
+    dz_us granted_at;          /* when its lease went to somebody else */
+    uint32_t *excused;         /* owned, [tests]: so many more times may it run (waste.c) */
+    struct granted *grants;    /* owned, [tests]: the last one */
+    struct dz_epoch ready;     /* greatest one that ever gave out tests */
+    uint64_t wasted, excuses;  /* of all tests, at the end */
     uint64_t messages, steps;
     const char *violation; /* NULL: none */
     char violation_text[256];
@@ -222,7 +300,8 @@ enum what {
     FLUSHED,      /* node: group commit of the spool */
     WORKER_DIED,  /* node, slot, a: cause */
     AGENT_STARTS, /* node */
-    FAULT,        /* a: enum fault */
+    COLLECTED,    /* node */
+    FAULT,        /* a: enum fault; b: of node b - 1, 0: of any */
     HEAL,
 };
 
@@ -247,6 +326,7 @@ void world_break(struct world *self, const char *fmt, ...) DZ_PRINTF(2, 3); /* a
 dz_us node_now(const struct world *self, uint32_t n);
 dz_us node_at(const struct world *self, uint32_t n, dz_us local);
 bool node_is_frozen(const struct world *self, uint32_t n);
+bool node_postpones(struct world *self, struct happening *it); /* it is stopped */
 uint32_t node_test(const struct world *self, uint32_t n, uint32_t local);
 
 /* nodes.c */
@@ -257,6 +337,7 @@ void spool_journal(struct world *self, uint32_t n, uint64_t record,
 void spool_flushed(struct world *self, uint32_t n);
 void spool_restore(struct world *self, uint32_t n);
 bool node_lacks(const struct world *self, uint32_t node, uint32_t slot, uint32_t test);
+void node_new_life(struct world *self, uint32_t node);
 
 /* coords.c */
 void coord_begin(struct world *self, uint32_t n, const struct vassal_effect *lead);
@@ -307,7 +388,7 @@ void fault_on(struct world *self, struct happening *it);
 void fault_at_phase(struct world *self, uint32_t node);
 
 /* oracle.c */
-void oracle_coord_sends(struct world *self, uint32_t node, struct dz_slice frame);
+void oracle_coord_sends(struct world *self, uint32_t node, uint32_t to, struct dz_slice frame);
 void oracle_coord_seals(struct world *self, uint32_t node);
 void oracle_vassal_sends(struct world *self, uint32_t node, struct dz_slice frame);
 void oracle_vassal_obeys(struct world *self, uint32_t node, struct dz_slice frame,
@@ -315,22 +396,36 @@ void oracle_vassal_obeys(struct world *self, uint32_t node, struct dz_slice fram
 void oracle_worker_waited(struct world *self, uint32_t node, dz_us waited);
 void oracle_stored(struct world *self, uint32_t node, uint64_t exec);
 void oracle_vassal_leaves(struct world *self, uint32_t node);
-void oracle_end(struct world *self);
+void oracle_vassal_asks(struct world *self, uint32_t node, const struct dz_lease_ask *ask);
+void oracle_granted(struct world *self, const struct dz_lease_ask *ask,
+                    const struct dz_lease_reply *reply);
+void oracle_feeds(struct world *self, uint32_t node, uint32_t local);
+void oracle_loses(struct world *self, uint32_t scheduler, uint64_t node);
+void oracle_begins(struct world *self, uint32_t node, uint32_t slot, uint32_t test);
 
-/* cells.c: which (state, message) pairs were met, over all histories */
-void cells_vassal(const char *rank, const char *state, unsigned msg);
-void cells_coord(const char *phase, const char *node, unsigned msg);
-int cells_print(bool is_strict); /* exit code: 1 if one that can be met was not, or the reverse */
+/* waste.c: `node` schedules */
+void waste_lost(struct world *self, uint32_t node, uint32_t other);
+void waste_session(struct world *self, uint32_t node, uint32_t other, uint64_t session);
+void waste_ready(struct world *self, uint32_t node);
+void waste_grants(struct world *self, uint32_t to, const struct dz_epoch *epoch,
+                  struct dz_list grants);
+void waste_restored(struct world *self, const struct ledger *before);
+void waste_judge(struct world *self);
+
+/* judge.c */
+void judge(struct world *self);
+const char *measure_text(enum measure measure);
 
 /* One history.  False: an oracle was violated (world.violation). */
 struct outcome {
     uint64_t trace;
-    uint64_t tests, execs, messages, steps, leads, shards, wasted;
-    dz_us ended_us;   /* virtual time */
-    dz_us resumed_us; /* 0: not measured in this history */
+    uint64_t tests, execs, messages, steps, leads, shards, wasted, excuses;
+    dz_us ended_us; /* virtual time */
+    dz_us took_us[MEASURES];
     bool is_ok;
     char violation[256];
 };
-void history_run(uint64_t seed, bool is_loud, struct outcome *out);
+/* cells may be NULL. */
+void history_run(uint64_t seed, bool is_loud, struct cells *cells, struct outcome *out);
 
 #endif

@@ -6,12 +6,8 @@ One line per suite: tests, differences, how many of them are explained.  What is
 (node id, phase) the outcome, the last line of its traceback and the text of its sections; collection
 reports; warnings; deselected counts; the exit code.
 
-A difference is explained when the test also differs between two plain runs, of the whole suite or of that
-test alone with another allocator (the latter for texts, never for outcomes); or when plain pytest, asked for
-that test alone, gives what dagz gave (then the suite itself depends on order); or when the
-only difference is that bytes written to descriptor 2, under no Python stream, are in the stdout
-section (both descriptors of a worker are one terminal, so that their order is true); or when the only
-difference is a name that the project itself gives to each xdist worker (``Suite.worker_names``).  Plain runs are kept in ``build/suites`` and taken from there the next time, until table or environment change.
+What explains a difference is told in ``explain.py``; the line has how often each kind of it did.  Plain runs are
+kept in ``build/suites`` and taken from there the next time, until table or environment change.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,106 +35,25 @@ sys.path.insert(0, str(HERE.parent / "support"))
 
 import leftovers  # noqa: E402
 import venvs  # noqa: E402
+from explain import (  # noqa: E402
+    PHASES,
+    Key,
+    Seen,
+    apart,
+    differing,
+    divided,
+    is_lettered,
+    is_moved,
+    kind_of,
+    seen_of,
+    with_numbers_anew,
+)
 from lab import INJECT, KEPT_ENV, read_lines  # noqa: E402
 from table import SUITES, Suite  # noqa: E402
 
 WORK = venvs.BUILD / "suites"
-ALONE_LIMIT = 60  # so many tests are run alone to explain them
 SHOWN = 25
-VOLATILE = [
-    (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x"),
-    (re.compile(r"\b\d+\.\d+(e-?\d+)?\s?(s|ms|us|seconds?)\b"), "TIME"),
-    (re.compile(r"(/[\w.+-]+)*/pytest-of-\w+/pytest-\d+(/popen-gw\d+)?"), "BASETEMP"),
-    (re.compile(r"\b[Pp]id[= ]\d+"), "PID"),
-    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d+"), "NOW"),
-    (re.compile(r"\b1\d{14}\b"), "ID"),  # id() of an object on the heap
-    # frames of whoever calls the test, in a stack that the test prints: with its source line
-    (
-        re.compile(
-            r'(\n|\\n) *File "[^"]*(/_?pytest/|/pluggy/|/dagz/|runpy)[^"]*", line \d+, in [\w<>.]+((\n|\\n)    [^\\\n]*)?'
-        ),
-        "",
-    ),
-]
-
-PHASES = ("setup", "call", "teardown")
-
-# Plain pytest's reporter prints the letter of a unittest subtest into the capture of that very test.  Under
-# dagz the reporter is in another process, where it cannot.
-LETTERS = re.compile(r"[u,]+( +\[ *\d+%\]\n)?[u,]*")
-
-# (nodeid, phase or kind) -> what was seen there, each execution one string
-Seen = dict[tuple[str, str], Counter[str]]
-
-
-def steady(text: str) -> str:
-    """Take out what differs between any two runs: addresses, times, temporary directories."""
-    for pattern, put in VOLATILE:
-        text = pattern.sub(put, text)
-    return text
-
-
-def apart(one: str, two: str) -> tuple[str, str]:
-    """What is shown of two texts: their heads, and where they part."""
-    at = len(os.path.commonprefix([one, two]))
-    if at < 200:
-        return one[:400], two[:400]
-    return f"{one[:100]} ... {one[at - 80 : at + 220]}", f"{two[:100]} ... {two[at - 80 : at + 220]}"
-
-
-def renamed(text: str, names: Sequence[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, put in names:
-        text = pattern.sub(put, text)
-    return text
-
-
-def seen_of(lines: Iterable[Mapping[str, Any]], names: Sequence[tuple[str, str]] = ()) -> Seen:
-    """names: patterns that are replaced in sections before they are looked at."""
-    found: Seen = defaultdict(Counter)
-    steadied = [(re.compile(pattern), put) for pattern, put in names]
-    lines = list(lines)
-    divided = {line["nodeid"] for line in lines if line.get("type") == "SubtestReport"}
-    for line in lines:
-        kind = line["kind"]
-        if kind == "test":
-            nodeid = steady(line["nodeid"])
-            written = line["sections"]
-            if line["nodeid"] in divided:
-                written = [(name, text) for name, text in written if not LETTERS.fullmatch(text)]
-            sections = [[name, renamed(steady(text), steadied)] for name, text in written]
-            what = [line["type"], line["outcome"], line["wasxfail"], steady(line["last"]), sections]
-            found[nodeid, line["when"]][json.dumps(what)] += 1
-        elif kind == "collect":
-            found[line["nodeid"], "collect"][line["outcome"]] += 1
-        elif kind == "warning":
-            what = [line["when"], line["category"], steady(line["message"])]
-            found[steady(line["nodeid"]), "warning"][json.dumps(what)] += 1
-        elif kind == "deselected":
-            found["", "deselected"]["count"] += line["count"]
-        elif kind == "finish":
-            found["", "exit"][str(line["code"])] += 1
-    return found
-
-
-def one_terminal(what: Counter[str]) -> Counter[str]:
-    """The same with the texts of both streams of a phase taken together, line by line."""
-    joined: Counter[str] = Counter()
-    for text, count in what.items():
-        *head, sections = json.loads(text)
-        lines: dict[str, list[str]] = defaultdict(list)
-        for name, content in sections:
-            lines[name.replace("stderr", "stdout")] += content.splitlines()
-        joined[json.dumps([head, sorted((name, sorted(part)) for name, part in lines.items())])] += count
-    return joined
-
-
-def only_moved(key: tuple[str, str], one: Seen, two: Seen) -> bool:
-    """Do both differ at most in which of the two streams a text is filed under?"""
-    return key[1] in PHASES and one_terminal(one[key]) == one_terminal(two[key])
-
-
-def differing(one: Seen, two: Seen) -> list[tuple[str, str]]:
-    return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+NOTHING: Counter[str] = Counter()
 
 
 @dataclass
@@ -164,18 +79,21 @@ class Row:
     tests: int
     executions: int
     differences: int
-    explained: int
+    explained: dict[str, int]
     plain_s: float
     dagz_s: float
     exit_plain: int
     exit_dagz: int
     left: list[str]
     unexplained: list[str]
+    shown: list[str]
     summary: list[str]
 
     def __str__(self) -> str:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in self.explained.items())
         return (
-            f"{self.suite:22} tests {self.tests:6}  differences {self.differences:5}  explained {self.explained:5}  "
+            f"{self.suite:22} tests {self.tests:6}  differences {self.differences:5}  "
+            f"explained {sum(self.explained.values()):5}{kinds and f' ({kinds})'}  "
             f"exit {self.exit_plain}/{self.exit_dagz}  plain {self.plain_s:.1f} s  dagz {self.dagz_s:.1f} s"
             + (f"  LEFT {len(self.left)}" if self.left else "")
         )
@@ -193,7 +111,9 @@ def unpack(suite: Suite, python: Path) -> Path:
             subprocess.run([*map(str, argv), suite.package], check=True, env=venvs._clean_env())
             (archive,) = place.glob("*.tar.gz")
             with tarfile.open(archive) as tar:
-                tar.extractall(place, filter="data")
+                # Debian 12 has a Python without filters; there nothing is kept out
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(place)
             (place / "ready").touch()
     return next(p for p in place.iterdir() if p.is_dir())
 
@@ -224,7 +144,7 @@ class Bench:
     @property
     def digest(self) -> str:
         asked = {name: value for name, value in asdict(self.suite).items() if name != "worker_names"}
-        text = json.dumps([asked, self.venv.name, 4])
+        text = json.dumps([asked, self.venv.name, 5])
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def environment(self, state: Path, variables: Mapping[str, str]) -> dict[str, str]:
@@ -248,8 +168,9 @@ class Bench:
     ) -> Outcome:
         # outside of this tree, whose pyproject.toml a suite's own pytests would find; and a short path
         state = Path(tempfile.mkdtemp(prefix="dzt-"))
-        # a plain run's base directory is as deep as that of a worker: tests print relative paths
-        root = state / "tmp" if "--dagz" in extra else state / "tmp" / "below"
+        # a plain run's base directory is as deep as that of a worker, and its name as long: tests print
+        # relative paths, and shorten long ones
+        root = state / "tmp" if "--dagz" in extra else state / "tmp" / "below-gw0"
         root.mkdir(parents=True)
         env = self.environment(state, {"PYTEST_DEBUG_TEMPROOT": str(root), **variables})
         argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
@@ -295,61 +216,64 @@ class Bench:
         return outcome
 
 
-def same_outcome(key: tuple[str, str], one: Seen, two: Seen) -> bool:
-    """Do both differ at most in texts?"""
-    heads = [
-        sorted(str(json.loads(text)[:3]) for text in seen.get(key, Counter()).elements())
-        for seen in (one, two)
-    ]
-    return key[1] in PHASES and heads[0] == heads[1]
-
-
-def alone(bench: Bench, nodeids: Sequence[str], plain: Seen, dagz: Seen) -> set[str]:
-    """Node ids for which plain pytest, running just them, sees what dagz saw; or, where only texts differ, not
-    what it saw among the others: then they depend on order, counters or addresses."""
-    agreed = set()
+def seen_alone(bench: Bench, nodeids: Sequence[str]) -> Iterator[tuple[str, Seen]]:
+    """What plain pytest sees of each test when it runs just that, with another allocator: sets of objects are in
+    another order then."""
     files: dict[str, Seen] = {}
 
     def seen_in(chosen: str) -> Seen:
         return seen_of(bench.run("alone", ["-p", "no:dagz"], [chosen], PYTHONMALLOC="malloc").lines)
 
-    for nodeid in nodeids[:ALONE_LIMIT]:
+    for nodeid in nodeids:
         file = nodeid.partition("::")[0]
         found = files[file] if file in files else seen_in(nodeid)
         if not any(key[0] == nodeid for key in found):  # a plugin has changed the id: nobody can ask for it
             found = files[file] = seen_in(file)
-        keys = [key for key in dagz if key[0] == nodeid and key[1] != "warning"]
-        only_texts = all(same_outcome(key, plain, dagz) for key in keys)
-        if not keys or not all(key in found for key in keys):
-            continue
-        if (
-            all(found[key] == dagz[key] for key in keys)
-            or only_texts
-            and any(found[key] != plain[key] for key in keys if plain[key] != dagz[key])
-        ):
-            agreed.add(nodeid)
-    return agreed
+        yield nodeid, found
 
 
-def unexplained(
-    bench: Bench, first: Outcome, dagz: Outcome, fresh: bool
-) -> tuple[int, list[tuple[str, str]]]:
-    """The number of differences, and those for which nothing but dagz accounts."""
+def anew(seen: Seen, key: Key) -> Counter[str]:
+    return with_numbers_anew(seen.get(key, NOTHING))
+
+
+def explain(bench: Bench, first: Outcome, dagz: Outcome, args: argparse.Namespace) -> dict[Key, str]:
+    """For each difference the kind of its explanation, "" without one."""
     one, ours = seen_of(first.lines), seen_of(dagz.lines)
-    keys = differing(one, ours)
-    left = [key for key in keys if not only_moved(key, one, ours)]
-    if left and bench.suite.worker_names:
-        pair = [seen_of(each.lines, bench.suite.worker_names) for each in (first, dagz)]
-        left = [key for key in left if pair[0][key] != pair[1][key]]
-    if left:
-        again = seen_of(bench.plain(2, fresh).lines)
-        unsteady = {nodeid for nodeid, _ in differing(one, again)}
-        left = [key for key in left if key[0] not in unsteady]
-    if left:
-        asked = sorted({nodeid for nodeid, kind in left if kind in PHASES})
-        dependent = alone(bench, asked, one, ours)
-        left = [key for key in left if key[0] not in dependent]
-    return len(keys), left
+    kinds = dict.fromkeys(differing(one, ours), "")
+
+    def settle(judge: Callable[[Key], str | None]) -> None:
+        for key in [key for key, kind in kinds.items() if not kind]:
+            kinds[key] = judge(key) or ""
+
+    def pair(key: Key) -> tuple[Counter[str], Counter[str]]:
+        return one.get(key, NOTHING), ours.get(key, NOTHING)
+
+    settle(lambda key: "moved" if is_moved(key, *pair(key)) else None)
+    parted = divided(one)
+    settle(lambda key: "lettered" if key[0] in parted and is_lettered(key, *pair(key)) else None)
+    if names := bench.suite.worker_names:
+        one, ours = (seen_of(each.lines, names) for each in (first, dagz))
+        settle(lambda key: "named" if one.get(key) == ours.get(key) else None)
+
+    def is_numbered(key: Key) -> bool:
+        return key[1] in PHASES and anew(one, key) == anew(ours, key)
+
+    settle(lambda key: "numbered" if is_numbered(key) else None)
+
+    def judge_by(other: Seen) -> Callable[[Key], str | None]:
+        return lambda key: kind_of(key, *(anew(seen, key) for seen in (one, other, ours)))
+
+    def asked() -> list[str]:
+        return sorted({nodeid for (nodeid, phase), kind in kinds.items() if not kind and phase in PHASES})
+
+    if args.few and asked():
+        settle(judge_by(seen_of(bench.run("few", ["-p", "no:dagz"], asked()).lines)))
+    elif not all(kinds.values()):
+        settle(judge_by(seen_of(bench.plain(2, args.fresh).lines)))
+    for nodeid, found in seen_alone(bench, asked()[: args.alone]):
+        judge = judge_by(found)
+        settle(lambda key, nodeid=nodeid, judge=judge: judge(key) if key[0] == nodeid else None)
+    return kinds
 
 
 def dagz_run(bench: Bench, workers: int, again: bool) -> Outcome:
@@ -363,23 +287,24 @@ def dagz_run(bench: Bench, workers: int, again: bool) -> Outcome:
 
 
 def compare(bench: Bench, args: argparse.Namespace) -> Row:
-    fresh = args.fresh
-    first = bench.plain(1, fresh)
-    dagz = bench.plain(2, fresh) if args.plain else dagz_run(bench, args.workers, args.again)
+    first = bench.plain(1, args.fresh)
+    dagz = bench.plain(2, args.fresh) if args.plain else dagz_run(bench, args.workers, args.again)
     one, ours = seen_of(first.lines), seen_of(dagz.lines)
-    differences, left = unexplained(bench, first, dagz, fresh) if dagz.tests else (first.tests, list(one))
+    kinds = explain(bench, first, dagz, args) if dagz.tests else dict.fromkeys(one, "")
+    left = [key for key, kind in kinds.items() if not kind]
     return Row(
         suite=bench.name,
         tests=first.tests,
         executions=sum(1 for line in dagz.lines if line["kind"] == "test" and line["when"] == "call"),
-        differences=differences,
-        explained=differences - len(left),
+        differences=len(kinds),
+        explained=dict(sorted(Counter(kind for kind in kinds.values() if kind).items())),
         plain_s=round(first.seconds, 1),
         dagz_s=round(dagz.seconds, 1),
         exit_plain=first.code,
         exit_dagz=dagz.code,
         left=dagz.left,
         unexplained=grouped(left, one, ours),
+        shown=grouped([key for key in kinds if key not in left], one, ours) if args.show else [],
         summary=[first.tail.strip().rsplit("\n", 1)[-1], dagz.tail.strip().rsplit("\n", 1)[-1]],
     )
 
@@ -406,6 +331,13 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="run plain pytest again")
     parser.add_argument("--plain", action="store_true", help="only the plain runs (a check of this script)")
     parser.add_argument("--again", action="store_true", help="compare with the dagz run of the last time")
+    parser.add_argument(
+        "--alone", type=int, default=60, help="run at most so many tests alone to explain them"
+    )
+    parser.add_argument(
+        "--few", action="store_true", help="the second plain run has only the tests that differ"
+    )
+    parser.add_argument("--show", action="store_true", help="print explained differences too")
     parser.add_argument("--json", type=Path, help="write the table there")
     args = parser.parse_args(argv)
     if args.all:
@@ -429,6 +361,8 @@ def main(argv: Sequence[str]) -> int:
         print(row, flush=True)
         for text in row.unexplained[:SHOWN]:
             print("   ", text, flush=True)
+        for text in row.shown:
+            print("    explained:", text, flush=True)
         if len(row.unexplained) > SHOWN:
             print(f"    ... and {len(row.unexplained) - SHOWN} more")
     if args.json:

@@ -52,7 +52,7 @@ def ended(pid: int, seconds: float) -> bool:
         os.close(fd)
 
 
-def after(token: str, seconds: float = 2.0) -> list[Process]:
+def after(token: str, seconds: float = 20.0) -> list[Process]:
     """What is left when everything had so long to end by itself."""
     deadline = time.monotonic() + seconds
     for process in having(token):

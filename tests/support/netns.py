@@ -1,6 +1,6 @@
 """Hosts of a test's own: network namespaces on one switch, and ways to cut them off from each other.
 
-    with netns.Net() as net:
+    with netns.Net() as net:  # of IPv4; Net(6): of IPv6, without cut()
         a, b, store = net.host(), net.host(), net.host()
         subprocess.Popen(argv, preexec_fn=a.enter)  # or [*a.argv, *argv]
         net.cut(a, b)                               # what a sends to b is lost, without a word
@@ -88,10 +88,16 @@ class Space:
 class Host:
     space: Space
     number: int
+    version: int  # of the internet protocol
 
     @property
     def address(self) -> str:
-        return f"10.77.0.{self.number}"
+        return f"10.77.0.{self.number}" if self.version == 4 else f"fd77::{self.number:x}"
+
+    @property
+    def netloc(self) -> str:
+        """The address as it stands in a URL."""
+        return self.address if self.version == 4 else f"[{self.address}]"
 
     @property
     def port(self) -> str:
@@ -109,7 +115,8 @@ class Host:
 class Net:
     """A switch and the hosts on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 4) -> None:
+        self.version = version
         self.hosts: list[Host] = []
         self.switch = Space()
         self.switch.ip("link add br0 type bridge")
@@ -123,12 +130,15 @@ class Net:
 
     def host(self) -> Host:
         assert len(self.hosts) < HOSTS_MAX
-        host = Host(Space(), len(self.hosts) + 1)
+        host = Host(Space(), len(self.hosts) + 1, self.version)
         self.hosts.append(host)
         self.switch.ip(f"link add {host.port} type veth peer name eth0 netns {host.space.holder.pid}")
         self.switch.ip(f"link set {host.port} master br0 up")
         host.space.ip("link set lo up")
-        host.space.ip(f"addr add {host.address}/24 dev eth0")
+        if self.version == 4:
+            host.space.ip(f"addr add {host.address}/24 dev eth0")
+        else:
+            host.space.ip(f"addr add {host.address}/64 dev eth0 nodad")
         host.space.ip("link set eth0 up")
         return host
 

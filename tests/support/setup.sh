@@ -7,6 +7,7 @@
 #   python        build/venv with what the runner needs             from the Python index
 #   lint          clang-format
 #   fuzz          clang
+#   shells        fish and zsh, in which completion is tried; where there are none it is not
 #   interpreters  says which CPythons were found
 #
 # Debian 12 and Ubuntu 24.04 are tried; elsewhere install by hand what it names.  Safe to run again.
@@ -151,6 +152,14 @@ part_python() {
     exit 1
 }
 
+part_shells() {
+    for shell in fish zsh; do
+        has "$shell" >/dev/null && continue
+        missing=" $shell"
+        (install_missing) || say "setup: no $shell, so completion is not tried in it"
+    done
+}
+
 part_interpreters() {
     for version in 3.10 3.11 3.12 3.13; do
         PYTHONPATH=tests/support build/venv/bin/python -c "
@@ -166,7 +175,7 @@ for part in $parts; do
     programs) part_programs ;;
     lint) part_lint ;;
     fuzz) part_fuzz ;;
-    python | interpreters) ;;
+    python | shells | interpreters) ;;
     *)
         say "setup: no part is called '$part'" >&2
         exit 2
@@ -177,6 +186,7 @@ install_missing
 for part in $parts; do
     case $part in
     python) part_python ;;
+    shells) part_shells ;;
     interpreters) part_interpreters ;;
     esac
 done

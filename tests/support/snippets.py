@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Enough tests, each long enough, for both of two workers to get some.
+# Enough tests for both of two workers to get some: the first ones wait for each other.
 BUSY = """
     import time, pytest
+    from dzt_meet import meet
     @pytest.mark.parametrize("n", range(8))
     def test_busy(n):
-        time.sleep(0.05)
+        meet()
+        time.sleep(0.01)
 """
 
 # noting.py of a project: one line of JSON in a file of this run; safe between processes.

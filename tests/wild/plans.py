@@ -24,11 +24,16 @@ class Kind:
     is_cable: bool = False  # is without effect behind the proxy
     first: Callable[[Wild], object] | None = None  # before anybody starts
     is_alone: bool = False
+    needs_store: bool = False  # to be there all the time
     deaths: int = 0
 
     @property
     def name(self) -> str:
         return self.do.__name__
+
+    @property
+    def is_of_store(self) -> bool:
+        return self.name.startswith("store_")
 
 
 KINDS = [
@@ -53,6 +58,8 @@ KINDS = [
     Kind(Wild.cable_flaps),
     Kind(Wild.one_way_cable, is_cable=True),
     Kind(Wild.cables_parted, is_cable=True),
+    Kind(Wild.direct_is_blocked, FIRST, is_cable=True, needs_store=True),
+    Kind(Wild.direct_is_blocked_for_a_while, is_cable=True, needs_store=True),
     Kind(Wild.far_away, is_wired=True),
     Kind(Wild.segments_of_a_byte, is_wired=True),
     Kind(Wild.resets, is_wired=True),
@@ -70,7 +77,6 @@ KINDS = [
     Kind(Wild.store_is_busy, is_wired=True),
     Kind(Wild.store_restored),
 ]
-# When nodes that cannot reach each other speak through the store: "direct TCP blocked", by `Net.isolate`.
 
 
 def fits(kind: Kind, plan: list[Kind]) -> bool:
@@ -78,12 +84,16 @@ def fits(kind: Kind, plan: list[Kind]) -> bool:
     is_used = any(
         kind is other or (kind.first and other.first) or other.is_alone or kind.is_alone for other in plan
     )
+    is_without = any(
+        (kind.needs_store and other.is_of_store) or (kind.is_of_store and other.needs_store) for other in plan
+    )
     is_wired = any(other.is_wired for other in plan)
     is_cable = any(other.is_cable for other in plan)
     deaths = sum(other.deaths for other in [*plan, kind])
     hosts = HOSTS - 1 if any(other.first for other in [*plan, kind]) else HOSTS
     return (
         not is_used
+        and not is_without
         and deaths <= hosts - 2
         and not (kind.is_cable and is_wired)
         and not (kind.is_wired and is_cable)

@@ -314,6 +314,18 @@ class Wild(Far):
         self.net.join(one, other)
         return True
 
+    def direct_is_blocked(self) -> bool:
+        """From the beginning to the end: what they say goes through the store."""
+        self.net.isolate(*self.spaces)
+        return True
+
+    def direct_is_blocked_for_a_while(self) -> bool:
+        some = self.draw.sample(self.spaces, self.draw.randint(2, HOSTS))
+        self.net.isolate(*some)
+        self.a_while(3 * CUT_S)
+        self.net.isolate(*some, is_on=False)
+        return True
+
     # ---- connections
 
     @contextmanager
@@ -442,6 +454,11 @@ class Wild(Far):
         os.kill(self.store.pid(), signal.SIGCONT)
         begun = self.begun()
         self.pause(self.draw.uniform(0.2, 1))
+        os.kill(self.store.pid(), signal.SIGSTOP)
+        if not self.keeps_spools():
+            os.kill(self.store.pid(), signal.SIGCONT)
+            shutil.rmtree(copy)
+            return False
         self.store_dies()
         shutil.rmtree(data)
         copy.rename(data)
@@ -452,6 +469,11 @@ class Wild(Far):
 
     def begun(self) -> int:
         return sum(len(self.ran_on(run)) for run in self.runs)
+
+    def keeps_spools(self) -> bool:
+        """Nobody has ended: what a store forgets that was restored then is on nobody's disk any more."""
+        spools = [self.folder(number + 1) / "home/spool" for number in range(len(self.runs))]
+        return all(any(spool.glob("*/owner")) for spool in spools)
 
     def has_ended(self) -> bool:
         return any(run.process.poll() is not None for run in self.runs)

@@ -108,7 +108,9 @@ struct ranking {
     enum dz_lease_kind kind; /* of that one */
     dz_us asked_at, ask_at;  /* when; when the next one is due (INT64_MAX: not) */
     dz_us pause;             /* before the next CLAIM */
+    unsigned claims;         /* that found it held since it was lost */
     unsigned unreachables;   /* tries in a row to which no answer came */
+    unsigned vouched;        /* times that the authority said of a silent holder that it leads */
     dz_us cut_off_at;        /* when the first of them was made */
     uint64_t members;        /* nodes that take part, as the scheduler told */
     struct peer *peers;      /* owned: its successors, the first one first; may name this node */
@@ -136,6 +138,7 @@ struct vassal {
     uint64_t scheduler;  /* its node id, 0: none was heard yet */
     dz_us heard_at, spoke_at;
     dz_us hello_at, hello_us; /* when the next HELLO is due; the last pause */
+    unsigned hellos;          /* to whoever is thought to schedule, without an answer */
     dz_us hb_us, dead_us;
     bool is_own_due, is_state_due, is_stop_due, is_drained_due, is_bye_due;
     uint32_t own_said;             /* tests of our manifest that were told */
@@ -150,7 +153,7 @@ struct vassal {
     struct record *records; /* owned: by number; not acknowledged, or (is_keeping) all */
     size_t record_first, record_count, record_cap;
     size_t told;      /* so many of them were told in this session, or need not be */
-    size_t old;       /* so many of them are older than this session */
+    size_t old;       /* so many of them are older than this session's STATE */
     size_t stored_to; /* so many of them were looked at for what is stored */
     size_t unacked;   /* WRITING or HELD */
     uint64_t last_record;
@@ -188,6 +191,8 @@ void vassal_finish(struct vassal *self, bool is_sealed, dz_us now); /* emits DON
 void session_hear(struct vassal *self, struct dz_slice frame, dz_us now);
 void session_tick(struct vassal *self, dz_us now);
 void session_hello(struct vassal *self, dz_us now);
+/* How often to say that it lives, and after how long a silence the scheduler is lost. */
+void session_pace(struct vassal *self, uint64_t hb_ms, uint64_t dead_ms);
 bool session_is_open(const struct vassal *self); /* a scheduler leads, and knows our STATE */
 void session_redirect(struct vassal *self, const struct dz_msg_mesh *from);
 void session_say(struct vassal *self, const struct dz_msg *msg, dz_us now);
@@ -205,8 +210,12 @@ bool rank_admits(struct vassal *self, const struct dz_msg_mesh *from, const stru
                  dz_us now); /* is its LEAD to be obeyed? */
 void rank_hint(struct vassal *self, const struct dz_epoch *epoch, dz_us now); /* a NACK names it */
 void rank_members(struct vassal *self, const struct dz_msg_mesh_members *members);
+void rank_knows(struct vassal *self, const uint64_t *nodes,
+                size_t count); /* from an earlier life */
 void rank_leave(struct vassal *self, dz_us now);
 dz_us rank_wait_us(const struct vassal *self); /* for those who come before it in succession */
+void rank_meet(struct vassal *self, const struct vassal_event *event);
+bool rank_is_led(const struct vassal *self);   /* by whom it believes to schedule */
 void rank_end(struct vassal *self, dz_us now); /* it takes no part any more */
 void rank_tick(struct vassal *self, dz_us now);
 size_t rank_targets(const struct vassal *self, uint64_t *nodes_out); /* whom to say HELLO to */
@@ -223,6 +232,8 @@ void outbox_restore(struct vassal *self, uint64_t number, const struct vassal_ou
 void outbox_journaled(struct vassal *self, uint64_t number);
 void outbox_rack(struct vassal *self, uint64_t number, enum dz_word word);
 bool outbox_has(const struct vassal *self, uint32_t test);
+bool outbox_is_writing(const struct vassal *self); /* something older than this session */
+void outbox_announced(struct vassal *self);        /* STATE has said how many there are */
 void outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind); /* a session begins */
 void outbox_copy(struct vassal *self, struct dz_list outcomes);
 void outbox_stored(struct vassal *self, uint64_t number);

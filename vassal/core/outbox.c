@@ -177,12 +177,24 @@ outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind)
     }
 }
 
-/* Only a scheduler that is new can grant what we have a result of. */
+bool
+outbox_is_writing(const struct vassal *self)
+{
+    return self->old > 0 && nth(self, self->old - 1)->state == RECORD_WRITING;
+}
+
+void
+outbox_announced(struct vassal *self)
+{
+    self->old = self->record_count;
+}
+
+/* Only a scheduler that has not heard them yet can grant what we have a result of. */
 bool
 outbox_has(const struct vassal *self, uint32_t test)
 {
-    for (size_t i = 0; i < self->old; i++)
-        if (nth(self, i)->state == RECORD_HELD && nth(self, i)->outcome.what.test == test &&
+    for (size_t i = 0; i < self->old && !DZ_BROKEN(HAS_RESULT); i++)
+        if (nth(self, i)->state <= RECORD_HELD && nth(self, i)->outcome.what.test == test &&
             nth(self, i)->outcome.result != DZ_RESULT_CRASHED)
             return true;
     return false;
@@ -208,6 +220,7 @@ add_item(struct dz_list *list, struct dz_buf *bytes, const struct record *record
         .inc = it->inc,
         .record = record->number,
         .origin = it->origin,
+        .line = it->line,
     };
     dz_outcome_add(list, bytes, &item);
 }
@@ -261,6 +274,7 @@ outbox_copy(struct vassal *self, struct dz_list outcomes)
             .setup_us = (dz_us) item.setup_us,
             .call_us = (dz_us) item.call_us,
             .teardown_us = (dz_us) item.teardown_us,
+            .line = (uint32_t) item.line,
         };
         self->pending++;
         struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_JOURNAL);

@@ -7,11 +7,26 @@ enum {
     STRANGERS = 8,                /* those who are not in the order spread over so many places */
 };
 
+/* Its place among them is not known: it comes last. */
+void
+rank_knows(struct vassal *self, const uint64_t *nodes, size_t count)
+{
+    struct ranking *it = &self->ranking;
+    if (count == 0)
+        return;
+    it->peers = dz_alloc0(DZ_SUCCESSORS_MAX, sizeof(*it->peers));
+    it->members = count + 1;
+    for (size_t i = 0; i < count && it->peer_count < DZ_SUCCESSORS_MAX; i++)
+        if (nodes[i] != self->cfg.node)
+            it->peers[it->peer_count++] = (struct peer){ .node = nodes[i] };
+}
+
 void
 rank_members(struct vassal *self, const struct dz_msg_mesh_members *members)
 {
     struct ranking *it = &self->ranking;
     it->members = members->count;
+    session_pace(self, members->hb_ms, members->dead_ms);
     if (!it->peers)
         it->peers = dz_alloc0(DZ_SUCCESSORS_MAX, sizeof(*it->peers));
     it->peer_count = 0;
@@ -35,7 +50,8 @@ rank_targets(const struct vassal *self, uint64_t *nodes_out)
     size_t count = 0;
     if (it->holder.n > 0)
         nodes_out[count++] = it->holder.node;
-    for (size_t i = 0; it->rank == RANK_CANDIDATE && i < it->peer_count; i++) {
+    bool is_looking = it->rank == RANK_CANDIDATE || it->rank == RANK_JOINING;
+    for (size_t i = 0; is_looking && i < it->peer_count; i++) {
         const struct peer *peer = &it->peers[i];
         if (peer->node != self->cfg.node && peer->node != it->holder.node && !peer->is_gone)
             nodes_out[count++] = peer->node;
@@ -56,4 +72,24 @@ rank_wait_us(const struct vassal *self)
     }
     place += 1 + (dz_us) (self->cfg.node % STRANGERS);
     return SUCCEED_US + place * SUCCEED_STEP_US;
+}
+
+/* The authority names who schedules, and how it is reached. */
+void
+rank_meet(struct vassal *self, const struct vassal_event *event)
+{
+    const struct dz_epoch *who = &event->as.answer.reply.epoch;
+    if (event->as.answer.contact.len == 0 || who->node == self->cfg.node)
+        return;
+    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_MEET);
+    fx->as.meet.node = who->node;
+    fx->as.meet.inc = who->inc;
+    fx->as.meet.contact = dz_arena_copy(&self->arena, event->as.answer.contact);
+}
+
+bool
+rank_is_led(const struct vassal *self)
+{
+    const struct dz_epoch *holder = &self->ranking.holder;
+    return self->scheduler == holder->node && self->flow.epoch.n == holder->n;
 }

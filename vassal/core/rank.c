@@ -19,27 +19,11 @@ enum {
     JOIN_TRIES = 2,
     CLAIM_SOON_US = 10 * 1000,   /* the first time; doubled each time, up to */
     CLAIM_AGAIN_US = 100 * 1000, /* the lease of one that is lost has not run out */
-    RETRY_US = 200 * 1000,       /* nobody answered */
+    CLAIMS_SOON = 20, /* so many; then it does not run out, and all of us only keep it busy */
+    CLAIM_RARE_US = 1600 * 1000,
+    RETRY_US = 200 * 1000, /* nobody answered */
+    VOUCHED_MAX = 4,       /* then it is lost, whatever the authority says */
 };
-
-bool
-rank_turn(struct vassal *self, enum rank_turn turn, const char *why, dz_us now)
-{
-    struct ranking *it = &self->ranking;
-    int next = rank_after(it->rank, turn);
-    if (next < 0)
-        return false;
-    bool is_news = it->rank != (enum rank) next || turn == RANK_TURN_LED;
-    it->rank = (enum rank) next;
-    if (!is_news)
-        return true;
-    it->since = now;
-    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_RANK);
-    fx->as.rank.name = rank_name(it->rank);
-    fx->as.rank.epoch = it->holder;
-    fx->as.rank.why = why;
-    return true;
-}
 
 static void
 saw(struct vassal *self, uint64_t n)
@@ -57,7 +41,7 @@ is_collected(const struct vassal *self)
 static void
 hello_now(struct vassal *self, dz_us now)
 {
-    self->hello_us = 0;
+    self->hellos = 0;
     if (is_collected(self))
         session_hello(self, now);
 }
@@ -155,7 +139,7 @@ rank_collected(struct vassal *self, dz_us now)
     struct ranking *it = &self->ranking;
     if (self->cfg.rendezvous == VASSAL_ALONE && rank_turn(self, RANK_TURN_JOIN, "collected", now))
         go_alone(self, now);
-    else if (it->holder.n > 0)
+    else if (it->holder.n > 0 || it->peer_count > 0)
         hello_now(self, now);
     it->holder_at = now; /* nothing could be heard of it before */
     vassal_wake(self, now + self->dead_us);
@@ -170,6 +154,7 @@ follow(struct vassal *self, const struct dz_epoch *holder, dz_us now)
     it->holder = *holder;
     it->is_holder_gone = false;
     it->holder_at = now;
+    it->vouched = 0;
     saw(self, holder->n);
     hello_now(self, now);
     vassal_wake(self, now + self->dead_us);
@@ -198,6 +183,7 @@ lose(struct vassal *self, const char *why, dz_us now)
         return;
     it->unreachables = 0;
     it->pause = 0;
+    it->claims = it->vouched < VOUCHED_MAX ? 0 : CLAIMS_SOON; /* it lives, and does not hear us */
     ask(self, DZ_LEASE_CLAIM, now);
     hello_now(self, now);
 }
@@ -217,6 +203,9 @@ rank_admits(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
         it->holder = *epoch;
         return true;
     }
+    bool is_late = it->is_holder_gone && it->asked && it->kind == DZ_LEASE_CLAIM;
+    if (is_late && dz_epoch_cmp(epoch, &it->holder) == 0 && !DZ_BROKEN(GONE_IS_GONE))
+        return false; /* said before its process ended; the lease may be ours in a moment */
     bool was_leading = it->rank == RANK_LEADING;
     struct dz_epoch before = it->holder;
     it->holder = *epoch;
@@ -226,7 +215,7 @@ rank_admits(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
     }
     it->is_holder_gone = false;
     it->holder_at = now;
-    it->unreachables = 0;
+    it->vouched = it->unreachables = 0;
     if (was_leading)
         abdicate(self, epoch);
     return true;
@@ -251,26 +240,18 @@ rank_hint(struct vassal *self, const struct dz_epoch *epoch, dz_us now)
 void
 rank_deposed(struct vassal *self, const struct dz_epoch *by, dz_us now)
 {
-    if (by->n == 0 || by->node == self->cfg.node ||
+    bool is_us = by->node == self->cfg.node && by->inc == self->cfg.inc;
+    if (by->n == 0 || is_us ||
         !rank_turn(self, RANK_TURN_OUTRANKED, "another scheduler has a greater epoch", now))
         return;
     follow(self, by, now);
-    ask(self, DZ_LEASE_WHO, now); /* how it is reached */
+    if (by->node == self->cfg.node) /* an earlier life of ours, of which we kept nothing */
+        lose(self, "its scheduler was this node before it died", now);
+    else
+        ask(self, DZ_LEASE_WHO, now); /* how it is reached */
 }
 
 /* ------------------------------------------------------------------ the authority's word */
-
-static void
-meet(struct vassal *self, const struct vassal_event *event)
-{
-    const struct dz_epoch *who = &event->as.answer.reply.epoch;
-    if (event->as.answer.contact.len == 0 || who->node == self->cfg.node)
-        return;
-    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_MEET);
-    fx->as.meet.node = who->node;
-    fx->as.meet.inc = who->inc;
-    fx->as.meet.contact = dz_arena_copy(&self->arena, event->as.answer.contact);
-}
 
 static void
 on_granted(struct vassal *self, const struct vassal_event *event, dz_us now)
@@ -305,10 +286,14 @@ on_held(struct vassal *self, const struct dz_epoch *epoch, dz_us now)
     } else if (is_newer && epoch->node != self->cfg.node) {
         if (rank_turn(self, RANK_TURN_HELD, "another node schedules", now))
             follow(self, epoch, now);
+    } else if (it->rank == RANK_VASSAL && dz_epoch_cmp(epoch, &it->holder) == 0) {
+        it->holder_at = now; /* it renews its lease: others are before us */
+        it->vouched++;
     } else if (it->rank == RANK_CANDIDATE || it->rank == RANK_LEAVING) {
         saw(self, epoch->n);
         it->pause = it->pause == 0 ? CLAIM_SOON_US : it->pause * 2;
-        it->pause = it->pause < CLAIM_AGAIN_US ? it->pause : CLAIM_AGAIN_US;
+        dz_us most = it->claims++ < CLAIMS_SOON ? CLAIM_AGAIN_US : CLAIM_RARE_US;
+        it->pause = it->pause < most ? it->pause : most;
         ask_at(self, now + it->pause);
     }
 }
@@ -319,7 +304,9 @@ on_unreachable(struct vassal *self, dz_us now)
     struct ranking *it = &self->ranking;
     if (it->unreachables++ == 0)
         it->cut_off_at = now;
-    if (it->rank == RANK_JOINING && it->unreachables >= JOIN_TRIES)
+    if (it->rank == RANK_JOINING && it->peer_count > 0)
+        lose(self, "no store answers, and others were known", now);
+    else if (it->rank == RANK_JOINING && it->unreachables >= JOIN_TRIES)
         go_alone(self, now);
     else if (it->rank != RANK_VASSAL && it->rank != RANK_SHARD && it->rank != RANK_OUT)
         ask_at(self, now + (it->rank == RANK_LEADING ? DZ_LEASE_RENEW_US : RETRY_US));
@@ -363,12 +350,15 @@ rank_answer(struct vassal *self, const struct vassal_event *event, dz_us now)
     switch (reply->word) {
     case DZ_LEASE_GRANTED: on_granted(self, event, now); break;
     case DZ_LEASE_HELD:
-        meet(self, event);
+        rank_meet(self, event);
         on_held(self, &reply->epoch, now);
         break;
     case DZ_LEASE_FREE:
         if (it->rank == RANK_LEAVING)
             ask_at(self, now + CLAIM_AGAIN_US);
+        else if (it->rank == RANK_VASSAL && !rank_is_led(self) &&
+                 now - it->holder_at >= self->dead_us)
+            lose(self, "its scheduler has no lease", now);
         break;
     case DZ_LEASE_SEALED:
         if (!DZ_BROKEN(LATE))
@@ -422,7 +412,7 @@ rank_end(struct vassal *self, dz_us now)
     struct dz_epoch none = { 0 };
     bool is_own =
         self->scheduler == self->cfg.node && self->flow.epoch.n == self->ranking.claimed_n;
-    if (self->ranking.rank == RANK_LEADING && !is_own)
+    if ((self->ranking.rank == RANK_LEADING || self->ranking.rank == RANK_SHARD) && !is_own)
         abdicate(self, &none);
     if (self->ranking.rank == RANK_LEADING)
         ask(self, DZ_LEASE_RELEASE, now);
@@ -447,12 +437,17 @@ static void
 watch_holder(struct vassal *self, dz_us now)
 {
     const struct ranking *it = &self->ranking;
-    bool is_led = self->scheduler == it->holder.node && self->flow.epoch.n == it->holder.n;
+    bool is_led = rank_is_led(self);
     dz_us heard = is_led && self->heard_at > it->holder_at ? self->heard_at : it->holder_at;
-    if (now - heard >= self->dead_us && !DZ_BROKEN(LOSE_SILENT))
+    bool is_silent = now - heard >= self->dead_us && !DZ_BROKEN(LOSE_SILENT);
+    if (is_silent && !is_led && it->unreachables == 0 && it->vouched < VOUCHED_MAX) {
+        if (!it->asked)
+            ask(self, DZ_LEASE_WHO, now);
+    } else if (is_silent) {
         lose(self, "its scheduler is silent", now);
-    else
+    } else {
         vassal_wake(self, heard + self->dead_us);
+    }
 }
 
 static void

@@ -7,8 +7,13 @@
 #include "vassal/core/inside.h"
 
 enum {
-    HELLO_FIRST_US = 2 * 1000, /* between two HELLOs while nobody answers; doubled each time */
+    /* Between two HELLOs while nobody answers; doubled each time. */
+    HELLO_FIRST_US = 2 * 1000,
     HELLO_MOST_US = 200 * 1000,
+    HELLO_SOON = 14, /* so many, then it is no longer a matter of moments */
+    HELLO_RARE_US = 1600 * 1000,
+    HB_MAX_MS = 60 * 1000, /* what is longer is no scheduler's word */
+    DEAD_MAX_MS = 600 * 1000,
     STATE_HELD_MAX = 4096, /* of one part of STATE */
     STATE_PARTS_MAX = 1 + VASSAL_SLOTS_MAX * VASSAL_QUEUE_MAX / STATE_HELD_MAX,
     OWN_MAX = 2048, /* tests of one part of OWN, and bytes after which it is closed */
@@ -85,9 +90,9 @@ session_hello(struct vassal *self, dz_us now)
                                              .seen_n = self->seen_n,
                                              .contact = self->cfg.contact } };
     say_to_anybody(self, &msg);
-    self->hello_us = self->hello_us ? self->hello_us * 2 : HELLO_FIRST_US;
-    if (self->hello_us > HELLO_MOST_US)
-        self->hello_us = HELLO_MOST_US;
+    dz_us most = self->hellos < HELLO_SOON ? HELLO_MOST_US : HELLO_RARE_US;
+    self->hello_us = self->hellos++ ? self->hello_us * 2 : HELLO_FIRST_US;
+    self->hello_us = self->hello_us < most ? self->hello_us : most;
     self->hello_at = now + self->hello_us;
     vassal_wake(self, self->hello_at);
 }
@@ -102,7 +107,7 @@ forget_session(struct vassal *self, bool is_new_epoch, uint64_t flags)
     self->is_state_due = true;
     self->is_stop_due = self->stop_how >= 0;
     self->is_drained_due = false;
-    self->is_own_due = (flags & DZ_LEAD_ASKS) != 0;
+    self->is_own_due = self->ids && (flags & DZ_LEAD_ASKS) != 0;
     self->own_said = 0;
     backs_clear(self);
     for (unsigned i = 0; i < self->cfg.slots; i++) {
@@ -125,6 +130,15 @@ is_led(struct vassal *self)
     return (DZ_BROKEN(LED_ANEW) && is_draining) || member_turn(self, MEMBER_TURN_LED);
 }
 
+void
+session_pace(struct vassal *self, uint64_t hb_ms, uint64_t dead_ms)
+{
+    if (hb_ms > 0 && hb_ms <= HB_MAX_MS)
+        self->hb_us = (dz_us) hb_ms * 1000;
+    if (dead_ms > 0 && dead_ms <= DEAD_MAX_MS)
+        self->dead_us = (dz_us) dead_ms * 1000;
+}
+
 static void
 on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
         const struct dz_msg_mesh_lead *lead, dz_us now)
@@ -143,10 +157,8 @@ on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epo
     self->flow.session = from->session;
     dz_flow_open(&self->flow);
     self->heard_at = now;
-    self->hello_us = 0;
-    self->hb_us = lead->hb_ms > 0 && lead->hb_ms < 60000 ? (dz_us) lead->hb_ms * 1000 : self->hb_us;
-    self->dead_us =
-        lead->dead_ms > 0 && lead->dead_ms < 600000 ? (dz_us) lead->dead_ms * 1000 : self->dead_us;
+    self->hellos = 0;
+    session_pace(self, lead->hb_ms, lead->dead_ms);
     forget_session(self, is_new_epoch, lead->flags);
     vassal_wake(self, now + self->hb_us);
 }
@@ -192,6 +204,7 @@ say_state(struct vassal *self, dz_us now)
     dz_buf_fini(&part.slots);
     dz_buf_fini(&part.held);
     self->is_state_due = false;
+    outbox_announced(self);
 }
 
 /* Our list of tests is not the scheduler's.  In parts; as many as fit, the rest when acks came. */
@@ -217,12 +230,22 @@ say_own(struct vassal *self, dz_us now)
 
 /* ------------------------------------------------------------------ telling what is due */
 
+/* What is said once, in this order with others: a message is made only when it is due. */
 static void
-say_once(struct vassal *self, bool *is_due, const struct dz_msg *msg, dz_us now)
+say_once(struct vassal *self, bool *is_due, enum dz_msg_id id, dz_us now)
 {
-    if (!*is_due || !dz_flow_has_room(&self->flow))
+    if (!dz_flow_has_room(&self->flow))
         return;
-    session_say(self, msg, now);
+    struct dz_msg msg = { .id = id };
+    if (id == DZ_MSG_mesh_stop) {
+        msg.as.mesh_stop.how = self->stop_how > 0;
+        msg.as.mesh_stop.reason = dz_buf_slice(&self->stop_reason);
+    } else if (id == DZ_MSG_mesh_drained) {
+        msg.as.mesh_drained.records = self->last_record;
+    } else {
+        msg.as.mesh_bye.why = self->account.is_sealed ? DZ_BYE_SEALED : DZ_BYE_TERMINATED;
+    }
+    session_say(self, &msg, now);
     *is_due = false;
 }
 
@@ -236,26 +259,21 @@ flush_all(struct vassal *self, dz_us now)
     if (self->is_own_due)
         return; /* what follows is in numbers of that list */
     uint64_t room = DZ_FLOW_WINDOW - (self->flow.said - self->flow.acked);
-    if (self->is_state_due && room >= STATE_PARTS_MAX)
+    if (self->is_state_due && room >= STATE_PARTS_MAX && !outbox_is_writing(self))
         say_state(self, now);
     if (self->is_state_due)
         return;
-    struct dz_msg stop = { .id = DZ_MSG_mesh_stop,
-                           .as.mesh_stop = { .how = self->stop_how > 0,
-                                             .reason = dz_buf_slice(&self->stop_reason) } };
-    say_once(self, &self->is_stop_due, &stop, now);
+    if (self->is_stop_due)
+        say_once(self, &self->is_stop_due, DZ_MSG_mesh_stop, now);
     outbox_tell(self, now);
     copies_tell(self, now);
     backs_tell(self, now);
     if (dz_flow_has_room(&self->flow))
         slots_say(self, now);
-    struct dz_msg drained = { .id = DZ_MSG_mesh_drained,
-                              .as.mesh_drained = { .records = self->last_record } };
-    say_once(self, &self->is_drained_due, &drained, now);
-    struct dz_msg bye = { .id = DZ_MSG_mesh_bye,
-                          .as.mesh_bye = { .why = self->account.is_sealed ? DZ_BYE_SEALED
-                                                                          : DZ_BYE_TERMINATED } };
-    say_once(self, &self->is_bye_due, &bye, now);
+    if (self->is_drained_due)
+        say_once(self, &self->is_drained_due, DZ_MSG_mesh_drained, now);
+    if (self->is_bye_due)
+        say_once(self, &self->is_bye_due, DZ_MSG_mesh_bye, now);
 }
 
 /* ------------------------------------------------------------------ hearing */
@@ -346,7 +364,8 @@ void
 session_hear(struct vassal *self, struct dz_slice frame, dz_us now)
 {
     struct dz_msg_mesh from;
-    struct dz_msg msg = { .id = DZ_MSG_mesh_hb };
+    struct dz_msg msg; /* of the body, if there is one */
+    msg.id = DZ_MSG_mesh_hb;
     if (dz_mesh_open(frame, &from) != DZ_OK || !dz_slice_eq(from.job, self->cfg.job) ||
         from.node == 0)
         return;
@@ -399,10 +418,8 @@ session_tick(struct vassal *self, dz_us now)
         return;
     if (self->scheduler)
         talk_or_beat(self, now);
-    const struct dz_epoch *holder = &self->ranking.holder;
     bool is_cut_off = now - self->heard_at >= self->dead_us && !DZ_BROKEN(HELLO_AGAIN);
-    bool is_alone = self->scheduler != holder->node || self->flow.epoch.n != holder->n;
-    if (self->state == MEMBER_EXITED || !(is_alone || is_cut_off))
+    if (self->state == MEMBER_EXITED || (rank_is_led(self) && !is_cut_off))
         return;
     if (now >= self->hello_at)
         session_hello(self, now);

@@ -248,6 +248,7 @@ record_death(struct vassal *self, struct vslot *slot, const struct vassal_event 
         .exec = event->as.down.exec,
         .start_us = event->as.down.start_us,
         .call_us = event->as.down.elapsed_us,
+        .line = event->as.down.line,
     };
     slot->is_working = true; /* it did something: the test is to blame, not the slot */
     outbox_add(self, &outcome, event->as.down.cause);
@@ -426,10 +427,15 @@ slot_says(const struct vslot *slot)
 void
 slots_say(struct vassal *self, dz_us now)
 {
+    unsigned first = 0;
+    while (first < self->slot_count && !self->slots[first].must_say)
+        first++;
+    if (first == self->slot_count)
+        return;
     struct dz_buf *bytes = &self->items;
     dz_buf_clear(bytes);
     struct dz_msg msg = { .id = DZ_MSG_mesh_slots };
-    for (unsigned i = 0; i < self->slot_count; i++) {
+    for (unsigned i = first; i < self->slot_count; i++) {
         struct vslot *slot = &self->slots[i];
         if (!slot->must_say)
             continue;
@@ -437,6 +443,5 @@ slots_say(struct vassal *self, dz_us now)
         struct dz_item_slot item = { .num = slot->num, .state = slot_says(slot) };
         dz_slot_add(&msg.as.mesh_slots.slots, bytes, &item);
     }
-    if (msg.as.mesh_slots.slots.count > 0)
-        session_say(self, &msg, now);
+    session_say(self, &msg, now);
 }

@@ -18,11 +18,12 @@ static const int8_t members[MEMBER_STATE_COUNT][MEMBER_TURN_COUNT] = {
 };
 
 /* Who schedules.  GRANT in JOINING and CANDIDATE: by the authority, or (CANDIDATE) as the next in
- * the order of succession.  A node under way to leave may still be led, to be rid of its results. */
+ * the order of succession.  A node under way to leave may still be led, to be rid of its results.  Who
+ * is JOINING again, in another life, says HELLO to nodes that it knew, and may be led by one of them. */
 static const int8_t ranks[RANK_COUNT][RANK_TURN_COUNT] = {
     /*                   JOIN          GRANT         HELD           ALONE       LED            LOST            OUTRANKED    LEAVE         END */
     [RANK_NEW]       = { RANK_JOINING, NO,           NO,            NO,         NO,            NO,             NO,          RANK_OUT,     RANK_OUT },
-    [RANK_JOINING]   = { NO,           RANK_LEADING, RANK_VASSAL,   RANK_SHARD, NO,            NO,             NO,          RANK_OUT,     RANK_OUT },
+    [RANK_JOINING]   = { NO,           RANK_LEADING, RANK_VASSAL,   RANK_SHARD, RANK_VASSAL,   RANK_CANDIDATE, NO,          RANK_OUT,     RANK_OUT },
     [RANK_VASSAL]    = { NO,           NO,           RANK_VASSAL,   NO,         RANK_VASSAL,   RANK_CANDIDATE, NO,          RANK_LEAVING, RANK_OUT },
     [RANK_CANDIDATE] = { NO,           RANK_LEADING, RANK_VASSAL,   NO,         RANK_VASSAL,   NO,             NO,          RANK_LEAVING, RANK_OUT },
     [RANK_LEADING]   = { NO,           NO,           NO,            NO,         RANK_VASSAL,   NO,             RANK_VASSAL, RANK_LEAVING, RANK_OUT },
@@ -113,4 +114,25 @@ slot_turn_name(enum slot_turn turn)
 {
     dz_assert((unsigned) turn < SLOT_TURN_COUNT);
     return slot_turn_names[turn];
+}
+
+/* ------------------------------------------------------------------ the rank's one writer */
+
+bool
+rank_turn(struct vassal *self, enum rank_turn turn, const char *why, dz_us now)
+{
+    struct ranking *it = &self->ranking;
+    int next = rank_after(it->rank, turn);
+    if (next < 0)
+        return false;
+    bool is_news = it->rank != (enum rank) next || turn == RANK_TURN_LED;
+    it->rank = (enum rank) next;
+    if (!is_news)
+        return true;
+    it->since = now;
+    struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_RANK);
+    fx->as.rank.name = rank_name(it->rank);
+    fx->as.rank.epoch = it->holder;
+    fx->as.rank.why = why;
+    return true;
 }

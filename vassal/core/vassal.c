@@ -40,6 +40,8 @@ vassal_new(const struct vassal_cfg *cfg)
     self->flow.inc = cfg->inc;
     self->flow.to = DZ_MESH_TO_SCHEDULER;
     dz_flow_open(&self->flow);
+    rank_knows(self, cfg->known, cfg->known_count);
+    self->cfg.known = NULL; /* the caller's */
     return self;
 }
 

@@ -53,6 +53,10 @@ struct vassal_cfg {
         shard_total;         /* of the CI's parallel step; total < 2: not known to be one */
     struct dz_slice contact; /* copied: how others reach this node (the transport's bytes), at most
                               * DZ_CONTACT_MAX.  Empty: it cannot be reached, so it never succeeds */
+    /* Nodes of this job that an earlier life of this one had met; copied.  With them a node that finds
+     * no authority does not go its own way: it asks them who schedules. */
+    const uint64_t *known;
+    size_t known_count;
 };
 
 /* What a worker may expect after its queue is empty: enum dz_more of shared/shm/shm.h, number for
@@ -72,6 +76,7 @@ struct vassal_outcome {
     uint64_t copied_in; /* the core's own; RESTORED: 0 */
     uint64_t digest;    /* of the reports */
     dz_us start_us, setup_us, call_us, teardown_us;
+    uint32_t line; /* of the test: enum dz_line */
 };
 
 enum vassal_event_kind {
@@ -135,6 +140,7 @@ struct vassal_event {
             struct dz_grant ran;
             uint64_t exec;
             dz_us start_us, elapsed_us;
+            uint32_t line; /* as of an outcome */
         } down;
         struct vassal_outcome result; /* inc need not be filled */
         struct {

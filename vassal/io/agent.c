@@ -53,6 +53,7 @@ agent_turn(void *arg)
         chan_flush(&self->seats[i].chan);
     }
     watch_arm_core(self);
+    watch_arm_progress(self);
 }
 
 /* ------------------------------------------------------------------ ending */
@@ -72,8 +73,8 @@ finish(struct agent *self, int exit_code)
     if (self->state == AGENT_SETTLING)
         return;
     if (self->job) {
-        self->up.end(self->up.arg, &self->done, self->deselected, exit_code,
-                     self->stop_reason ? self->stop_reason : "");
+        self->up.end(self->up.arg, &self->done, self->deselected + self->manifest.left_out,
+                     exit_code, self->stop_reason ? self->stop_reason : "");
         spool_close(&self->spool);
         spool_remove(self->home, self->tag); /* the job is sealed: nobody will read it */
     }
@@ -186,6 +187,8 @@ open_core(struct agent *self)
         .shard_index = place->shard_index,
         .shard_total = place->shard_total,
         .contact = place->contact,
+        .known = place->known,
+        .known_count = place->known_count,
     };
     self->core = vassal_new(&cfg);
 }
@@ -213,16 +216,6 @@ refuse_start(struct agent *self, enum dz_rc rc, const char *why)
                why);
 }
 
-/* The others have done it all. */
-static void
-come_too_late(struct agent *self)
-{
-    self->state = AGENT_COLLECTING;
-    self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
-    agent_wind_down(self, 0);
-    chan_flush(&self->controller);
-}
-
 static void
 start(struct agent *self, const struct dz_msg_start *msg)
 {
@@ -248,10 +241,6 @@ start(struct agent *self, const struct dz_msg_start *msg)
         tell_note(self, 0, "%s", job.how);
     log_info("agent.start", "job=%s inc=%llu workers=%u", job.ulid, (unsigned long long) self->inc,
              self->seat_count);
-    if (job.is_late) {
-        come_too_late(self);
-        return;
-    }
     open_core(self);
     if (self->is_heir)
         revive_inherit(self);
@@ -260,7 +249,8 @@ start(struct agent *self, const struct dz_msg_start *msg)
         refuse_start(self, DZ_IO, err.text);
         return;
     }
-    if (self->place.is_meeting)
+    if (self->place.is_meeting &&
+        !self->place.is_late) /* that one joins if tests are left for it */
         agent_event(self, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
     begin_collecting(self, msg->flags);
     chan_flush(&self->controller);

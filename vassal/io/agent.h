@@ -45,6 +45,8 @@ void agent_each_left(const struct agent *self, cargo_fn *fn, void *arg);
 void agent_persist_epoch(struct agent *self, uint64_t n);
 /* The job has another short id than was told: a server has numbered it. */
 void agent_rename(struct agent *self, const struct uplink_job *job);
+/* What others have run is known now, see uplink.compare(). */
+void agent_compared(struct agent *self);
 /* uplink.settle() is over.  pending: what the server has not, which is in `path`; 0 and "": none. */
 void agent_settled(struct agent *self, uint64_t pending, const char *path, const char *why);
 /* A line for people. severity as in message note. */

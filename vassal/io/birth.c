@@ -177,6 +177,7 @@ zygote_hung_up(void *arg, const char *why)
     if (!kin->is_leaving && kin->zygote_pidfd >= 0)
         (void) dz_pidfd_signal(kin->zygote_pidfd, SIGKILL); /* without a channel it is of no use */
     kin_zygote_over(agent);
+    agent_kin_ended(agent);
 }
 
 static const struct chan_ops zygote_ops = { .on_msg = zygote_said, .on_gone = zygote_hung_up };

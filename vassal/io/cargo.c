@@ -121,7 +121,7 @@ enum { FORMAT = 2 };
 
 /* Fixed fields as they are on disk, all of this machine: a spool is not carried about. */
 struct stored {
-    uint32_t format, test, attempt, result, slot, cause, signal, blob_len, text_len, unused;
+    uint32_t format, test, attempt, result, slot, cause, signal, blob_len, text_len, line;
     uint64_t exec, inc, digest, origin;
     int64_t start_us, setup_us, call_us, teardown_us, elapsed_us;
 };
@@ -139,6 +139,7 @@ cargo_encode(const struct cargo_item *item, struct dz_buf *out)
                              .signal = item->signal,
                              .blob_len = item->blob_len,
                              .text_len = item->text_len,
+                             .line = outcome->line,
                              .exec = outcome->exec,
                              .inc = outcome->inc,
                              .digest = outcome->digest,
@@ -181,7 +182,8 @@ cargo_decode(struct dz_slice value, struct cargo_item *item_out, struct dz_slice
                      .start_us = stored.start_us,
                      .setup_us = stored.setup_us,
                      .call_us = stored.call_us,
-                     .teardown_us = stored.teardown_us },
+                     .teardown_us = stored.teardown_us,
+                     .line = stored.line },
         .cause = (enum dz_cause) stored.cause,
         .signal = stored.signal,
         .elapsed_us = stored.elapsed_us,

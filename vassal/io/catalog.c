@@ -88,22 +88,39 @@ roll_add(struct roll *self, const struct dz_msg_manifest *part, struct dz_err *e
 
 struct named {
     struct dz_slice id, group;
+    uint64_t key;   /* the bytes after what all ids begin with: mostly they tell two apart */
     uint32_t order; /* position in all rolls, one after another */
 };
 
-static int
-compare_ids(struct dz_slice a, struct dz_slice b)
+static size_t
+common_len(const struct named *all, uint32_t total)
 {
-    size_t len = a.len < b.len ? a.len : b.len;
-    int difference = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
-    return difference ? difference : (a.len > b.len) - (a.len < b.len);
+    size_t len = total > 0 ? all[0].id.len : 0;
+    for (uint32_t i = 1; i < total; i++) {
+        size_t at = 0, most = all[i].id.len < len ? all[i].id.len : len;
+        while (at < most && all[i].id.ptr[at] == all[0].id.ptr[at])
+            at++;
+        len = at;
+    }
+    return len;
+}
+
+static void
+set_keys(struct named *all, uint32_t total)
+{
+    size_t begin = common_len(all, total);
+    for (uint32_t i = 0; i < total; i++)
+        for (size_t k = begin; k < begin + sizeof(all[i].key); k++)
+            all[i].key = all[i].key << 8 | (k < all[i].id.len ? all[i].id.ptr[k] : 0u);
 }
 
 static int
 by_id(const void *left, const void *right)
 {
     const struct named *a = left, *b = right;
-    int difference = compare_ids(a->id, b->id);
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    int difference = dz_slice_cmp(a->id, b->id);
     return difference ? difference : (a->order > b->order) - (a->order < b->order);
 }
 
@@ -124,21 +141,30 @@ gather(struct roll *const *rolls, size_t count, uint32_t *total_out)
     return all;
 }
 
-/* Keep the first of equal names; returns how many stay.  place[order] is where each went. */
+/* Keep the first of equal names, unless it is left out; returns how many stay.  place[order] is where
+ * each went. */
 static uint32_t
-drop_repeats(struct named *all, uint32_t total, uint32_t *place)
+choose(struct named *all, uint32_t total, const struct catalog_filter *filter, uint32_t *place,
+       uint32_t *left_out)
 {
-    uint32_t kept = 0;
+    uint32_t kept = 0, at = CATALOG_NO_TEST;
+    struct dz_slice last = { 0 };
     for (uint32_t i = 0; i < total; i++) {
         struct named one = all[i];
-        if (kept == 0 || !dz_slice_eq(all[kept - 1].id, one.id))
+        bool is_repeat = i > 0 && dz_slice_eq(last, one.id);
+        bool is_out = !is_repeat && filter && filter->is_left_out(filter->arg, one.id);
+        if (!is_repeat)
+            at = is_out ? CATALOG_NO_TEST : kept;
+        if (!is_repeat && !is_out)
             all[kept++] = one;
-        place[one.order] = kept - 1;
+        *left_out += is_out;
+        place[one.order] = at;
+        last = one.id;
     }
     return kept;
 }
 
-/* Repeats left holes in the numbering: close them, so that it is a permutation. */
+/* What was not kept left holes in the numbering: close them, so that it is a permutation. */
 static void
 rank_orders(struct catalog *self, const struct named *all, uint32_t total)
 {
@@ -209,18 +235,21 @@ size_catalog(struct catalog *self, uint32_t count)
 }
 
 void
-catalog_build(struct catalog *self, struct roll *const *rolls, size_t count)
+catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
+              const struct catalog_filter *filter)
 {
-    uint32_t total = 0;
+    uint32_t total = 0, left_out = 0;
     struct named *all = gather(rolls, count, &total);
+    set_keys(all, total);
     qsort(all, total, sizeof(*all), by_id);
     uint32_t *place = dz_alloc0(total ? total : 1, sizeof(*place));
-    size_catalog(self, drop_repeats(all, total, place));
+    size_catalog(self, choose(all, total, filter, place, &left_out));
+    self->left_out = left_out;
     rank_orders(self, all, total);
     copy_texts(self, all);
     const uint32_t *from = place;
     for (size_t i = 0; i < count; i++) {
-        (void) set_places(self, rolls[i], from); /* they are part of it */
+        (void) set_places(self, rolls[i], from); /* what it lacks was left out */
         from += rolls[i]->count;
     }
     dz_free(&place);
@@ -244,7 +273,7 @@ find(const struct catalog *self, struct dz_slice id)
     uint32_t low = 0, high = self->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int difference = compare_ids(self->ids[middle], id);
+        int difference = dz_slice_cmp(self->ids[middle], id);
         if (difference == 0)
             return middle;
         if (difference < 0)

@@ -48,11 +48,19 @@ struct catalog {
     uint32_t *order;  /* a permutation: position in collection order */
     uint32_t *est_us; /* expected durations, 0 unknown; filled by the host */
     uint32_t count;
-    uint64_t digest; /* of the ids */
+    uint32_t left_out; /* so many more were collected: others have run them */
+    uint64_t digest;   /* of the ids */
 };
 
-/* The union of complete rolls; each is mapped. */
-void catalog_build(struct catalog *self, struct roll *const *rolls, size_t count);
+/* Which tests are none of this node's, though it has collected them. */
+struct catalog_filter {
+    bool (*is_left_out)(void *arg, struct dz_slice id);
+    void *arg;
+};
+
+/* The union of complete rolls; each is mapped.  filter: NULL takes all. */
+void catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
+                   const struct catalog_filter *filter);
 void catalog_fini(struct catalog *self);
 
 /* Map one more complete roll, of a process that came later; returns how many of its tests the

@@ -96,6 +96,7 @@ fill_ran(struct seat *self, struct vassal_event *event)
     event->as.down.exec = self->life << 32 | ((self->last_exec + 1) & UINT32_MAX);
     event->as.down.start_us = is_plausible ? started : now;
     event->as.down.elapsed_us = is_plausible ? now - started : 0;
+    event->as.down.line = is_blamed ? 0 : atomic_load(&self->shm->line);
     self->elapsed_us = event->as.down.elapsed_us;
     struct given ran = *given;
     seat_store_output(self, atomic_load(&self->shm->log_len), ran.test, ran.attempt,
@@ -149,7 +150,8 @@ count_partial(struct seat *self, struct vassal_event *down)
                        .slot = self->num,
                        .exec = down->as.down.exec,
                        .start_us = down->as.down.start_us,
-                       .teardown_us = down->as.down.elapsed_us },
+                       .teardown_us = down->as.down.elapsed_us,
+                       .line = down->as.down.line },
     };
     self->cause = cause;
     agent->made_up = self;

@@ -41,25 +41,29 @@ agent_wind_down(struct agent *self, int exit_code)
     agent_kin_ended(self);
 }
 
-/* Somebody lives, or is about to. */
+/* Somebody has something to say yet, or is about to.  A zygote that closed its channel at its end has
+ * not: giving its memory back takes a while, and the controller need not wait for that. */
 static bool
-has_process(const struct agent *self)
+is_more_to_come(const struct agent *self)
 {
+    const struct kin *kin = &self->kin;
     for (unsigned i = 0; i < self->seat_count; i++) {
         if (self->seats[i].state != SEAT_NONE)
             return true;
     }
-    return self->kin.zygote_pid != 0 || self->kin.zygote_asked_at != 0;
+    return kin->zygote_asked_at != 0 ||
+           (kin->zygote_pid != 0 && (!kin->is_leaving || chan_is_open(&kin->zygote)));
 }
 
 void
 agent_kin_ended(struct agent *self)
 {
-    if (self->state != AGENT_ENDING || has_process(self))
+    if (self->state != AGENT_ENDING || is_more_to_come(self))
         return;
     dz_loop_unset(self->loop, &self->wind_down);
     if (self->kin.seed_pid != 0 && !self->kin.is_seed_gone)
-        (void) dz_tree_kill(self->kin.seed_pid, SEED_END_US / 1000); /* whom tests left behind */
+        (void) dz_tree_kill(self->kin.seed_pid, /* whom tests left behind */
+                            self->kin.zygote_pid != 0 ? 0 : SEED_END_US / 1000);
     chan_put(&self->kin.seed, &(struct dz_msg){ .id = DZ_MSG_quit });
     self->state = AGENT_DONE;
     tell_done(self);

@@ -54,22 +54,6 @@ is_locked_by_another(int fd)
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-/* Replace a file by one step, so that a reader never sees half of it. */
-enum dz_rc
-folder_write(const char *path, struct dz_slice text, struct dz_err *err)
-{
-    DZ_AUTO(dz_buf_fini) struct dz_buf other = { 0 };
-    dz_buf_addf(&other, "%s.new", path);
-    DZ_AUTO(dz_free) char *new_path = dz_slice_dup(dz_buf_slice(&other));
-    DZ_AUTO(dz_fd_close) int fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return dz_fail_errno(err, "make %s", new_path);
-    enum dz_rc rc = dz_fd_write_all(fd, text, err);
-    if (rc == DZ_OK && rename(new_path, path) != 0)
-        rc = dz_fail_errno(err, "write %s", path);
-    return rc;
-}
-
 /* ------------------------------------------------------------------ the root */
 
 /* Ours and nobody else's.  A link would lead who knows where, so it is refused too. */
@@ -108,9 +92,9 @@ folder_root(void)
 /* Whoever leaves last takes the lock's file away.  One that is gone by the time that we have it is
  * nobody's lock: again.  -1: cannot be locked, or, unless it is to be made, is not there. */
 int
-folder_lock(const char *folder, bool is_made)
+folder_lock(const char *folder, const char *name, bool is_made)
 {
-    DZ_AUTO(dz_free) char *path = folder_path(folder, "lock");
+    DZ_AUTO(dz_free) char *path = folder_path(folder, "%s", name);
     for (int i = 0; i < TRIES; i++) {
         if (is_made && mkdir(folder, 0700) != 0 && errno != EEXIST)
             return -1;
@@ -161,7 +145,7 @@ each_member(const char *folder, member_fn *fn, void *arg)
         (void) closedir(dir);
 }
 
-/* Does anybody but `except` live here?  Files of the dead go on the way. */
+/* Does anybody but `except` live here?  The first who does is enough.  Files of the dead go on the way. */
 struct census {
     const char *folder;
     uint64_t except;
@@ -176,7 +160,7 @@ count_one(void *arg, uint64_t node)
         return true;
     if (folder_is_alive(self->folder, node)) {
         self->is_inhabited = true;
-        return true;
+        return false;
     }
     DZ_AUTO(dz_free) char *file = folder_path(self->folder, "%016" PRIx64 ".node", node);
     DZ_AUTO(dz_free) char *sock = folder_path(self->folder, "%016" PRIx64 ".sock", node);
@@ -198,7 +182,8 @@ folder_is_inhabited(const char *folder, uint64_t except)
 void
 folder_remove(const char *folder)
 {
-    static const char *const names[] = { "state", "state.new", "lock" };
+    static const char *const names[] = { "state",     "state.new",  "lease",
+                                         "lease.new", "lease.lock", "lock" };
     for (size_t i = 0; i < DZ_LEN(names); i++) {
         DZ_AUTO(dz_free) char *path = folder_path(folder, "%s", names[i]);
         (void) unlink(path);
@@ -218,7 +203,7 @@ folder_sweep(const char *root, const char *except)
         if (strlen(entry->d_name) != FOLDER_NAME_LEN || strcmp(entry->d_name, except) == 0)
             continue;
         DZ_AUTO(dz_free) char *folder = folder_path(root, "%s", entry->d_name);
-        DZ_AUTO(dz_fd_close) int lock = folder_lock(folder, false);
+        DZ_AUTO(dz_fd_close) int lock = folder_lock(folder, "lock", false);
         if (lock >= 0 && !folder_is_inhabited(folder, 0))
             folder_remove(folder);
     }

@@ -17,11 +17,9 @@ void folder_sweep(const char *root, const char *except);
 
 /* "<folder>/..."  Caller owns. */
 char *folder_path(const char *folder, const char *fmt, ...) DZ_PRINTF(2, 3);
-/* Wait for the lock of a folder, which is held by the descriptor that is returned; the caller owns
+/* Wait for a lock of a folder, which is held by the descriptor that is returned; the caller owns
  * it.  -1 and errno: cannot be locked, or, unless it is to be made, is not there. */
-int folder_lock(const char *folder, bool is_made);
-/* Replace a file by one step, so that a reader never sees half of it. */
-DZ_MUST_USE enum dz_rc folder_write(const char *path, struct dz_slice text, struct dz_err *err);
+int folder_lock(const char *folder, const char *name, bool is_made);
 
 /* Lock a member's own file for as long as the descriptor is open. */
 DZ_MUST_USE bool folder_set_lock(int fd, short type);

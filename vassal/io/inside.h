@@ -29,11 +29,14 @@
 #include "vassal/io/spool.h"
 
 enum {
-    TICK_US = 10000,       /* between looks at the rings while tests run */
-    IDLE_TICK_US = 100000, /* the same while none does */
-    ALIVE_US = 1000000,    /* heartbeat to the controller */
-    OUTPUT_US = 40000,     /* between two looks at what running tests print */
-    OUTPUT_SHARE = 20,     /* of the time, at most one part is for writing that down */
+    TICK_US = 10000,        /* between looks at the rings while tests run */
+    CALM_MAX = 5,           /* so often it is doubled while those that wait are not begun */
+    IDLE_TICK_US = 100000,  /* the same while none does */
+    QUIET_TICK_US = 500000, /* ... and nobody is on the way out */
+    AWAY_US = 1000000,      /* between two looks: this process was stopped */
+    ALIVE_US = 1000000,     /* heartbeat to the controller */
+    OUTPUT_US = 40000,      /* between two looks at what running tests print */
+    OUTPUT_SHARE = 20,      /* of the time, at most one part is for writing that down */
     PROGRESS_US = 200000,
     SCHED_LOG_US = 5000000,      /* scheduler's progress line in the log */
     FORK_PATIENCE_US = 30000000, /* seed and zygote answer `fork`; a reaper tells a death */
@@ -115,6 +118,7 @@ struct seat {
     /* the running test, as last seen */
     uint64_t seen_running, seen_exec;
     dz_us seen_us;
+    dz_us waited_us;   /* of the time since, it waited for our word */
     dz_us stacks_at;   /* stacks were asked for, 0: not */
     int64_t crash_len; /* bytes of stacks at the last look */
     dz_us crash_grew_at;
@@ -232,6 +236,7 @@ struct agent {
     uint64_t counted, failed, duplicates;
     uint32_t lives; /* tokens given out */
     dz_us last_tick, last_alive;
+    unsigned calm;    /* ticks in a row in which no test ran */
     uint64_t refused; /* frames and numbers of workers that made no sense */
     bool is_dirty;    /* progress changed */
     uint64_t alive_count;
@@ -337,6 +342,7 @@ void seat_gather_detail(struct seat *self, const char *headline);
 /* ---- watch.c ---- */
 void watch_init(struct agent *agent);
 void watch_arm_tick(struct agent *agent);
+void watch_arm_progress(struct agent *agent); /* if there is progress to be told */
 void watch_arm_core(struct agent *agent);
 void watch_overdue(struct seat *seat); /* its test is above the limit: that is final */
 
@@ -352,6 +358,7 @@ void tell_progress(struct agent *agent);
 void tell_alive(struct agent *agent);
 void tell_output(struct seat *seat, uint32_t test, struct dz_slice text, uint64_t end);
 void tell_done(struct agent *agent);
+void tell_left_out(struct agent *agent, uint32_t count);
 void tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why);
 void tell_relay(struct agent *agent, enum dz_role from, unsigned num, struct dz_slice body);
 void tell_note(struct agent *agent, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);

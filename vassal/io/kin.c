@@ -25,10 +25,14 @@ kin_new_life(struct agent *agent)
 /* ------------------------------------------------------------------ asking */
 
 static void
-ask(struct chan *chan, enum dz_fork_kind kind, unsigned num, uint64_t token)
+ask(const struct agent *agent, struct chan *chan, enum dz_fork_kind kind, unsigned num,
+    uint64_t token)
 {
-    chan_put(chan, &(struct dz_msg){ .id = DZ_MSG_fork,
-                                     .as.fork = { .kind = kind, .num = num, .token = token } });
+    bool will_collect = kind != DZ_FORK_WORKER;
+    struct dz_msg_fork fork = { .kind = kind, .num = num, .token = token };
+    if (will_collect)
+        fork.budgets = agent->place.budgets;
+    chan_put(chan, &(struct dz_msg){ .id = DZ_MSG_fork, .as.fork = fork });
 }
 
 void
@@ -45,7 +49,7 @@ kin_ask_zygote(struct agent *agent)
     kin->zygote_life = kin_new_life(agent);
     kin->zygote_asked_at = dz_clock_us();
     kin->is_leaving = false;
-    ask(&kin->seed, DZ_FORK_ZYGOTE, 0, kin->zygote_life);
+    ask(agent, &kin->seed, DZ_FORK_ZYGOTE, 0, kin->zygote_life);
     agent_log(agent, "fork zygote, try %u", kin->zygotes);
 }
 
@@ -83,7 +87,7 @@ kin_ask_worker(struct agent *agent, struct seat *seat)
     seat->state = SEAT_ASKED;
     seat->asked_at = dz_clock_us();
     seat->has_cause = false;
-    ask(is_seeds_turn(agent) ? &kin->seed : &kin->zygote,
+    ask(agent, is_seeds_turn(agent) ? &kin->seed : &kin->zygote,
         agent->is_solo ? DZ_FORK_SOLO : DZ_FORK_WORKER, seat->num, seat->life);
     agent_log(agent, "fork worker gw%u", seat->num);
 }

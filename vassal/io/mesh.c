@@ -1,10 +1,7 @@
 /* mesh.c - the hub takes what comes in, links are dialled when there is something to say. */
 #include "vassal/io/mesh.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +13,9 @@
 #include "shared/net/hub.h"
 #include "shared/net/link.h"
 #include "shared/wire/frame.h"
+#include "vassal/io/address.h"
+
+enum { FIRST_MAX = 1024 /* bytes of what is said as soon as a link is up */ };
 
 /* Another node. */
 struct far {
@@ -23,10 +23,19 @@ struct far {
     uint64_t node, inc;
     struct dz_contact contact;
     struct dz_link *link; /* owned; NULL: not dialled */
+    struct dz_buf first;  /* the last short frame that there was no way for while it was dialled */
     bool is_up;
     bool is_out;   /* it takes part no more */
     bool was_near; /* it has spoken to us, or a link was up: its absence means something */
     dz_us used_at;
+    /* 0: not so */
+    dz_us mute_since;   /* there is something to say, and no direct way */
+    dz_us silent_since; /* we speak directly, and hear nothing */
+    dz_us said_at;      /* directly, the last time */
+    dz_us dial_at;      /* not before that */
+    dz_us retry_us;     /* the next wait between two tries to dial it */
+    dz_us detoured_at;  /* it spoke through the detour */
+    bool is_detoured;   /* as people were told */
 };
 
 struct mesh {
@@ -41,6 +50,9 @@ struct mesh {
     unsigned links;
     struct dz_buf contact;
     uint64_t impostors;
+    mesh_detour_fn *detour; /* NULL: none */
+    void *detour_arg;
+    dz_us detoured_at; /* a frame came through it */
 };
 
 /* NULL: there are too many. */
@@ -57,25 +69,107 @@ far_of(struct mesh *self, uint64_t node)
     return far;
 }
 
+/* ------------------------------------------------------------------ the detour */
+
+static void
+set_detoured(struct far *far, bool is_on, const char *way)
+{
+    struct mesh *self = far->mesh;
+    if (far->is_detoured == is_on)
+        return;
+    far->is_detoured = is_on;
+    log_info(is_on ? "detour.begin" : "detour.end", "node=%016" PRIx64, far->node);
+    self->ops.way(self->ops.arg, far->node, way);
+}
+
+/* Something came directly. */
+static void
+is_near(struct far *far)
+{
+    far->mute_since = far->silent_since = 0;
+    far->dial_at = far->retry_us = 0;
+    far->was_near = true;
+    set_detoured(far, false, far->is_up ? dz_link_way(far->link) : MESH_WAY_CALLED);
+}
+
+/* Has it spoken through the detour just now?  Then it lives, and hears us there. */
+static bool
+is_there(const struct far *far, dz_us now)
+{
+    return far->detoured_at != 0 && now - far->detoured_at < MESH_THERE_US;
+}
+
+/* Said directly; is it in doubt that this is heard? */
+static bool
+is_doubtful(struct far *far, dz_us now)
+{
+    if (far->silent_since == 0 || now - far->said_at > MESH_DOUBT_US)
+        far->silent_since = now; /* a word now and then needs no answer */
+    far->said_at = now;
+    return now - far->silent_since >= MESH_DOUBT_US;
+}
+
+/* It could not be said directly; has that been so for long enough? */
+static bool
+is_cut_off(struct far *far, dz_us now)
+{
+    const struct mesh *self = far->mesh;
+    if (far->mute_since == 0)
+        far->mute_since = now;
+    bool is_usual = self->detoured_at != 0 && now - self->detoured_at < MESH_USUAL_US;
+    return far->is_detoured || is_usual || now - far->mute_since >= MESH_PATIENCE_US;
+}
+
+void
+mesh_set_detour(struct mesh *self, mesh_detour_fn *fn, void *arg)
+{
+    self->detour = fn;
+    self->detour_arg = arg;
+}
+
 /* ------------------------------------------------------------------ coming in */
+
+static bool
+is_from(struct mesh *self, struct dz_slice frame, uint64_t node, uint64_t *inc_out)
+{
+    struct dz_msg_mesh envelope;
+    bool is_so = dz_mesh_open(frame, &envelope) == DZ_OK && envelope.node == node;
+    if (!is_so) {
+        self->impostors++;
+        log_warn("mesh.impostor", "node=%016" PRIx64, node);
+    }
+    *inc_out = is_so ? envelope.inc : 0;
+    return is_so;
+}
+
+void
+mesh_hear(struct mesh *self, uint64_t node, struct dz_slice frame)
+{
+    uint64_t inc;
+    if (!is_from(self, frame, node, &inc))
+        return;
+    struct far *far = far_of(self, node);
+    if (!far || far->is_out)
+        return;
+    self->detoured_at = far->detoured_at = dz_clock_us();
+    far->inc = inc > far->inc ? inc : far->inc;
+    self->ops.frame(self->ops.arg, frame);
+}
 
 static void
 on_hub(void *arg, uint64_t from, struct dz_slice body)
 {
     struct mesh *self = arg;
-    struct dz_msg_mesh envelope;
+    uint64_t inc;
     if (from != 0) {
-        if (dz_mesh_open(body, &envelope) != DZ_OK || envelope.node != from) {
-            self->impostors++;
-            log_warn("mesh.impostor", "node=%016" PRIx64, from);
+        if (!is_from(self, body, from, &inc))
             return;
-        }
         struct far *far = far_of(self, from); /* the gate let it in: it can be answered */
         if (far && far->is_out)
             return;
         if (far) {
-            far->was_near = true;
-            far->inc = envelope.inc > far->inc ? envelope.inc : far->inc;
+            far->inc = inc > far->inc ? inc : far->inc;
+            is_near(far);
         }
     }
     self->ops.frame(self->ops.arg, body);
@@ -94,14 +188,12 @@ on_link(void *arg, struct dz_slice body)
 {
     struct far *far = arg;
     struct mesh *self = far->mesh;
-    struct dz_msg_mesh envelope;
-    if (dz_mesh_open(body, &envelope) != DZ_OK || envelope.node != far->node) {
-        self->impostors++;
-        log_warn("mesh.impostor", "node=%016" PRIx64, far->node);
+    uint64_t inc;
+    if (!is_from(self, body, far->node, &inc))
         return;
-    }
     far->used_at = dz_clock_us();
-    far->inc = envelope.inc > far->inc ? envelope.inc : far->inc;
+    far->inc = inc > far->inc ? inc : far->inc;
+    is_near(far);
     self->ops.frame(self->ops.arg, body);
 }
 
@@ -113,8 +205,34 @@ hang_up(struct far *far)
     if (!far->link)
         return;
     dz_link_destroy(&far->link);
+    dz_buf_fini(&far->first);
     far->is_up = false;
     far->mesh->links--;
+}
+
+/* Whoever dials has something to say, and need not say it again and again until it is heard. */
+static void
+say_first(struct far *far)
+{
+    if (far->first.len > 0)
+        (void) dz_link_send(far->link, dz_buf_slice(&far->first));
+    dz_buf_fini(&far->first);
+}
+
+/* No way led there; it is tried again when there is something to say, but not soon. */
+static void
+give_up(struct far *far)
+{
+    struct mesh *self = far->mesh;
+    if (!self->detour)
+        return; /* the link goes on trying */
+    dz_us now = dz_clock_us(), longer = 2 * far->retry_us;
+    hang_up(far);
+    far->retry_us = longer == 0                   ? MESH_RETRY_US
+                    : longer < MESH_RETRY_MOST_US ? longer
+                                                  : MESH_RETRY_MOST_US;
+    far->dial_at = now + far->retry_us;
+    far->mute_since = now - MESH_PATIENCE_US; /* waiting longer would not help */
 }
 
 static void
@@ -124,15 +242,22 @@ on_link_event(void *arg, enum dz_link_event event)
     struct mesh *self = far->mesh;
     switch (event) {
     case DZ_LINK_UP:
-        far->is_up = far->was_near = true;
-        self->ops.way(self->ops.arg, far->node, dz_link_way(far->link));
+        far->is_up = true;
+        if (!far->is_detoured) /* else that is told now */
+            self->ops.way(self->ops.arg, far->node, dz_link_way(far->link));
+        is_near(far);
+        say_first(far);
         return;
     case DZ_LINK_LOST: far->is_up = false; return; /* tried again at once: FAILED tells a death */
     case DZ_LINK_REFUSED: return;                  /* it lives, and will hear of us */
     case DZ_LINK_FAILED: break;
     }
-    if (!far->was_near)
-        return; /* never reached: the cores look for another way */
+    bool is_gone = far->was_near && !is_there(far, dz_clock_us());
+    if (!is_gone) {
+        far->was_near = false;
+        give_up(far);
+        return; /* not reached: there may be another way */
+    }
     far->was_near = false;
     hang_up(far);
     log_debug("mesh.gone", "node=%016" PRIx64, far->node);
@@ -178,20 +303,40 @@ dial(struct far *far)
 
 /* ------------------------------------------------------------------ going out */
 
-static void
-send_far(struct mesh *self, struct far *far, uint64_t inc, struct dz_slice frame)
+/* False: there is no direct way, or not yet. */
+static bool
+send_directly(struct far *far, uint64_t inc, struct dz_slice frame, dz_us now)
 {
-    if (far && far->is_up) {
-        far->used_at = dz_clock_us();
+    struct mesh *self = far->mesh;
+    if (far->is_up) {
+        far->used_at = now;
         (void) dz_link_send(far->link, frame); /* full: said again */
-        return;
+        return true;
     }
-    struct dz_peer peer = { .node = far ? far->node : 0, .inc = inc ? inc : far ? far->inc : 0 };
+    struct dz_peer peer = { .node = far->node, .inc = inc ? inc : far->inc };
     if (dz_hub_send(self->hub, peer, frame) != DZ_ABSENT)
-        return;
+        return true;
     /* It never came to us, or its connection ended: dialling finds out which. */
-    if (far && !far->link && far->contact.endpoints.len > 0)
+    if (!far->link && far->contact.endpoints.len > 0 && now >= far->dial_at)
         dial(far);
+    if (far->link && frame.len <= FIRST_MAX) {
+        dz_buf_clear(&far->first);
+        dz_buf_add(&far->first, frame.ptr, frame.len);
+    }
+    return false;
+}
+
+static void
+send_far(struct far *far, uint64_t inc, struct dz_slice frame)
+{
+    dz_us now = dz_clock_us();
+    bool is_direct = send_directly(far, inc, frame, now);
+    bool is_enough = is_direct ? !is_doubtful(far, now) : !is_cut_off(far, now);
+    if (!far->mesh->detour || is_enough)
+        return;
+    if (!is_direct) /* what is only slow is not worth a word */
+        set_detoured(far, true, MESH_WAY_DETOUR);
+    far->mesh->detour(far->mesh->detour_arg, far->node, frame);
 }
 
 void
@@ -203,7 +348,7 @@ mesh_send(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice frame)
     }
     struct far *far = dz_map_get(&self->far, node);
     if (far && !far->is_out)
-        send_far(self, far, inc, frame);
+        send_far(far, inc, frame);
 }
 
 /* ------------------------------------------------------------------ knowing others */
@@ -252,46 +397,20 @@ mesh_let_back(struct mesh *self, uint64_t node)
 
 /* ------------------------------------------------------------------ being known */
 
-/* The addresses of this host at which others may find it.  Loopback comes last: it serves those on
- * the same host, for whom the others may be cut off. */
-static void
-add_addresses(struct dz_strs *out, const char *port, bool is_loopback)
-{
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all) != 0)
-        return;
-    for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
-        char text[INET6_ADDRSTRLEN], endpoint[INET6_ADDRSTRLEN + 32];
-        bool is_fit = one->ifa_addr && one->ifa_addr->sa_family == AF_INET &&
-                      (one->ifa_flags & IFF_UP) && !(one->ifa_flags & IFF_LOOPBACK) == !is_loopback;
-        if (!is_fit || out->len >= DZ_CONTACT_ENDPOINTS)
-            continue;
-        struct sockaddr_in in;
-        memcpy(&in, one->ifa_addr, sizeof(in));
-        if (!inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text)))
-            continue;
-        (void) snprintf(endpoint, sizeof(endpoint), "tcp://%s:%s", text, port);
-        dz_strs_add(out, dz_str(endpoint));
-    }
-    freeifaddrs(all);
-}
-
 static enum dz_rc
 listen_far(struct mesh *self, const char *ipc, struct dz_err *err)
 {
     const char *bound = NULL;
-    enum dz_rc rc = dz_hub_listen(self->hub, self->gate, &self->keys, ipc ? ipc : "tcp://0.0.0.0:*",
-                                  &bound, err);
+    enum dz_rc rc =
+        dz_hub_listen(self->hub, self->gate, &self->keys, ipc ? ipc : address_any(), &bound, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_strs_fini) struct dz_strs endpoints = { 0 };
     const char *colon = strrchr(bound, ':');
-    if (ipc) {
+    if (ipc)
         dz_strs_add(&endpoints, dz_str(ipc));
-    } else if (colon) {
-        add_addresses(&endpoints, colon + 1, false);
-        add_addresses(&endpoints, colon + 1, true);
-    }
+    else if (colon)
+        address_add(&endpoints, colon + 1);
     dz_contact_write(&self->keys.public, &endpoints, &self->contact);
     return DZ_OK;
 }
@@ -306,6 +425,8 @@ const char *
 mesh_way(const struct mesh *self, uint64_t node)
 {
     const struct far *far = dz_map_get(&self->far, node);
+    if (far && far->is_detoured)
+        return MESH_WAY_DETOUR;
     return far && far->is_up ? dz_link_way(far->link) : "";
 }
 

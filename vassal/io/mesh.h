@@ -2,12 +2,16 @@
  * has to speak to first.
  *
  * A frame goes the way that is open: over a link of ours, or back over the one on which that node
- * came to us.  Where there is none and it is known how to reach the node, one is dialled and the
- * frame dropped; the cores repeat what must arrive.  Frames from here to here take the same path
- * (within the process), so a single node is a mesh of one.
+ * came to us.  Where there is none and it is known how to reach the node, one is dialled; the last
+ * short frame goes as soon as that is up, others are dropped: the cores repeat what must arrive.
+ * Frames from here to here take the same path (within the process), so a single node is a mesh of one.
  *
- * Death    A connection that broke and cannot be made again tells that a process is gone.  Silence
- *          is not noticed here: the cores do that.
+ * Detour   Where no direct way is found within MESH_PATIENCE_US, or the direct one says nothing for
+ *          MESH_DOUBT_US although we speak, frames go through the detour (in doubt both ways), if
+ *          there is one.  Dialling is tried again, later and later.  It ends with the first frame
+ *          that comes directly.
+ * Death    A connection that broke and cannot be made again tells that a process is gone, unless it
+ *          has just spoken through the detour.  Silence is not noticed here: the cores do that.
  * Trust    Everything that comes from outside names the node whose key proved it; a frame whose
  *          envelope says otherwise is dropped and counted. */
 #ifndef DZ_VASSAL_IO_MESH_H
@@ -23,14 +27,25 @@ struct mesh;
 enum {
     MESH_NODES_MAX = 16384, /* others that are known */
     MESH_LINKS_MAX = 64,    /* dialled at one time; the oldest idle one makes room */
+    MESH_PATIENCE_US = 1000 * 1000,
+    MESH_DOUBT_US = 500 * 1000,
+    MESH_THERE_US = 2 * 1000 * 1000,  /* who spoke through the detour so lately lives */
+    MESH_USUAL_US = 10 * 1000 * 1000, /* somebody did so lately: patience with others is in vain */
+    MESH_RETRY_US =
+        2 * 1000 * 1000, /* between two tries to dial a node beside the detour; doubled */
+    MESH_RETRY_MOST_US = 32 * 1000 * 1000,
 };
+
+/* Where mesh_ops.way() says that a node is reached, besides endpoints. */
+#define MESH_WAY_DETOUR "store"  /* not directly */
+#define MESH_WAY_CALLED "itself" /* directly again, over a connection that it made */
 
 struct mesh_ops {
     /* A frame for an end of this node; borrowed for the call. */
     void (*frame)(void *arg, struct dz_slice frame);
     /* The process of a node is gone. */
     void (*gone)(void *arg, uint64_t node, uint64_t inc);
-    /* How this node came to speak to another, "tcp://...", for people. */
+    /* How this node came to speak to another, "tcp://..." or one of the words above, for people. */
     void (*way)(void *arg, uint64_t node, const char *endpoint);
     void *arg;
 };
@@ -59,6 +74,12 @@ struct dz_slice mesh_contact(const struct mesh *self);
 DZ_MUST_USE enum dz_rc mesh_meet(struct mesh *self, uint64_t node, uint64_t inc,
                                  struct dz_slice contact);
 
+/* Send `fn` what does not go directly. */
+typedef void mesh_detour_fn(void *arg, uint64_t node, struct dz_slice frame);
+void mesh_set_detour(struct mesh *self, mesh_detour_fn *fn, void *arg);
+/* A frame came through it, from that node, as its key proved. */
+void mesh_hear(struct mesh *self, uint64_t node, struct dz_slice frame);
+
 /* It takes part no more: its key is refused from now on, and what it still says is dropped. */
 void mesh_shut_out(struct mesh *self, uint64_t node);
 /* It does again, as whoever keeps the list of members says. */
@@ -67,7 +88,7 @@ void mesh_let_back(struct mesh *self, uint64_t node);
 /* Best effort, without a word when there is no way. inc 0: in whatever life it is. */
 void mesh_send(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice frame);
 
-/* The endpoint at which we reach it, "": it came to us, or there is no way. */
+/* The endpoint at which we reach it, MESH_WAY_DETOUR, or "": it came to us, or there is no way. */
 const char *mesh_way(const struct mesh *self, uint64_t node);
 
 /* Frames that were dropped because they named another sender than the one whose key it was. */

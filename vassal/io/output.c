@@ -13,15 +13,6 @@
 
 static const char FOLLOW_ALL[] = "all";
 
-/* A folder's name may end with its slash. */
-static bool
-has_name(struct dz_slice id, const char *name)
-{
-    struct dz_slice head = dz_str(name);
-    bool is_folder = head.len > 0 && head.ptr[head.len - 1] == '/';
-    return is_folder ? dz_starts_with(id, head) : dz_id_is_below(id, name);
-}
-
 bool
 output_is_followed(const struct agent *agent, uint32_t test)
 {
@@ -29,7 +20,7 @@ output_is_followed(const struct agent *agent, uint32_t test)
         return false;
     if (strcmp(agent->follow, FOLLOW_ALL) == 0)
         return true;
-    return test < agent->manifest.count && has_name(agent->manifest.ids[test], agent->follow);
+    return test < agent->manifest.count && dz_id_is_below(agent->manifest.ids[test], agent->follow);
 }
 
 void

@@ -80,7 +80,8 @@ take_result(struct seat *self, const struct dz_msg_result *result)
                        .start_us = (dz_us) result->start_us,
                        .setup_us = (dz_us) result->setup_us,
                        .call_us = (dz_us) result->call_us,
-                       .teardown_us = (dz_us) result->teardown_us },
+                       .teardown_us = (dz_us) result->teardown_us,
+                       .line = (uint32_t) result->line },
     };
     agent_event(agent, &event);
     agent->blob = agent->text = (struct dz_slice){ 0 };

@@ -1,7 +1,8 @@
 /* room.h - where nodes of one host meet when there is no store: a folder of this user alone.
  *
  *     <root>/<digest of the join key>/lock          held for the milliseconds of one decision
- *                                     state         the job, its generation, who schedules
+ *                                     state         the job, its generation, who came
+ *                                     lease, lease.lock    likewise: who schedules
  *                                     <node>.node   a member, and how to reach it
  *                                     <node>.sock   where it listens
  *

@@ -54,26 +54,71 @@ present_seats(struct agent *self)
     }
 }
 
-void
-agent_begin_run(struct agent *self)
+/* Others have run everything. */
+static void
+end_for_nothing(struct agent *self)
 {
-    if (self->has_manifest || self->state != AGENT_COLLECTING || self->is_waiting_births ||
-        kin_is_collecting(self))
-        return;
+    self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
+    agent_wind_down(self, 0);
+}
+
+/* The node's tests, without what others have run.  false: that is not known yet. */
+static bool
+build_catalog(struct agent *self)
+{
+    struct catalog_filter filter;
+    bool is_late = self->place.is_late;
+    if (is_late && !self->up.compare(self->up.arg, &filter))
+        return false;
     DZ_AUTO(dz_free)
     struct roll **rolls = dz_alloc0(self->legacy_count + self->seat_count + 1, sizeof(*rolls));
     size_t count = gather_rolls(self, rolls);
     if (count == 0) {
         agent_give_up(self, "no process could collect the tests");
-        return;
+        return false;
     }
-    catalog_build(&self->manifest, rolls, count);
+    catalog_build(&self->manifest, rolls, count, is_late ? &filter : NULL);
     self->has_manifest = true;
     map_late_rolls(self);
+    if (self->manifest.left_out > 0)
+        tell_left_out(self, self->manifest.left_out);
+    return true;
+}
+
+static void
+say_manifest(struct agent *self)
+{
+    struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
+                                  .as.manifest = { .total = self->manifest.count,
+                                                   .digest = self->manifest.digest,
+                                                   .seen_n = self->seen_epoch,
+                                                   .ids = self->manifest.ids,
+                                                   .groups = self->manifest.groups } };
+    if (self->place.is_meeting && self->place.is_late)
+        agent_event(self, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
+    agent_event(self, &event);
+}
+
+void
+agent_compared(struct agent *self)
+{
+    agent_begin_run(self);
+}
+
+void
+agent_begin_run(struct agent *self)
+{
+    if (self->has_manifest || self->state != AGENT_COLLECTING || self->is_waiting_births ||
+        kin_is_collecting(self) || !build_catalog(self))
+        return;
     struct dz_err err;
     enum dz_rc rc = self->up.manifest(self->up.arg, &self->manifest, &err);
     if (rc != DZ_OK) {
         agent_give_up(self, "%s", err.text);
+        return;
+    }
+    if (self->manifest.count == 0 && self->manifest.left_out > 0) {
+        end_for_nothing(self);
         return;
     }
     self->state = AGENT_RUNNING;
@@ -82,13 +127,7 @@ agent_begin_run(struct agent *self)
               (unsigned long long) self->manifest.digest);
     output_check_follow(self);
     present_seats(self);
-    struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
-                                  .as.manifest = { .total = self->manifest.count,
-                                                   .digest = self->manifest.digest,
-                                                   .seen_n = self->seen_epoch,
-                                                   .ids = self->manifest.ids,
-                                                   .groups = self->manifest.groups } };
-    agent_event(self, &event);
+    say_manifest(self);
 }
 
 /* Everybody who lives and told of an earlier agent has had the time to come. */

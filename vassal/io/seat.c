@@ -360,6 +360,7 @@ seat_feed(struct seat *self, const struct dz_grant *grants, size_t count, uint32
         seat_wake(self);
     log_debug("slot.feed", "num=%u tests=%zu more=%u queue=%u", self->num, count, more,
               self->given_len);
+    self->agent->calm = 0;
     watch_arm_tick(self->agent);
     if (absent_count == 0)
         return;

@@ -161,6 +161,8 @@ done(struct agent *self, const struct vassal_account *account)
         .failed = account->is_sealed ? account->failed : self->failed,
         .digest = account->digest,
     };
+    if (account->is_sealed)
+        self->up.sealed(self->up.arg, account);
     if (account->is_shard)
         tell_note(self, 1, "only this slot's share was run, completeness not verified");
     /* who schedules answers for the whole job, the others for what ran on them */

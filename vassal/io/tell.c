@@ -162,6 +162,12 @@ tell_done(struct agent *agent)
 }
 
 void
+tell_left_out(struct agent *agent, uint32_t count)
+{
+    say(agent, &(struct dz_msg){ .id = DZ_MSG_left_out, .as.left_out.count = count });
+}
+
+void
 tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_settled,

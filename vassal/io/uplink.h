@@ -27,9 +27,13 @@ struct uplink_job {
     const char *how; /* it came to take part in the job, for people; NULL: nothing to say */
     uint64_t node;   /* its number in the job */
     bool is_meeting; /* others may take part: the core asks who schedules */
-    bool is_late;    /* the job had ended before this node came: there is nothing to do */
+    bool
+        is_late; /* others had ended before this node came: there is a job only if tests are left */
     unsigned shard_index, shard_total;
     struct dz_slice contact; /* how others reach it */
+    const uint64_t *known;   /* nodes that an agent before this one had met */
+    size_t known_count;
+    struct dz_list budgets; /* of resources, for who collects */
 };
 
 /* Output of a worker, or, with UPLINK_NO_WORKER, a line of the agent. */
@@ -51,7 +55,11 @@ struct uplink {
      * the user wrote or installed has to be mended first. */
     enum dz_rc (*begin)(void *arg, const struct dz_msg_start *start, struct uplink_job *out,
                         struct dz_err *err);
-    /* The tests are known: fills in est_us.  Borrowed until the end. */
+    /* Of a node that is late: what others have run.  false: that is not known yet, agent_compared()
+     * will be called. */
+    bool (*compare)(void *arg, struct catalog_filter *out);
+    /* The tests are known: fills in est_us.  Borrowed until the end.  Without any, which is no mistake
+     * of a node that is late, there will be no job. */
     enum dz_rc (*manifest)(void *arg, struct catalog *manifest, struct dz_err *err);
     /* To a node, this one too, best effort. */
     void (*send)(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
@@ -63,6 +71,8 @@ struct uplink {
     void (*said)(void *arg, const struct cargo_item *item);
     void (*flush)(void *arg); /* write what was logged */
     void (*progress)(void *arg, struct uplink_progress *out);
+    /* A scheduler has told that the job is over; the end comes later. */
+    void (*sealed)(void *arg, const struct vassal_account *account);
     /* The end: the job is sealed. */
     void (*end)(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
                 const char *reason);

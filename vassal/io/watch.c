@@ -11,19 +11,33 @@
 
 /* ------------------------------------------------------------------ the running test */
 
-/* started_us is the worker's claim; it counts from when it can be true. */
+/* Before the teardown a worker asks what comes next, and our answer may take longer than any test: that
+ * time is not its test's.  Once it is answered, time counts again, whether it was awake to hear or not. */
+static bool
+waits_for_us(const struct seat *seat)
+{
+    struct dz_shm *shm = seat->shm;
+    return atomic_load(&shm->waiting) != 0 && dz_queue_len(shm) == 0 &&
+           atomic_load(&shm->more) == DZ_MORE_ASK;
+}
+
+/* started_us is the worker's claim; it counts from when it can be true.  A test that is first seen
+ * waiting was in time, whatever a former agent let it wait. */
 static void
 observe(struct seat *seat, dz_us now)
 {
     uint64_t running = atomic_load(&seat->shm->running);
     uint64_t exec = atomic_load(&seat->shm->exec);
-    if (running == seat->seen_running && exec == seat->seen_exec)
+    if (running == seat->seen_running && exec == seat->seen_exec) {
+        seat->waited_us += waits_for_us(seat) ? now - seat->agent->last_tick : 0;
         return;
+    }
     int64_t started = atomic_load(&seat->shm->started_us);
     bool is_plausible = started >= seat->agent->last_tick && started <= now;
     seat->seen_running = running;
     seat->seen_exec = exec;
     seat->seen_us = is_plausible ? started : now;
+    seat->waited_us = waits_for_us(seat) ? now - seat->seen_us : 0;
     seat->stacks_at = 0;
     seat->log_test = 0;
     seat->is_named = false;
@@ -46,14 +60,20 @@ ask_for_stacks(struct seat *seat, dz_us now)
     agent_log(seat->agent, "a test in gw%u is above its limit: its stacks are taken", seat->num);
 }
 
-void
-watch_overdue(struct seat *seat)
+static void
+kill_overdue(struct seat *seat)
 {
     char why[96];
     (void) snprintf(why, sizeof(why), "above its limit of %.3f s",
                     (double) seat->agent->timeout_us / 1e6);
-    seat->is_refused = true;
     seat_kill(seat, DZ_CAUSE_TIMEOUT, why);
+}
+
+void
+watch_overdue(struct seat *seat)
+{
+    seat->is_refused = true;
+    kill_overdue(seat);
 }
 
 /* First the stacks, then, when no more of them come, the end. */
@@ -61,8 +81,9 @@ static void
 enforce_limit(struct seat *seat, dz_us now)
 {
     struct agent *agent = seat->agent;
-    if (agent->timeout_us == 0 || seat->seen_running == 0 ||
-        now - seat->seen_us < agent->timeout_us)
+    if (agent->timeout_us == 0 || seat->seen_running == 0)
+        return;
+    if (now - seat->seen_us - seat->waited_us < agent->timeout_us)
         return;
     if (seat->stacks_at == 0) {
         ask_for_stacks(seat, now);
@@ -77,10 +98,7 @@ enforce_limit(struct seat *seat, dz_us now)
         seat->crash_grew_at > seat->stacks_at && now - seat->crash_grew_at > STACKS_QUIET_US;
     if (!is_quiet && now - seat->stacks_at < STACKS_PATIENCE_US)
         return;
-    char why[96];
-    (void) snprintf(why, sizeof(why),
-                    "above its limit of %.3f s; all stacks:", (double) agent->timeout_us / 1e6);
-    seat_kill(seat, DZ_CAUSE_TIMEOUT, why);
+    kill_overdue(seat);
 }
 
 static void
@@ -104,18 +122,51 @@ look_at(struct seat *seat, dz_us now)
         seat_kill(seat, DZ_CAUSE_SIGNAL, "killed by dagz: it closed its channel and lived on");
 }
 
+/* This process itself stood still (Ctrl-Z, a container that is paused): that is not the tests' time. */
+static void
+was_away(struct agent *agent, dz_us now)
+{
+    dz_us away = now - agent->last_tick;
+    for (unsigned i = 0; i < agent->seat_count; i++) {
+        struct seat *seat = &agent->seats[i];
+        seat->seen_us = seat->seen_us + away < now ? seat->seen_us + away : now;
+    }
+    agent->last_tick = now; /* nor does one that began meanwhile count from then */
+}
+
 static void
 on_tick(void *arg)
 {
     struct agent *agent = arg;
     dz_us now = dz_clock_us();
+    bool is_running = false;
+    if (now - agent->last_tick > AWAY_US)
+        was_away(agent, now);
     for (unsigned i = 0; i < agent->seat_count; i++) {
         if (seat_has_process(&agent->seats[i]))
             look_at(&agent->seats[i], now);
+        is_running |= agent->seats[i].seen_running != 0;
     }
+    if (is_running && !agent->output.is_listed)
+        dz_loop_set(agent->loop, &agent->output, now + OUTPUT_US);
+    agent->calm = is_running ? 0 : agent->calm < CALM_MAX ? agent->calm + 1 : CALM_MAX;
     kin_check(agent, now);
     agent->last_tick = now;
     watch_arm_tick(agent);
+}
+
+/* Nobody is on the way out: whatever happens next is said, and only patience of many seconds can run out.
+ * A thousand agents on a machine that look after nothing ten times a second would keep it busy. */
+static bool
+is_quiet(const struct agent *agent)
+{
+    bool is_at_work = agent->state == AGENT_COLLECTING || agent->state == AGENT_RUNNING;
+    if (!is_at_work || agent->kin.is_zygote_ended)
+        return false;
+    for (unsigned i = 0; i < agent->seat_count; i++)
+        if (agent->seats[i].state == SEAT_DEAD || agent->seats[i].gone_at != 0)
+            return false;
+    return true;
 }
 
 void
@@ -124,7 +175,8 @@ watch_arm_tick(struct agent *agent)
     bool is_busy = false;
     for (unsigned i = 0; i < agent->seat_count && !is_busy; i++)
         is_busy = agent->seats[i].state == SEAT_LIVE && agent->seats[i].given_len > 0;
-    dz_us at = dz_clock_us() + (is_busy ? TICK_US : IDLE_TICK_US);
+    dz_us idle_us = is_quiet(agent) ? QUIET_TICK_US : IDLE_TICK_US;
+    dz_us at = dz_clock_us() + (is_busy ? TICK_US << agent->calm : idle_us);
     if (!agent->tick.is_listed || at < agent->tick.at)
         dz_loop_set(agent->loop, &agent->tick, at);
 }
@@ -175,16 +227,19 @@ on_output(void *arg)
 {
     struct agent *agent = arg;
     dz_us now = dz_clock_us(), pause = OUTPUT_US;
-    bool has_news = false;
-    for (unsigned i = 0; i < agent->seat_count; i++)
+    bool has_news = false, is_running = false;
+    for (unsigned i = 0; i < agent->seat_count; i++) {
         if (agent->seats[i].shm && seat_has_process(&agent->seats[i]))
             has_news |= log_running(&agent->seats[i], now);
+        is_running |= agent->seats[i].seen_running != 0;
+    }
     if (has_news && agent->job) {
         agent->up.flush(agent->up.arg);
         dz_us cost = dz_clock_us() - now;
         pause = cost * OUTPUT_SHARE > OUTPUT_US ? cost * OUTPUT_SHARE : OUTPUT_US;
     }
-    dz_loop_set(agent->loop, &agent->output, dz_clock_us() + pause);
+    if (is_running) /* else the tick that sees one run begins again */
+        dz_loop_set(agent->loop, &agent->output, dz_clock_us() + pause);
 }
 
 static void
@@ -206,7 +261,13 @@ on_progress(void *arg)
     struct agent *agent = arg;
     if (agent->is_dirty && agent->state == AGENT_RUNNING && chan_backlog(&agent->controller) == 0)
         tell_progress(agent);
-    dz_loop_set(agent->loop, &agent->progress, dz_clock_us() + PROGRESS_US);
+}
+
+void
+watch_arm_progress(struct agent *agent)
+{
+    if (agent->is_dirty && !agent->progress.is_listed)
+        dz_loop_set(agent->loop, &agent->progress, dz_clock_us() + PROGRESS_US);
 }
 
 static void
@@ -250,7 +311,5 @@ watch_init(struct agent *agent)
     dz_us now = agent->last_alive = dz_clock_us();
     dz_loop_set(agent->loop, &agent->tick, now + IDLE_TICK_US);
     dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
-    dz_loop_set(agent->loop, &agent->progress, now + PROGRESS_US);
-    dz_loop_set(agent->loop, &agent->output, now + OUTPUT_US);
     dz_loop_set(agent->loop, &agent->sched_log, now + SCHED_LOG_US);
 }

@@ -1,6 +1,6 @@
 /* bench_mesh.c - many nodes in one job: how fast they come in, and what results cost then.
  *
- *     bench_mesh [--nodes N] [--tests T] [--url URL] [--wait SECONDS] [--keep]
+ *     bench_mesh [--nodes N] [--tests T] [--url URL] [--wait SECONDS] [--log DIR] [--keep]
  *
  * 64 nodes, 16 tests for each and two minutes for all of it unless told.
  * N real agents, each with a home and a key of its own.  This process is the controller, the seed, the
@@ -15,6 +15,7 @@
  *              scheduler and ledger */
 #include "tests/bench/agent/bench_mesh.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -86,21 +87,31 @@ turn(struct bench *self, const char *what)
 
 /* ------------------------------------------------------------------ figures */
 
+/* Nanoseconds of processor of one thread: what `stat` tells is rounded to hundredths of a second. */
 static uint64_t
-ticks_of(pid_t pid)
+thread_ns(pid_t pid, const char *thread)
 {
-    char path[64], text[1024];
-    (void) snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
+    char path[320], text[128];
+    (void) snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int) pid, thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
     dz_fd_close(&fd);
     text[got > 0 ? got : 0] = '\0';
-    const char *at = strrchr(text, ')');
-    unsigned long user = 0, system = 0;
-    if (!at ||
-        sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-        return 0;
-    return user + system;
+    return strtoull(text, NULL, 10);
+}
+
+static uint64_t
+process_ns(pid_t pid)
+{
+    char path[64];
+    uint64_t sum = 0;
+    (void) snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
+    DIR *dir = opendir(path);
+    for (const struct dirent *item = dir ? readdir(dir) : NULL; item; item = readdir(dir))
+        sum += item->d_name[0] != '.' ? thread_ns(pid, item->d_name) : 0;
+    if (dir)
+        (void) closedir(dir);
+    return sum;
 }
 
 /* Seconds of processor of all agents. */
@@ -109,13 +120,12 @@ agents_cpu(const struct bench *self, double *most_out)
 {
     uint64_t all = 0, most = 0;
     for (uint32_t i = 0; i < self->nodes; i++) {
-        uint64_t one = ticks_of(self->all[i].pid);
+        uint64_t one = process_ns(self->all[i].pid);
         all += one;
         most = one > most ? one : most;
     }
-    double second = (double) sysconf(_SC_CLK_TCK);
-    *most_out = (double) most / second;
-    return (double) all / second;
+    *most_out = (double) most / 1e9;
+    return (double) all / 1e9;
 }
 
 /* KiB that one agent adds to what the machine uses, on average; the last ones, which schedule nothing. */
@@ -214,12 +224,16 @@ join_all(struct bench *self)
 {
     struct dz_msg ready = { .id = DZ_MSG_ready, .as.ready = { .total = self->tests, .go = 1 } };
     (void) printf("idle      %7.2f MiB each\n", agent_pss(self) / 1024);
+    double most_before, most, before = agents_cpu(self, &most_before);
     dz_us begin = dz_clock_us();
     for (uint32_t i = 0; i < self->nodes; i++)
         fake_say(self->all[i].fd[ZYGOTE], &ready, NULL, 0);
     while (self->joined < self->nodes)
         turn(self, "join");
     tell("joined", begin);
+    double cpu = agents_cpu(self, &most) - before;
+    (void) printf("          %7.2f s of processor, %.2f ms a node; the busiest had %.2f s in all\n",
+                  cpu, cpu * 1e3 / self->nodes, most);
 }
 
 static void
@@ -286,9 +300,13 @@ static void
 parse(struct bench *self, int argc, char **argv)
 {
     static const struct option known[] = {
-        { "nodes", required_argument, NULL, 'n' }, { "tests", required_argument, NULL, 't' },
-        { "url", required_argument, NULL, 'u' },   { "wait", required_argument, NULL, 'w' },
-        { "keep", no_argument, NULL, 'k' },        { NULL, 0, NULL, 0 },
+        { "nodes", required_argument, NULL, 'n' },
+        { "tests", required_argument, NULL, 't' },
+        { "url", required_argument, NULL, 'u' },
+        { "wait", required_argument, NULL, 'w' },
+        { "keep", no_argument, NULL, 'k' },
+        { "log", required_argument, NULL, 'l' },
+        { NULL, 0, NULL, 0 },
     };
     unsigned long wait_s = WAIT_S;
     self->nodes = NODES;
@@ -302,6 +320,7 @@ parse(struct bench *self, int argc, char **argv)
         case 'u': self->url = optarg; break;
         case 'w': wait_s = strtoul(optarg, NULL, 10); break;
         case 'k': self->is_kept = true; break;
+        case 'l': self->log = optarg; break;
         default: exit(2); // NOLINT(concurrency-mt-unsafe)
         }
     }

@@ -20,6 +20,7 @@ struct node {
 struct bench {
     uint32_t nodes, tests;
     const char *url; /* NULL: a room of this host */
+    const char *log; /* folder of the agents' logs; NULL: none */
     dz_us give_up_at;
     char root[64];
     bool is_kept, is_going;

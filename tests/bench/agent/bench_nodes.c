@@ -40,12 +40,15 @@ node_spawn(struct bench *self, struct node *node)
 {
     int controller[2], seed[2];
     posix_spawn_file_actions_t actions;
-    char ours[16], other[16], program[] = "dagz-agent", c[] = "--controller-fd", s[] = "--seed-fd";
-    char *argv[] = { program, c, ours, s, other, NULL };
+    char ours[16], other[16], log[256], program[] = "dagz-agent";
+    char c[] = "--controller-fd", s[] = "--seed-fd", l[] = "--log";
+    char *argv[] = { program, c, ours, s, other, self->log ? l : NULL, log, NULL };
     make_pair(controller);
     make_pair(seed);
     (void) snprintf(ours, sizeof(ours), "%d", AGENT_FD);
     (void) snprintf(other, sizeof(other), "%d", AGENT_FD + 1);
+    (void) snprintf(log, sizeof(log), "%s/%05u", self->log ? self->log : "",
+                    (unsigned) (node - self->all));
     fake_need(posix_spawn_file_actions_init(&actions) == 0 &&
                   posix_spawn_file_actions_adddup2(&actions, controller[1], AGENT_FD) == 0 &&
                   posix_spawn_file_actions_adddup2(&actions, seed[1], AGENT_FD + 1) == 0,

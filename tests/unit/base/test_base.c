@@ -141,6 +141,27 @@ lines_are_taken_with_or_without_a_last_newline(void **state)
     assert_false(dz_starts_with(dz_str("DA"), dz_str("DAGZ_")));
 }
 
+static void
+a_name_means_what_is_below_it_and_a_folder_may_have_its_slash(void **state)
+{
+    (void) state;
+    struct dz_slice id = dz_str("tests/api/test_get.py::TestGet::test_found[1]");
+    static const char *const above[] = { "tests",
+                                         "tests/",
+                                         "tests/api",
+                                         "tests/api/",
+                                         "tests/api/test_get.py",
+                                         "tests/api/test_get.py::TestGet",
+                                         "tests/api/test_get.py::TestGet::test_found",
+                                         "tests/api/test_get.py::TestGet::test_found[1]" };
+    for (size_t i = 0; i < sizeof(above) / sizeof(above[0]); i++)
+        assert_true(dz_id_is_below(id, above[i]));
+    static const char *const beside[] = { "test", "tests/ap", "api/", "tests/api/test_get.py/",
+                                          "tests/api/test_get.py::TestGet::test_f" };
+    for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
+        assert_false(dz_id_is_below(id, beside[i]));
+}
+
 /* 1469918176385 ms is 01ARYZ6S41 by the published specification of ULID. */
 static void
 a_ulid_begins_with_its_time(void **state)
@@ -201,11 +222,26 @@ a_part_of_a_url_is_percent_encoded(void **state)
     assert_true(dz_slice_eq(dz_buf_slice(&text), dz_str("aZ09-._~%20%2F%3F%26%C3%A9%25")));
 }
 
+static void
+slices_are_ordered_by_their_bytes(void **state)
+{
+    (void) state;
+    static const char *const in_order[] = { "", "a", "a\x01", "ab", "b", "\xc3\xa4" };
+    for (size_t i = 0; i < DZ_LEN(in_order); i++) {
+        for (size_t k = 0; k < DZ_LEN(in_order); k++) {
+            int order = dz_slice_cmp(dz_str(in_order[i]), dz_str(in_order[k]));
+            assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+        }
+    }
+    assert_int_equal(dz_slice_cmp((struct dz_slice){ 0 }, dz_str("")), 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_is_one_line),
+        cmocka_unit_test(slices_are_ordered_by_their_bytes),
         cmocka_unit_test(the_systems_reason_survives_a_long_name),
         cmocka_unit_test(every_code_has_a_text),
         cmocka_unit_test(what_is_moved_is_left_behind_as_null),
@@ -215,6 +251,7 @@ main(void)
         cmocka_unit_test(a_thousand_deadlines_come_out_sorted),
         cmocka_unit_test(a_list_of_strings_owns_them_and_ends_with_null),
         cmocka_unit_test(lines_are_taken_with_or_without_a_last_newline),
+        cmocka_unit_test(a_name_means_what_is_below_it_and_a_folder_may_have_its_slash),
         cmocka_unit_test(a_ulid_begins_with_its_time),
         cmocka_unit_test(crc32c_has_the_published_values),
         cmocka_unit_test(hashes_are_the_published_xxh3),

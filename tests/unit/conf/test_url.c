@@ -92,7 +92,7 @@ what_is_no_url_is_named(void **state)
         assert_non_null(strstr(err.text, "DAGZ_URL: '"));
     }
     assert_int_equal(dz_url_find("nonsense", home, &url, &err), DZ_CORRUPT);
-    assert_non_null(strstr(err.text, "--dagz-url: 'nonsense'"));
+    assert_non_null(strstr(err.text, "--url: 'nonsense'"));
 }
 
 static void

@@ -136,25 +136,38 @@ hello(struct lab *lab, uint64_t node, uint64_t digest)
 }
 
 static inline void
-tell_slots(struct lab *lab, uint64_t node, enum dz_slot_say what, bool is_state)
+say_slots(struct lab *lab, uint64_t node, enum dz_slot_say what, struct dz_msg *msg,
+          struct dz_list *list)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
-    struct dz_list list = { 0 };
     for (unsigned s = 0; s < SLOTS; s++) {
         struct dz_item_slot item = { s, what };
-        dz_slot_add(&list, &bytes, &item);
+        dz_slot_add(list, &bytes, &item);
     }
-    struct dz_msg state = { .id = DZ_MSG_mesh_state,
-                            .as.mesh_state = { .slots = list, .last = 1 } };
-    struct dz_msg slots = { .id = DZ_MSG_mesh_slots, .as.mesh_slots = { .slots = list } };
-    say(lab, node, is_state ? &state : &slots);
+    say(lab, node, msg);
+}
+
+static inline void
+tell_slots(struct lab *lab, uint64_t node, enum dz_slot_say what)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_slots };
+    say_slots(lab, node, what, &msg, &msg.as.mesh_slots.slots);
+}
+
+/* results: announced, to be told. */
+static inline void
+tell_state(struct lab *lab, uint64_t node, enum dz_slot_say what, uint64_t results)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_state,
+                          .as.mesh_state = { .results = results, .last = 1 } };
+    say_slots(lab, node, what, &msg, &msg.as.mesh_state.slots);
 }
 
 static inline void
 join(struct lab *lab, uint64_t node)
 {
     hello(lab, node, DIGEST);
-    tell_slots(lab, node, DZ_SLOT_UP, true);
+    tell_state(lab, node, DZ_SLOT_UP, 0);
 }
 
 static inline void

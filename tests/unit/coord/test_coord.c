@@ -37,7 +37,7 @@ tests_are_granted_when_the_state_is_told(void **state)
     DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
     hello(&lab, 1, DIGEST);
     assert_null(told(&lab, DZ_MSG_mesh_assign, 0));
-    tell_slots(&lab, 1, DZ_SLOT_UP, true);
+    tell_state(&lab, 1, DZ_SLOT_UP, 0);
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->slot, 0);
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->tests[0], 0);
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 1)->slot, 1);
@@ -75,8 +75,8 @@ a_slot_that_waits_is_answered_even_with_nothing(void **state)
     DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
     join(&lab, 1);
     for (int round = 0; round < TOTAL; round++)
-        tell_slots(&lab, 1, DZ_SLOT_WANT, false);
-    tell_slots(&lab, 1, DZ_SLOT_WANT, false);
+        tell_slots(&lab, 1, DZ_SLOT_WANT);
+    tell_slots(&lab, 1, DZ_SLOT_WANT);
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->count, 0);
     assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->follow, 0);
 }
@@ -104,9 +104,9 @@ a_slot_that_has_nothing_to_give_back_is_not_asked_again(void **state)
     DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
     join(&lab, 1);
     for (int round = 0; round < TOTAL; round++)
-        tell_slots(&lab, 1, DZ_SLOT_UP, false);
+        tell_slots(&lab, 1, DZ_SLOT_UP);
     join(&lab, 2);
-    tell_slots(&lab, 2, DZ_SLOT_WANT, false);
+    tell_slots(&lab, 2, DZ_SLOT_WANT);
     unsigned asked = 0;
     for (int ms = 0; ms < 900; ms += 30) {
         lab.now += 30 * 1000;
@@ -147,7 +147,7 @@ a_silent_nodes_tests_go_elsewhere(void **state)
         counted(&lab, ++batch, DZ_WORD_COUNTED);
     }
     assert_true(test < TOTAL);
-    tell_slots(&lab, 1, DZ_SLOT_WANT, false);
+    tell_slots(&lab, 1, DZ_SLOT_WANT);
     for (int ms = 0; ms < 1100; ms += 100) {
         lab.now += 100 * 1000;
         give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
@@ -155,6 +155,26 @@ a_silent_nodes_tests_go_elsewhere(void **state)
             return;
     }
     fail_msg("test %u of the silent node was given to nobody", test);
+}
+
+/* It ran before this scheduler granted the test again, in the same slot. */
+static void
+a_result_that_was_announced_frees_no_slot(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    join(&lab, 1);
+    hello(&lab, 2, DIGEST);
+    tell_state(&lab, 2, DZ_SLOT_UP, 1);
+    unsigned nth = 0;
+    while (told(&lab, DZ_MSG_mesh_assign, nth)->slot != 0)
+        nth++;
+    uint32_t test = told(&lab, DZ_MSG_mesh_assign, nth)->tests[0];
+    tell_slots(&lab, 1, DZ_SLOT_WANT);
+    report(&lab, 2, test, DZ_RESULT_CRASHED, 1);
+    assert_false(is_granted(&lab, test));
+    tell_slots(&lab, 1, DZ_SLOT_WANT);
+    assert_false(is_granted(&lab, test));
 }
 
 static void
@@ -220,10 +240,41 @@ what_the_ledger_held_before_is_not_run_again(void **state)
     assert_null(told(&lab, DZ_MSG_mesh_assign, 1));
 }
 
+/* All of our own are counted; node 2 has two of its own, of which the ledger named one. */
+static void
+what_only_the_ledger_named_is_tied_as_its_node_says(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    const struct dz_slice named = dz_str("z.py::t");
+    struct coord_row rows[TOTAL] = { 0 };
+    for (uint32_t t = 0; t < TOTAL; t++)
+        rows[t] =
+            (struct coord_row){ .what = { t, 0 }, .result = DZ_RESULT_OK, .is_counted = true };
+    manifest(&lab);
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_TESTS, .as.tests = { &named, 1 } });
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_LEDGER, .as.ledger = { rows, TOTAL } });
+    join(&lab, 1);
+    hello(&lab, 2, DIGEST + 1);
+    struct dz_msg own = { .id = DZ_MSG_mesh_own, .as.mesh_own.last = 1 };
+    const struct dz_item_own items[] = { { .id = dz_str("y.py::t") },
+                                         { .id = named, .group = dz_str("!x:gx") } };
+    for (size_t i = 0; i < DZ_LEN(items); i++)
+        dz_own_add(&own.as.mesh_own.tests, &bytes, &items[i]);
+    say(&lab, 2, &own);
+    tell_state(&lab, 2, DZ_SLOT_UP, 0);
+    unsigned granted = 0;
+    for (size_t i = 0; i < lab.told_count; i++)
+        granted += lab.told[i].id == DZ_MSG_mesh_assign && lab.told[i].count > 0;
+    assert_int_equal(granted, 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_result_that_was_announced_frees_no_slot),
         cmocka_unit_test(nobody_is_led_before_the_epoch_is_on_disk),
         cmocka_unit_test(one_that_takes_over_waits_for_nodes_that_it_has_not_heard_of),
         cmocka_unit_test(tests_are_granted_when_the_state_is_told),
@@ -236,6 +287,7 @@ main(void)
         cmocka_unit_test(a_job_is_drained_sealed_and_done),
         cmocka_unit_test(a_stop_drains_with_tests_not_run),
         cmocka_unit_test(what_the_ledger_held_before_is_not_run_again),
+        cmocka_unit_test(what_only_the_ledger_named_is_tied_as_its_node_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

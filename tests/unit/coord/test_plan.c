@@ -208,13 +208,36 @@ what_comes_back_is_given_again(void **state)
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_LOAD, 2);
     uint32_t tests[BATCH];
     assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, 4, tests), 4);
-    plan_return(plan, 0, tests + 1, 3, true); /* 1 2 3: in front of 4 */
+    plan_return(plan, 0, tests + 1, 3, PLAN_KEPT); /* 1 2 3: in front of 4 */
     assert_int_equal(plan_free(plan), 5);
     assert_int_equal(take_one(plan, 0), 1);
-    plan_return(plan, 0, (uint32_t[]){ 1 }, 1, false); /* anybody's */
+    plan_return(plan, 0, (uint32_t[]){ 1 }, 1, PLAN_OPEN); /* anybody's */
     assert_int_equal(take_one(plan, 1), 1);
-    plan_return(plan, 0, (uint32_t[]){ 2 }, 1, false); /* it was not taken: nothing happens */
+    plan_return(plan, 0, (uint32_t[]){ 2 }, 1, PLAN_OPEN); /* it was not taken: nothing happens */
     assert_int_equal(plan_free(plan), 4);
+}
+
+static void
+what_a_node_held_that_is_gone_goes_before_a_slots_own_rest(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_module(&suite, "a", 6, 0); /* 0 to 5 */
+    add_module(&suite, "b", 6, 0); /* 6 to 11 */
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_LOAD, 2);
+    uint32_t tests[BATCH];
+    assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, 1, tests), 1);
+    assert_int_equal(plan_take(plan, 1, INT64_MAX / 2, 3, tests), 3);
+    assert_int_equal(tests[0], 6);
+    plan_return(plan, 1, tests + 1, 2, PLAN_FIRST);
+    plan_close(plan, 1);
+    assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, 2, tests), 2);
+    assert_int_equal(tests[0], 7);
+    assert_int_equal(tests[1], 8);
+    size_t left = 0;
+    while (plan_take(plan, 0, 0, 1, tests) == 1)
+        left++;
+    assert_int_equal(left, 5 + 3); /* what it left, and the rest of the other's */
 }
 
 static void
@@ -300,6 +323,7 @@ main(void)
         cmocka_unit_test(a_scope_ends_before_the_parameters),
         cmocka_unit_test(a_batch_is_counted_in_time),
         cmocka_unit_test(what_comes_back_is_given_again),
+        cmocka_unit_test(what_a_node_held_that_is_gone_goes_before_a_slots_own_rest),
         cmocka_unit_test(a_test_avoids_the_slot_that_it_killed),
         cmocka_unit_test(a_closed_slots_unit_is_anybodys),
         cmocka_unit_test(an_unknown_test_costs_what_its_module_costs),

@@ -23,6 +23,23 @@ a_long_class_is_cut(void **state)
     assert_in_range(take_one(plan, 1), 14, 16);
 }
 
+/* But what a node held that is gone is first where no class is left for it. */
+static void
+a_class_is_not_left_for_what_came_back(void **state)
+{
+    (void) state;
+    struct suite suite = { 0 };
+    add_class(&suite, "a.py::C", 3);
+    add_class(&suite, "b.py::D", 3);
+    DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_LOAD, 2);
+    assert_int_equal(take_one(plan, 0), 0);
+    assert_int_equal(take_one(plan, 1), 3);
+    plan_return(plan, 1, (uint32_t[]){ 3 }, 1, PLAN_FIRST);
+    plan_close(plan, 1);
+    for (uint32_t t = 1; t < 6; t++)
+        assert_int_equal(take_one(plan, 0), t);
+}
+
 /* Its first test needed 200 ms more than the next one: so would the thief. */
 static void
 a_class_is_not_cut_for_less_than_its_setup(void **state)
@@ -85,7 +102,7 @@ a_slot_comes_back_to_a_class_last(void **state)
     uint32_t queue[BATCH];
     assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, 20, queue), 20);
     assert_int_equal(take_one(plan, 0), 20); /* E */
-    plan_return(plan, 0, queue + 1, 19, false);
+    plan_return(plan, 0, queue + 1, 19, PLAN_OPEN);
     assert_int_equal(take_one(plan, 0), 21); /* F */
     assert_int_equal(take_one(plan, 0), 1);
 }
@@ -132,7 +149,7 @@ a_group_stays_together_when_its_worker_dies(void **state)
     DZ_AUTO(plan_destroy) struct plan *plan = plan_of(&suite, COORD_PLACE_FILE, 3);
     uint32_t tests[BATCH];
     assert_int_equal(plan_take(plan, 0, INT64_MAX / 2, 3, tests), 3);
-    plan_return(plan, 0, tests + 1, 2, true);
+    plan_return(plan, 0, tests + 1, 2, PLAN_KEPT);
     plan_close(plan, 0);
     assert_int_equal(take_one(plan, 1), 1);
     plan_return_struck(plan, 0, 0);
@@ -259,6 +276,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_class_is_not_cut_for_a_short_rest),
         cmocka_unit_test(a_long_class_is_cut),
+        cmocka_unit_test(a_class_is_not_left_for_what_came_back),
         cmocka_unit_test(a_class_is_not_cut_for_less_than_its_setup),
         cmocka_unit_test(what_waits_behind_a_slow_test_stays_if_it_is_a_short_rest_of_its_class),
         cmocka_unit_test(a_long_rest_of_a_class_does_not_wait),

@@ -167,6 +167,62 @@ draw(uint32_t *seed)
     return *seed;
 }
 
+/* As after a kill in LMDB's first write.  Its first page is what it was then until the second commit. */
+static void
+cut_to(struct fixture *f, off_t len)
+{
+    int fd = open_data(f);
+    assert_int_equal(ftruncate(fd, len), 0);
+    (void) close(fd);
+}
+
+static void
+one_whose_making_was_cut_short_is_made_anew(void **state)
+{
+    static const off_t lens[] = { 512, PAGE, PAGE + 512 };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < DZ_LEN(lens); i++) {
+        struct dz_kv *kv = open_kv(f); /* its first commit makes the tables */
+        dz_kv_close(&kv);
+        cut_to(f, PAGE);
+        cut_to(f, lens[i]);
+        assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_ABSENT);
+        char *bad = NULL;
+        struct dz_kv_opts opts = OPTS;
+        opts.check_ms = 10;
+        assert_ok(dz_kv_open_or_replace(f->dir, &opts, &kv, &bad, &f->err));
+        assert_null(bad);
+        put(f, kv, "key", "value");
+        dz_kv_close(&kv);
+        assert_ok(dz_kv_check(f->dir, 0, &f->err));
+        dz_remove_tree(f->root);
+        assert_int_equal(mkdir(f->root, 0700), 0);
+    }
+}
+
+/* A power cut may have kept pages of the first commit, and not those before them. */
+static void
+one_whose_first_commit_was_cut_off_is_made_anew(void **state)
+{
+    struct fixture *f = *state;
+    char nothing[PAGE] = "", *bad = NULL;
+    struct dz_kv *kv = open_kv(f);
+    dz_kv_close(&kv);
+    overwrite(f, PAGE, nothing, sizeof(nothing));
+    assert_ok(dz_kv_open_or_replace(f->dir, &OPTS, &kv, &bad, &f->err));
+    assert_null(bad);
+    dz_kv_close(&kv);
+}
+
+static void
+one_that_had_commits_is_damaged_however_short_it_is(void **state)
+{
+    struct fixture *f = *state;
+    fill(f); /* its second commit is in the first page */
+    cut_to(f, PAGE);
+    assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_CORRUPT);
+}
+
 static void
 random_damage_never_harms_the_one_who_asks(void **state)
 {
@@ -196,11 +252,23 @@ random_damage_never_harms_the_one_who_asks(void **state)
     free(good);
 }
 
+/* Where nobody may make a folder, a folder within it is not simply absent. */
+static void
+why_a_folder_cannot_be_made_is_told_by_the_first_that_cannot(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv_opts opts = OPTS;
+    struct dz_kv *kv = NULL;
+    assert_int_equal(dz_kv_open("/sys/dagz/local.env/store", &opts, &kv, &f->err), DZ_REFUSED);
+    assert_null(strstr(f->err.text, "No such file"));
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(why_a_folder_cannot_be_made_is_told_by_the_first_that_cannot),
         T(a_sound_directory_is_found_sound),
         T(a_directory_that_is_not_there_is_absent),
         T(a_changed_byte_of_a_value_is_found),
@@ -209,6 +277,9 @@ main(void)
         T(a_damaged_directory_is_put_aside_and_a_new_one_made),
         T(a_good_one_that_took_its_place_is_left_alone),
         T(a_file_that_is_shorter_than_its_count_of_pages_is_sound),
+        T(one_whose_making_was_cut_short_is_made_anew),
+        T(one_whose_first_commit_was_cut_off_is_made_anew),
+        T(one_that_had_commits_is_damaged_however_short_it_is),
         T(random_damage_never_harms_the_one_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

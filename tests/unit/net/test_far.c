@@ -260,6 +260,18 @@ a_link_that_ends_is_absent_at_the_hub(void **state)
 }
 
 static void
+a_hub_that_nobody_comes_to_lets_the_process_sleep(void **state)
+{
+    struct fixture *f = *state;
+    enum { SLEEP_MS = 250 };
+    for (int i = 0; i < 10; i++) /* what binding left behind */
+        assert_ok(dz_loop_once(f->loop, 1, NULL));
+    dz_us begin = dz_clock_us();
+    assert_ok(dz_loop_once(f->loop, SLEEP_MS, NULL));
+    assert_true(dz_clock_us() - begin >= SLEEP_MS * 1000);
+}
+
+static void
 a_hub_without_a_gate_does_not_bind(void **state)
 {
     struct fixture *f = *state;
@@ -355,6 +367,7 @@ main(void)
         far_test(a_way_that_is_silent_is_given_up),
         far_test(a_hub_that_ends_is_noticed_and_found_again),
         far_test(a_link_that_ends_is_absent_at_the_hub),
+        far_test(a_hub_that_nobody_comes_to_lets_the_process_sleep),
         far_test(a_hub_without_a_gate_does_not_bind),
         far_test(a_frame_above_the_limit_cuts_only_its_sender),
         far_test(a_contact_is_read_as_it_was_written),

@@ -83,6 +83,32 @@ a_message_for_nobody_is_refused_at_once(void **state)
     dz_loop_destroy(&loop);
 }
 
+/* A crowd is heard in turns; in between it can be asked whether that was all. */
+static void
+what_one_wake_leaves_unread_is_known(void **state)
+{
+    (void) state;
+    enum { CROWD = 300, ONE_WAKE = 256 };
+    struct dz_loop *loop = NULL;
+    assert_ok(dz_loop_new(&loop, NULL));
+    struct heard at_hub = { 0 }, at_link = { 0 };
+    struct dz_hub *hub = NULL;
+    struct dz_link *link = NULL;
+    assert_ok(dz_hub_new(loop, "inproc://crowd", hear_from, &at_hub, &hub, NULL));
+    assert_ok(
+        dz_link_new(loop, "inproc://crowd", (struct dz_peer){ 1, 7 }, hear, &at_link, &link, NULL));
+    for (int i = 0; i < CROWD; i++)
+        assert_ok(dz_link_send(link, dz_str("one of many")));
+    assert_ok(dz_loop_once(loop, 100, NULL));
+    assert_int_equal(at_hub.count, ONE_WAKE);
+    assert_true(dz_loop_is_behind(loop));
+    turn_until(loop, &at_hub, CROWD);
+    assert_false(dz_loop_is_behind(loop));
+    dz_link_destroy(&link);
+    dz_hub_destroy(&hub);
+    dz_loop_destroy(&loop);
+}
+
 static void
 the_library_leaves_signals_alone(void **state)
 {
@@ -101,6 +127,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_to_the_hub_and_an_answer_to_the_node_that_asked),
         cmocka_unit_test(a_message_for_nobody_is_refused_at_once),
+        cmocka_unit_test(what_one_wake_leaves_unread_is_known),
         cmocka_unit_test(the_library_leaves_signals_alone),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

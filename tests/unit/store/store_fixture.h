@@ -115,6 +115,7 @@ result_of(uint32_t test, uint32_t attempt, uint64_t exec, enum dz_result result)
         .setup_us = 100,
         .call_us = 2000,
         .teardown_us = 50,
+        .line = 10 * test + 1,
     };
 }
 

@@ -60,6 +60,33 @@ see(void *arg, const struct store_result *row)
 }
 
 static void
+count_id(void *arg, struct dz_slice id)
+{
+    (void) id;
+    ++*(unsigned *) arg;
+}
+
+/* Whoever comes late compares with it, though nothing may have been counted. */
+static void
+a_list_is_told_without_results_and_not_before_it_is_known(void **state)
+{
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, TESTS), *none = begin_at(f, NOON, "");
+    DZ_AUTO(dz_buf_fini) struct dz_buf page = { 0 }, empty = { 0 };
+    unsigned ids = 0;
+    bool is_told = false;
+    assert_ok(store_list_page(f->store, store_job_ulid(job), &page, &f->err));
+    assert_ok(store_rows_list(dz_buf_slice(&page), count_id, &ids, &is_told, &f->err));
+    assert_true(is_told);
+    assert_int_equal(ids, TESTS);
+    assert_ok(store_list_page(f->store, store_job_ulid(none), &empty, &f->err));
+    assert_ok(store_rows_list(dz_buf_slice(&empty), count_id, &ids, &is_told, &f->err));
+    assert_false(is_told);
+    store_job_close(&job);
+    store_job_close(&none);
+}
+
+static void
 what_passed_counts_and_the_rest_is_told_apart(void **state)
 {
     struct fixture *f = *state;
@@ -181,6 +208,7 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(a_list_is_told_without_results_and_not_before_it_is_known),
         T(what_passed_counts_and_the_rest_is_told_apart),
         T(a_scheduler_that_takes_over_may_do_it_again),
         T(what_was_taken_over_goes_on_to_a_third_generation),

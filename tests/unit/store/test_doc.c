@@ -116,6 +116,52 @@ tests_come_in_the_order_that_is_asked_for(void **state)
     store_job_close(&job);
 }
 
+struct places {
+    struct dz_buf said;
+};
+
+static void
+see_place(void *arg, const struct doc_test *test)
+{
+    struct places *self = arg;
+    dz_buf_addf(&self->said, "%s:%u%s %s\n", test->file ? test->file : "", test->line,
+                test->is_elsewhere ? " elsewhere" : "", test->text ? test->text : "-");
+}
+
+static void
+the_file_that_a_test_really_stands_in_is_told_apart_from_what_it_said(void **state)
+{
+    struct fixture *f = *state;
+    struct store_job *job = begin_with_tests(f, 4);
+    struct store_result results[4] = { result_of(0, 0, 1, DZ_RESULT_OK),
+                                       result_of(1, 0, 2, DZ_RESULT_FAILED),
+                                       result_of(2, 0, 3, DZ_RESULT_CRASHED),
+                                       result_of(3, 0, 4, DZ_RESULT_FAILED) };
+    for (size_t i = 0; i < 3; i++)
+        results[i].line |= DZ_LINE_ELSEWHERE;
+    results[0].text = dz_str("\x1e"
+                             "base.py\n");
+    results[1].text = dz_str("\x1e"
+                             "base.py\nwhy\nmore");
+    results[2].text = dz_str("killed by SIGSEGV"); /* its agent's, who knows no file */
+    results[3].text = dz_str("why");
+    append_results(f, job, results, 4);
+    DZ_AUTO(store_view_destroy) struct store_view *view = NULL;
+    assert_ok(store_view_load(f->store, store_job_ulid(job), &view, &f->err));
+    DZ_AUTO(query_destroy) struct query *all = query_new(NULL, 0, &f->err);
+    struct doc_tests_sum sum;
+    struct places places = { .said = { 0 } };
+    doc_tests(view, &(struct doc_tests_ask){ .query = all, .wants_text = true }, see_place, &places,
+              &sum);
+    dz_buf_add(&places.said, "", 1);
+    assert_string_equal((char *) places.said.data, "base.py:1 elsewhere -\n"
+                                                   "base.py:11 elsewhere why\nmore\n"
+                                                   ":21 elsewhere killed by SIGSEGV\n"
+                                                   ":31 why\n");
+    dz_buf_fini(&places.said);
+    store_job_close(&job);
+}
+
 static void
 the_nearest_tests_are_told_the_nearest_first(void **state)
 {
@@ -224,6 +270,8 @@ main(void)
         cmocka_unit_test(json_is_valid_whatever_the_bytes_are),
         cmocka_unit_test(the_first_line_that_says_something_is_found),
         cmocka_unit_test_setup_teardown(tests_come_in_the_order_that_is_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            the_file_that_a_test_really_stands_in_is_told_apart_from_what_it_said, setup, teardown),
         cmocka_unit_test_setup_teardown(the_nearest_tests_are_told_the_nearest_first, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_jobs_failures_are_limited_and_all_are_counted, setup,

@@ -168,6 +168,25 @@ what_is_too_long_is_refused(void **state)
     assert_int_equal(store_meet(f->store, &ask, 1, NOON, &f->err), DZ_LIMIT);
 }
 
+static void
+present_are_members_whose_part_has_not_ended(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t nodes[] = { 1, 2, 3 };
+    bool is_in[3] = { true, true, true };
+    assert_ok(store_meet_present(f->store, URI, dz_str("k"), nodes, is_in, 3, &f->err));
+    assert_false(is_in[0] || is_in[1] || is_in[2]);
+    (void) enter(f, "k", 1, JOB_A, "one");
+    (void) enter(f, "k", 2, JOB_A, "two");
+    struct store_meet end = ask_of(STORE_MEET_END, "k");
+    end.node = 2;
+    end.end = DZ_SLOT_END_VERDICT;
+    serve(f, &end, 1, NOON);
+    assert_ok(store_meet_present(f->store, URI, dz_str("k"), nodes, is_in, 3, &f->err));
+    assert_true(is_in[0]);
+    assert_false(is_in[1] || is_in[2]);
+}
+
 #define meet_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -182,6 +201,7 @@ main(void)
         meet_test(the_roll_has_those_whose_part_has_not_ended),
         meet_test(an_old_meeting_is_forgotten),
         meet_test(what_is_too_long_is_refused),
+        meet_test(present_are_members_whose_part_has_not_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

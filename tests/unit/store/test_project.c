@@ -96,7 +96,8 @@ a_refused_config_file_is_named_with_its_line(void **state)
     } cases[] = {
         { "project:\\n  timezon: UTC\\n",
           "config.yaml:2:3: unknown key 'project.timezon'; did you mean 'project.timezone'?" },
-        { "project: {timezone: Mars}\\n", "'project.timezone' names no time zone: 'Mars'" },
+        { "project: {timezone: Mars}\\n", ":1:21: 'project.timezone' names no time zone: 'Mars'" },
+        { "project: {uri: \"\"}\\n", ":1:16: 'project.uri' is not the name of a project" },
         { "resources: {gpu: 0}\\n", ":1:18: 'resources.gpu' must be from 1 to 1000000" },
         { "selection: {audit_share: 2}\\n", "'selection.audit_share' must be from 0 to 1" },
     };

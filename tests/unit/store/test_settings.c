@@ -94,10 +94,11 @@ a_refusal_names_the_place_and_the_nearest_key(void **state)
         { "port: 1\nretention: {day: 3}\n", "daemon.yaml:2:13: unknown key 'retention.day'" },
         { "port: 65536\n", "daemon.yaml:1:7:" },
         { "port: [1]\n", "daemon.yaml:1:7: 'port' must be a single value" },
-        { "storage: postgresql://db/dagz\n", "daemon.yaml: storage 'postgresql://db/dagz' is not" },
-        { "blobs: s3://b/p\n", "daemon.yaml: blobs 's3://b/p' is not" },
+        { "storage: postgresql://db/dagz\n", "daemon.yaml:1:10: 'storage' must be lmdb: 'p" },
+        { "blobs: s3://b/p\n", "daemon.yaml:1:8: 'blobs' must be local: 's3" },
         { "tls: {cert: x}\n", "daemon.yaml: tls wants both cert and key" },
-        { "public_url: dagz.acme.example\n", "public_url: 'dagz.acme.example' does not begin" },
+        { "public_url: dagz.acme.example\n",
+          "daemon.yaml:1:13: 'public_url' must be a URL such as" },
     };
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
         struct settings s;

@@ -399,12 +399,12 @@ a_store_of_a_newer_version_is_named_as_such(void **state)
     store_close(&f->store);
     (void) snprintf(dir, sizeof(dir), "%s/local.env/store", f->home);
     assert_ok(dz_kv_open(dir, &opts, &kv, &f->err));
-    dz_kv_batch_put(&batch, 0, dz_str("version"), dz_str("3"));
+    dz_kv_batch_put(&batch, 0, dz_str("version"), dz_str("4"));
     assert_ok(dz_kv_batch_commit(&batch, kv, &f->err));
     dz_kv_batch_fini(&batch);
     dz_kv_close(&kv);
     assert_int_equal(store_open(f->home, STORE_READ, &f->store, NULL, &f->err), DZ_VERSION);
-    assert_non_null(strstr(f->err.text, "newer dagz (its format is 3, ours 2)"));
+    assert_non_null(strstr(f->err.text, "newer dagz (its format is 4, ours 3)"));
     assert_int_equal(store_open(f->home, STORE_WRITE, &f->store, NULL, &f->err), DZ_VERSION);
 }
 

@@ -29,9 +29,9 @@ say_tests(struct store *store, const char *ulid, struct dz_buf *out)
         char *text = NULL;
         size_t len = 0;
         store_view_test(view, i, &t);
-        dz_buf_addf(out, "%.*s %d %u/%u jw%u %" PRId64 "+%" PRId64 "\n", (int) t.id.len,
+        dz_buf_addf(out, "%.*s %d %u/%u jw%u %" PRId64 "+%" PRId64 " line %u\n", (int) t.id.len,
                     (const char *) t.id.ptr, (int) t.verdict, t.attempts, t.executions, t.worker,
-                    t.start_us, t.call_us);
+                    t.start_us, t.call_us, t.line);
         store_view_executions(view, i, say_row, out);
         enum dz_rc rc = store_view_text(view, i, &text, &len, &err);
         assert_true(rc == DZ_OK || rc == DZ_ABSENT);

@@ -179,6 +179,9 @@ requests_of_one_far_address_have_a_rate(void **state)
     assert_int_equal(retry_s, 1);
     assert_true(conn_may_ask(conns, conns_of(conns, far), 100, &retry_s));
     assert_false(conn_may_ask(conns, conns_of(conns, far), 100, &retry_s));
+    conn_give_back(conns, conns_of(conns, far));
+    assert_true(conn_may_ask(conns, conns_of(conns, far), 100, &retry_s));
+    assert_false(conn_may_ask(conns, conns_of(conns, far), 100, &retry_s));
     for (int i = 0; i < 1000; i++)
         assert_true(conn_may_ask(conns, conns_of(conns, near), 0, &retry_s));
     close_socket(far);

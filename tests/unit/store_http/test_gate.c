@@ -83,6 +83,23 @@ only_names_of_this_server_are_answered(void **state)
 }
 
 static void
+of_two_hosts_none_is_believed(void **state)
+{
+    (void) state;
+    struct gate gate;
+    make(&gate);
+    struct http_call *call = dz_alloc0(1, sizeof(*call));
+    call->route = &OPEN;
+    call->headers[call->header_count++] = (struct http_pair){ "Host", "localhost" };
+    call->headers[call->header_count++] = (struct http_pair){ "host", "evil.example" };
+    assert_false(gate_admits(&gate, call, true));
+    assert_int_equal(call->status, 400);
+    dz_buf_fini(&call->out);
+    dz_free(&call);
+    gate_fini(&gate);
+}
+
+static void
 pages_of_other_sites_may_not_ask(void **state)
 {
     (void) state;
@@ -183,6 +200,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_names_of_this_server_are_answered),
+        cmocka_unit_test(of_two_hosts_none_is_believed),
         cmocka_unit_test(pages_of_other_sites_may_not_ask),
         cmocka_unit_test(who_comes_from_elsewhere_needs_a_token),
         cmocka_unit_test(a_wrong_token_is_refused_also_where_none_is_needed),

@@ -22,7 +22,7 @@ static const char rank_letters[RANK_COUNT + 1] = "njvcdslo";
 /* Columns: JOIN GRANT HELD ALONE LED LOST OUTRANKED LEAVE END. */
 static const char *const ranks_drawn[RANK_COUNT] = {
     [RANK_NEW]       = "j......oo",
-    [RANK_JOINING]   = ".dvs...oo",
+    [RANK_JOINING]   = ".dvsvc.oo",
     [RANK_VASSAL]    = "..v.vc.lo",
     [RANK_CANDIDATE] = ".dv.v..lo",
     [RANK_LEADING]   = "....v.vlo",

@@ -73,7 +73,7 @@ the_third_death_of_a_worker_counts_as_crashed(void **state)
     assert_int_equal(fake.last_cause, DZ_CAUSE_SIGNAL);
     assert_non_null(strstr(fake.detail, "killed by SIGSEGV"));
     assert_non_null(strstr(fake.detail, "Native stack: here"));
-    assert_int_equal(fake.ups, 5);
+    assert_in_range(fake.ups, 4, 5); /* the third dead one is replaced if anything is left to run */
     fake_finish(&fake, 1);
 }
 

@@ -207,16 +207,55 @@ a_leader_that_does_not_renew_loses_the_lease(void **state)
     enter(&b, "k");
     assert_int_equal(claim(&a, 0, 0).word, DZ_LEASE_GRANTED);
     assert_int_equal(claim(&b, 1, DZ_LEASE_TTL_US - 1).word, DZ_LEASE_HELD);
-    struct dz_lease_reply got = claim(&b, 1, DZ_LEASE_TTL_US);
+    dz_us late = DZ_LEASE_TTL_US + 100 * 1000;
+    struct dz_lease_reply got = claim(&b, 1, late);
     assert_int_equal(got.word, DZ_LEASE_GRANTED);
     assert_int_equal(got.epoch.n, 2);
     struct dz_lease_ask renew = { .kind = DZ_LEASE_RENEW, .me = { 1, a.entry.node, 1 } };
     DZ_AUTO(dz_buf_fini) struct dz_buf contact = { 0 };
-    assert_ok(room_ask(a.room, &renew, DZ_LEASE_TTL_US + 1, &got, &contact, NULL));
+    assert_ok(room_ask(a.room, &renew, late + 1, &got, &contact, NULL));
     assert_int_equal(got.word, DZ_LEASE_HELD); /* it wakes up, and hears of the other */
     assert_int_equal(got.epoch.node, b.entry.node);
     leave(&a);
     leave(&b);
+}
+
+static void
+in_a_crowd_a_leader_that_lives_may_renew_later(void **state)
+{
+    (void) state;
+    enum { CROWD = 100 };
+    struct member all[CROWD];
+    for (size_t i = 0; i < CROWD; i++)
+        enter(&all[i], "k");
+    dz_us late = DZ_LEASE_TTL_US + 100 * 1000;
+    assert_int_equal(claim(&all[0], 0, 0).word, DZ_LEASE_GRANTED);
+    assert_int_equal(claim(&all[1], 1, late).word, DZ_LEASE_HELD);
+    assert_int_equal(claim(&all[2], 1, late).word, DZ_LEASE_HELD); /* nothing was prolonged */
+    assert_int_equal(claim(&all[1], 1, late + 3 * 1000 * 1000).word, DZ_LEASE_GRANTED);
+    for (size_t i = 0; i < CROWD; i++)
+        leave(&all[i]);
+}
+
+static void
+a_leader_renews_while_somebody_is_coming_in(void **state)
+{
+    (void) state;
+    enum { PATIENCE_S = 10 };
+    struct member a;
+    enter(&a, "k");
+    assert_int_equal(claim(&a, 0, 0).word, DZ_LEASE_GRANTED);
+    struct room *door = NULL;
+    assert_ok(room_open(dz_str("k"), &door, NULL)); /* nobody else comes in until this is closed */
+    struct dz_lease_ask renew = { .kind = DZ_LEASE_RENEW, .me = { 1, a.entry.node, 1 } };
+    struct dz_lease_reply got;
+    DZ_AUTO(dz_buf_fini) struct dz_buf contact = { 0 };
+    (void) alarm(PATIENCE_S); /* one that waits for the other would wait for ever */
+    assert_ok(room_ask(a.room, &renew, 1, &got, &contact, NULL));
+    (void) alarm(0);
+    assert_int_equal(got.word, DZ_LEASE_GRANTED);
+    room_close(&door);
+    leave(&a);
 }
 
 static void
@@ -372,6 +411,8 @@ main(void)
         room_test(members_know_each_other_s_keys_while_they_live),
         room_test(a_killed_leader_is_succeeded_at_once_with_a_greater_number),
         room_test(a_leader_that_does_not_renew_loses_the_lease),
+        room_test(in_a_crowd_a_leader_that_lives_may_renew_later),
+        room_test(a_leader_renews_while_somebody_is_coming_in),
         room_test(after_all_were_killed_the_next_run_is_a_new_job),
         room_test(nothing_stays_when_the_last_has_left_or_was_killed),
         room_test(who_comes_after_the_seal_is_late_or_opens_the_next_generation),

@@ -83,6 +83,34 @@ other_returning_slots_join_the_generation_that_one_has_opened(void **state)
     expect(&next, (struct dz_arrival){ 2, JOB_B + 1, 0 }, DZ_ARRIVAL_JOINS, 1);
 }
 
+/* Slot 2 was in the first generation only, slot 1 was retried alone. */
+static void
+a_slot_of_an_earlier_generation_opens_the_next_if_the_newest_failed_and_is_late_if_not(void **state)
+{
+    (void) state;
+    static const struct dz_slot_past first[] = {
+        { .index = 1, .ci_job = JOB_A, .end = DZ_SLOT_END_VERDICT },
+        { .index = 2, .ci_job = JOB_B, .end = DZ_SLOT_END_VERDICT },
+    };
+    static const struct dz_slot_past second[] = {
+        { .index = 1, .ci_job = JOB_C, .end = DZ_SLOT_END_VERDICT },
+    };
+    struct dz_generation bad = { .number = 1,
+                                 .exists = true,
+                                 .is_sealed = true,
+                                 .past = second,
+                                 .past_count = 1,
+                                 .earlier = first,
+                                 .earlier_count = 2 };
+    struct dz_generation good = bad;
+    good.is_good = true;
+    expect(&bad, (struct dz_arrival){ 2, JOB_C + 1, 0 }, DZ_ARRIVAL_OPENS, 2);
+    expect(&good, (struct dz_arrival){ 2, JOB_C + 1, 0 }, DZ_ARRIVAL_LATE, 1);
+    expect(&bad, (struct dz_arrival){ 2, JOB_B, 0 }, DZ_ARRIVAL_LATE, 1);
+    expect(&bad, (struct dz_arrival){ 3, JOB_C + 1, 0 }, DZ_ARRIVAL_LATE, 1);
+    expect(&good, (struct dz_arrival){ 1, JOB_C + 1, 0 }, DZ_ARRIVAL_OPENS, 2);
+}
+
 static void
 where_the_ci_counts_attempts_they_are_the_generations(void **state)
 {
@@ -123,6 +151,8 @@ main(void)
             after_the_seal_a_lost_slot_is_late_if_all_passed_and_opens_the_next_if_not),
         cmocka_unit_test(after_the_seal_a_slot_that_had_ended_opens_the_next),
         cmocka_unit_test(other_returning_slots_join_the_generation_that_one_has_opened),
+        cmocka_unit_test(
+            a_slot_of_an_earlier_generation_opens_the_next_if_the_newest_failed_and_is_late_if_not),
         cmocka_unit_test(where_the_ci_counts_attempts_they_are_the_generations),
         cmocka_unit_test(a_failed_generation_is_rerun_in_part_and_a_good_one_in_full_unless_told),
     };

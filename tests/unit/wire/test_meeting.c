@@ -106,6 +106,51 @@ who_opens_a_generation_decides_what_it_runs_for_all(void **state)
     assert_false(other.is_full); /* although its own mode is AUTO, and all had passed */
 }
 
+/* Slots 0 and 1; slot 0 is retried and fails again; then slot 1 is. */
+static void
+who_took_part_in_earlier_generations_is_remembered(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 }, read = { 0 };
+    (void) enter(&meeting, 1, 0, JOB_A);
+    (void) enter(&meeting, 2, 1, JOB_A);
+    dz_meeting_end(&meeting, 1, DZ_SLOT_END_VERDICT);
+    dz_meeting_end(&meeting, 2, DZ_SLOT_END_VERDICT);
+    dz_meeting_seal(&meeting, false);
+    assert_int_equal(enter(&meeting, 3, 0, JOB_B).answer.number, 1);
+    dz_meeting_seal(&meeting, false);
+    copy(&meeting, &read);
+    assert_int_equal(read.earlier_count, 2);
+    struct dz_meeting_entry other = { .node = 9, .arrival = { .index = 1, .ci_job = 102 } };
+    assert_ok(dz_meeting_enter(&read, &other)); /* another command of the second one's CI job */
+    assert_int_equal(other.answer.word, DZ_ARRIVAL_AGAIN);
+    struct dz_meeting_entry again = enter(&read, 4, 1, JOB_A);
+    assert_int_equal(again.answer.word, DZ_ARRIVAL_OPENS);
+    assert_int_equal(again.answer.number, 2);
+    assert_int_equal(read.earlier_count, 3);
+}
+
+static void
+of_very_many_earlier_ones_the_oldest_are_forgotten(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    enum { RUNS = 3 };
+    for (uint32_t run = 0; run < RUNS; run++) {
+        for (uint32_t i = 0; i < DZ_MEETING_MEMBERS_MAX / 2; i++)
+            (void) enter(&meeting, 1 + i + run * (uint64_t) DZ_MEETING_MEMBERS_MAX, i, JOB_A);
+        for (uint32_t i = 0; i < DZ_MEETING_MEMBERS_MAX / 2; i++)
+            meeting.members[i].slot.end = DZ_SLOT_END_VERDICT;
+        dz_meeting_seal(&meeting, false);
+    }
+    (void) enter(&meeting, 7 + RUNS * (uint64_t) DZ_MEETING_MEMBERS_MAX, 1, JOB_B);
+    assert_int_equal(meeting.earlier_count, DZ_MEETING_MEMBERS_MAX);
+    assert_int_equal(meeting.earlier[0].ci_job, 100 + 1 + (uint64_t) DZ_MEETING_MEMBERS_MAX);
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    dz_meeting_write(&meeting, &text);
+    assert_true(text.len < DZ_MEETING_TEXT_MAX);
+}
+
 static void
 a_generation_that_was_never_sealed_had_not_passed(void **state)
 {
@@ -170,6 +215,8 @@ main(void)
         cmocka_unit_test(a_meeting_is_read_as_it_was_written),
         cmocka_unit_test(epoch_numbers_go_on_in_the_next_generation),
         cmocka_unit_test(who_opens_a_generation_decides_what_it_runs_for_all),
+        cmocka_unit_test(who_took_part_in_earlier_generations_is_remembered),
+        cmocka_unit_test(of_very_many_earlier_ones_the_oldest_are_forgotten),
         cmocka_unit_test(a_generation_that_was_never_sealed_had_not_passed),
         cmocka_unit_test(who_comes_late_changes_nothing),
         cmocka_unit_test(damaged_text_is_a_meeting_that_nobody_came_to),

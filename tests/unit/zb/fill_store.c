@@ -5,7 +5,8 @@
  *     fill_store HOME PROJECT empty            nothing collected, exit code 5
  *     fill_store HOME PROJECT broken           its writer is gone
  *     fill_store HOME PROJECT newer            says that a later dagz wrote it
- *     fill_store HOME PROJECT running          every line of stdin becomes output; EOF seals it
+ *     fill_store HOME PROJECT running          every line of stdin becomes output of a test, which
+ *                                              the line "!fail" ends; EOF seals it
  *     fill_store HOME PROJECT big N [BATCH [SPANS]]
  *                                              N tests in batches, so many spans; figures on stdout */
 #include <stdio.h>
@@ -79,6 +80,7 @@ result_of(const struct filler *f, uint32_t test, uint64_t exec, enum dz_result r
         .setup_us = 1200,
         .call_us = 2000 * (int64_t) (test + 1),
         .teardown_us = 300,
+        .line = 10 * test + 2,
     };
 }
 
@@ -246,14 +248,19 @@ running(struct filler *f)
     put_ids(f, ids, DZ_LEN(ids));
     (void) printf("%s\n", store_job_ulid(f->job));
     (void) fflush(stdout);
+    struct store_result done = result_of(f, 0, 1, DZ_RESULT_OK);
+    struct store_batch batch = { .results = &done, .result_count = 1 };
     while (fgets(line, sizeof(line), stdin)) {
         struct store_log log = log_of(f, dz_clock_wall_ms() * 1000 - f->now_us, 0, 0, line);
-        add_logs(f, &log, 1);
+        if (strcmp(line, "!fail\n") == 0) {
+            done.result = DZ_RESULT_FAILED;
+            must(f, store_job_append(f->job, &batch, &f->err));
+        } else {
+            add_logs(f, &log, 1);
+        }
         (void) printf("stored\n");
         (void) fflush(stdout);
     }
-    struct store_result done = result_of(f, 0, 1, DZ_RESULT_OK);
-    struct store_batch batch = { .results = &done, .result_count = 1 };
     must(f, store_job_append(f->job, &batch, &f->err));
     seal(f, 0, DZ_LEN(ids), 100000);
 }

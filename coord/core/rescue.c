@@ -1,0 +1,58 @@
+/* rescue.c - tests that wait behind one that takes long, while another slot has nothing. */
+#include "coord/core/inside.h"
+
+enum {
+    STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
+    TOGETHER_US = 1000 * 1000, /* what belongs together is split when it would wait so long */
+};
+
+/* Until the test that this slot runs should end. */
+static dz_us
+left_us(const struct coord *self, const struct slot *slot, dz_us now)
+{
+    return plan_cost_us(self->plan, slot->number, slot->held[slot->stale]) - (now - slot->moved_at);
+}
+
+/* How long what waits in this slot's queue will still wait. */
+static dz_us
+wait_us(const struct coord *self, const struct slot *slot, dz_us now)
+{
+    dz_us left = left_us(self, slot, now);
+    if (left >= STUCK_US)
+        return left;
+    return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
+}
+
+static bool
+free_what_waits(struct coord *self, struct slot *slot, dz_us now)
+{
+    if (slot->is_revoking || !slot->is_up || slot_live(slot) == 0 || wait_us(self, slot, now) == 0)
+        return false;
+    size_t stay = slot_live(slot);
+    bool has_freed =
+        plan_let_go(self->plan, slot->number, slot->held + slot->stale, slot_live(slot), &stay);
+    if (wait_us(self, slot, now) >= TOGETHER_US)
+        has_freed |= plan_let_all_go(self->plan, slot->number, slot->held + slot->stale,
+                                     slot_live(slot), &stay);
+    slot->revoke_due = slot->is_bare ? 0 : slot_live(slot) - (uint32_t) stay;
+    if (slot->revoke_due > 0)
+        slot_mark(self, slot);
+    return has_freed || slot->revoke_due > 0;
+}
+
+void
+slots_rescue(struct coord *self, dz_us now)
+{
+    if (self->phase != PHASE_SCHEDULING || self->parked_count == 0)
+        return;
+    size_t idle = self->parked_count;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        struct slot *slot = self->slots[i];
+        if (slot->is_up && (slot_live(slot) == 0 || left_us(self, slot, now) < -STUCK_US))
+            plan_late(self->plan, slot->number);
+        if (idle > 0)
+            idle -= free_what_waits(self, slot, now);
+    }
+    slots_unpark(self);
+    coord_wake(self, now + RESCUE_US);
+}

@@ -1,0 +1,153 @@
+"""Slots that come when their job has ended: what it lacks is run as a job of its own, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from daemon_place import DaemonPlace
+from hosts import Hosts
+from lab import Result
+from test_hosts import codes, ran
+from test_nodes import CONFTEST, Party, summary
+
+TESTS = 6
+MORE = 2
+SUITE = {
+    "test_all.py": f"""
+        import pytest
+        @pytest.mark.parametrize("i", range({TESTS}))
+        def test_all(i): pass
+    """,
+    "conftest.py": CONFTEST
+    + """
+    import signal, pathlib
+
+    collect_ignore = [] if os.environ.get("DZT_MORE") else ["test_more.py"]
+
+    def pytest_collection_modifyitems():
+        if "DZT_KILLS" in os.environ:
+            os.kill(int(os.environ["DZT_KILLS"]), signal.SIGKILL)
+
+    def pytest_terminal_summary():
+        if "DZT_STAYS" in os.environ:
+            pathlib.Path(os.environ["DZT_STAYS"]).read_text()
+    """,
+    "test_more.py": f"""
+        import os, pytest, time
+        @pytest.mark.parametrize("i", range({MORE}))
+        def test_more(i):
+            time.sleep(float(os.environ.get("DZT_TAKES", "0")))
+            assert os.environ["DZT_MORE"] != "bad"
+    """,
+}
+
+
+@pytest.fixture
+def late(tmp_path: Path, store: DaemonPlace) -> Hosts:
+    """Its job, of one run, has ended."""
+    hosts = Hosts(tmp_path, store.url(), SUITE)
+    hosts.go()
+    hosts.join()
+    assert codes(hosts.finish_some()) == [0]
+    return hosts
+
+
+def jobs(hosts: Hosts) -> list[tuple[int, int]]:
+    """Of each job, the oldest first: tests counted, exit code."""
+    return [(job["counted"], job["exit_code"]) for job in reversed(hosts.jobs())]
+
+
+def more(hosts: Hosts) -> dict[str, int]:
+    return {nodeid: count for nodeid, count in ran(hosts).items() if "test_more" in nodeid}
+
+
+def lines(result: Result) -> list[str]:
+    return [line for line in result.out.splitlines() if line.startswith("dagz:")]
+
+
+def test_one_that_has_no_test_of_its_own_runs_nothing(late):
+    first = late.jobs()[0]["id"]
+    late.join()
+    (result,) = late.finish()[1:]
+    assert result.code == 0, result.out
+    said = f"all of the {TESTS} tests collected here are in job {first}: nothing is left to run"
+    assert any(said in line for line in lines(result)), result.out
+    assert f"{TESTS} collected = 0 run + 0 redundant + {TESTS} deselected + 0 not run" in result.out
+    assert jobs(late) == [(TESTS, 0)]
+
+
+def test_tests_that_it_alone_has_are_a_job_of_their_own(late):
+    first = late.jobs()[0]["id"]
+    late.join(DZT_MORE="1")
+    (result,) = late.finish()[1:]
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
+    assert more(late) == {f"test_more.py::test_more[{i}]": 1 for i in range(MORE)}
+    assert f"{MORE} of {TESTS + MORE} tests collected here are not to be found in job {first}" in result.out
+    account = f"{TESTS + MORE} collected = {MORE} run + 0 redundant + {TESTS} deselected + 0 not run"
+    assert f"{account}; counted {MORE}, duplicates 0, lost 0" in result.out
+    assert jobs(late) == [(TESTS, 0), (MORE, 0)]
+    own = summary(result)["job"]
+    assert own not in ("", first)
+    assert f"{first} had ended: these are tests that it lacks" in late.zb("job", own).stdout
+
+
+def test_one_of_them_that_fails_is_its_exit_code(late):
+    late.join(DZT_MORE="bad")
+    (result,) = late.finish()[1:]
+    assert result.code == 1 and result.counts == {"failed": MORE, "deselected": TESTS}, result.out
+    assert jobs(late) == [(TESTS, 0), (MORE, 1)]
+
+
+def test_two_with_the_same_tests_are_one_job(late):
+    for _ in range(2):
+        late.join(DZT_MORE="1", DZT_TAKES="2")
+    results = late.finish()[1:]
+    assert codes(results) == [0, 0], [result.out for result in results]
+    assert set(more(late).values()) == {1} and len(more(late)) == MORE
+    assert jobs(late) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_who_comes_after_that_job_too_is_compared_with_both(late):
+    for _ in range(2):
+        late.join(DZT_MORE="1")
+        late.finish_some()
+    result = late.finish()[2]
+    assert result.code == 0, result.out
+    first, second = (job["id"] for job in reversed(late.jobs()))
+    said = f"all of the {TESTS + MORE} tests collected here are in jobs {first}, {second}"
+    assert said in result.out
+    assert set(more(late).values()) == {1}
+
+
+def test_without_a_store_to_compare_with_all_run(late, store):
+    """It dies when this node has come: more work, but no test is dropped."""
+    late.join(DZT_MORE="1", DZT_KILLS=str(store.pid()), DAGZ_FLUSH_TIMEOUT="0")
+    (result,) = late.finish()[1:]
+    assert result.code == 0 and result.counts == {"passed": TESTS + MORE}, result.out
+    assert "what has ended cannot be compared (" in result.out
+    assert f"{TESTS + MORE} results pending in" in result.out
+    late.url = store.up()
+    path = result.out.split("pending in ")[1].split()[0]
+    assert late.zb("push", path).returncode == 0
+    assert jobs(late) == [(TESTS, 0), (TESTS + MORE, 0)]
+
+
+def test_it_is_so_on_one_host_without_a_store(tmp_path):
+    """The place to meet is there as long as a run of the first job is."""
+    party = Party(tmp_path, SUITE)
+    os.mkfifo(tmp_path / "stays")
+    party.go()
+    party.join(DZT_STAYS=str(tmp_path / "stays"))
+    with open(tmp_path / "stays", "w"):  # it has told of its end by now
+        party.join(DZT_MORE="1")
+        party.join(DZT_MORE="1")
+        results = [run.finish() for run in party.runs[1:]]
+    first = party.runs[0].finish()
+    party.done = [first, *results]
+    party.finish()
+    assert codes([first, *results]) == [0, 0, 0], [result.out for result in results]
+    assert set(more(party).values()) == {1} and len(more(party)) == MORE
+    told = [summary(result) for result in results]
+    assert told[0]["counted"] == MORE and told[0]["job"] != summary(first)["job"]

@@ -1,0 +1,124 @@
+/* test_many.c - what changes when many nodes take part: how often each speaks, how long it is waited for. */
+#include <string.h>
+
+#include "tests/unit/coord/lab.h"
+
+enum { MANY = 1000, TICK_US = 100 * 1000 };
+
+static void
+tick(struct lab *lab, bool is_behind)
+{
+    lab->now += TICK_US;
+    give(lab, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
+}
+
+static bool
+is_lost(const struct lab *lab)
+{
+    const struct coord_effect *fx = effect(lab, COORD_FX_NODE);
+    return fx && fx->as.node.node == 2 && strcmp(fx->as.node.word, "lost") == 0;
+}
+
+/* Tenths of a second until node 2, which says nothing, is given up. */
+static int
+silence_of_two(bool is_behind)
+{
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    join(&lab, 1);
+    join(&lab, 2);
+    for (int ticks = 1; ticks < 100; ticks++) {
+        tick(&lab, is_behind);
+        if (is_lost(&lab))
+            return ticks;
+    }
+    return 0;
+}
+
+static void
+who_may_have_spoken_among_what_lies_unread_is_not_silent_yet(void **state)
+{
+    (void) state;
+    assert_int_equal(silence_of_two(false), 10);
+    assert_int_equal(silence_of_two(true), 40);
+}
+
+static void
+what_may_be_acknowledged_among_what_lies_unread_is_not_said_again(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    join(&lab, 1);
+    join(&lab, 2); /* it was told of tests, and acknowledges nothing */
+    lab.now += TICK_US / 4;
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK }); /* news of members */
+    struct coord_effects fx;
+    unsigned said[2] = { 0 };
+    for (int is_behind = 1; is_behind >= 0; is_behind--) {
+        lab.now += TICK_US;
+        struct coord_event event = { .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind };
+        coord_step(lab.coord, &event, lab.now, &fx);
+        for (size_t i = 0; i < fx.count; i++) {
+            struct dz_msg_mesh from;
+            if (fx.items[i].kind != COORD_FX_SEND || fx.items[i].as.send.node != 2)
+                continue;
+            assert_ok(dz_mesh_open(fx.items[i].as.send.frame, &from));
+            said[is_behind] += from.seq > 0 ? 1 : 0;
+        }
+    }
+    assert_int_equal(said[true], 0);
+    assert_in_range(said[false], 1, DZ_FLOW_WINDOW);
+}
+
+/* What the LEAD says that answers this node's HELLO. */
+static struct dz_msg_mesh_lead
+greeted(struct lab *lab, uint64_t node)
+{
+    struct dz_flow outside = { .job = dz_str("J"), .node = node, .inc = 9 };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_hello,
+                          .as.mesh_hello = { .slots = 1, .total = TOTAL, .digest = DIGEST } };
+    dz_flow_open(&outside);
+    dz_flow_whisper(&outside, &msg, &lab->frame);
+    dz_flow_fini(&outside);
+    struct coord_effects fx;
+    struct coord_event event = { .kind = COORD_EV_MESSAGE,
+                                 .as.message = dz_buf_slice(&lab->frame) };
+    coord_step(lab->coord, &event, lab->now, &fx);
+    dz_buf_clear(&lab->frame);
+    for (size_t i = 0; i < fx.count; i++) {
+        struct dz_msg_mesh from;
+        if (fx.items[i].kind != COORD_FX_SEND || fx.items[i].as.send.node != node)
+            continue;
+        assert_ok(dz_mesh_open(fx.items[i].as.send.frame, &from));
+        assert_ok(dz_msg_decode(from.body, &msg));
+        assert_int_equal(msg.id, DZ_MSG_mesh_lead);
+        return msg.as.mesh_lead;
+    }
+    fail_msg("node %u was not led", (unsigned) node);
+    return (struct dz_msg_mesh_lead){ 0 };
+}
+
+static void
+the_more_nodes_the_rarer_each_one_says_that_it_lives(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    struct dz_msg_mesh_lead lead = greeted(&lab, 1);
+    assert_int_equal(lead.hb_ms, 100);
+    assert_int_equal(lead.dead_ms, 1000);
+    for (uint64_t node = 2; node < MANY; node++)
+        lead = greeted(&lab, node);
+    lead = greeted(&lab, MANY); /* a thousand a second of all of them */
+    assert_int_equal(lead.hb_ms, 1000);
+    assert_int_equal(lead.dead_ms, 5000);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_may_have_spoken_among_what_lies_unread_is_not_silent_yet),
+        cmocka_unit_test(what_may_be_acknowledged_among_what_lies_unread_is_not_said_again),
+        cmocka_unit_test(the_more_nodes_the_rarer_each_one_says_that_it_lives),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

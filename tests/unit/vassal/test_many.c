@@ -1,0 +1,81 @@
+/* test_many.c - a node among a thousand: what it does not say, so that others are heard. */
+#include "tests/unit/vassal/lab.h"
+
+enum { SECOND = 1000 * 1000 };
+
+/* How often it says this until then, if nobody says anything but that the lease is held. */
+static unsigned
+said_until(struct lab *lab, dz_us end, enum dz_msg_id id, unsigned *claims_out)
+{
+    unsigned count = 0;
+    while (vassal_next(lab->vassal) <= end) {
+        dz_us next = vassal_next(lab->vassal);
+        lab->now = next > lab->now ? next : lab->now + 1;
+        give(lab, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
+        count += has_said(lab, id);
+        const struct vassal_effect *ask = effect(lab, VASSAL_FX_ASK, 0);
+        if (!ask)
+            continue;
+        *claims_out += ask->as.ask.ask.kind == DZ_LEASE_CLAIM;
+        answer(lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+        count += has_said(lab, id);
+    }
+    return count;
+}
+
+static void
+a_scheduler_that_does_not_answer_is_greeted_more_and_more_rarely(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_following();
+    unsigned claims = 0;
+    dz_us begin = lab.now;
+    unsigned soon = said_until(&lab, begin + SECOND, DZ_MSG_mesh_hello, &claims);
+    assert_in_range(soon, 9, 11); /* after 2 ms, 6, 14, 30, 62, 126, 254, 454, ... */
+    unsigned more = said_until(&lab, begin + 4 * SECOND, DZ_MSG_mesh_hello, &claims);
+    assert_in_range(more, 5, 7); /* and then 15 of them, if it went on like that */
+}
+
+static void
+a_lease_that_does_not_run_out_is_asked_for_more_and_more_rarely(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_following();
+    unsigned soon = 0, more = 0;
+    give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_GONE, .as.gone = { 1, 1 } });
+    answer(&lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+    dz_us begin = lab.now;
+    (void) said_until(&lab, begin + 2 * SECOND, DZ_MSG_mesh_hello, &soon);
+    assert_in_range(soon, 15, 25);
+    (void) said_until(&lab, begin + 12 * SECOND, DZ_MSG_mesh_hello, &more);
+    assert_in_range(more, 4, 10);
+}
+
+static void
+it_says_that_it_lives_as_often_as_the_list_of_members_tells_it(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_new();
+    unsigned claims = 0;
+    struct dz_msg news = { .id = DZ_MSG_mesh_members,
+                           .as.mesh_members = { .count = 2000, .hb_ms = 1000, .dead_ms = 5000 } };
+    order(&lab, &news);
+    dz_us begin = lab.now;
+    assert_in_range(said_until(&lab, begin + SECOND / 2, DZ_MSG_mesh_hb, &claims), 0,
+                    1); /* its ack */
+    assert_in_range(said_until(&lab, begin + 4 * SECOND, DZ_MSG_mesh_hb, &claims), 3, 4);
+    news.as.mesh_members = (struct dz_msg_mesh_members){ .count = 2000 }; /* an older peer's */
+    order(&lab, &news);
+    assert_in_range(said_until(&lab, lab.now + SECOND / 2, DZ_MSG_mesh_hb, &claims), 0, 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scheduler_that_does_not_answer_is_greeted_more_and_more_rarely),
+        cmocka_unit_test(a_lease_that_does_not_run_out_is_asked_for_more_and_more_rarely),
+        cmocka_unit_test(it_says_that_it_lives_as_often_as_the_list_of_members_tells_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -134,6 +134,11 @@ find_peers(struct host *self, const struct dz_msg_start *start, const struct nam
                              .on_wait = on_wait,
                              .arg = self };
     struct peers_ops ops = host_peers_ops(self);
+    rc = host_late_read(self, start->after, err);
+    if (rc != DZ_OK)
+        return rc;
+    if (self->late.count > 0)
+        job.after = self->late.jobs[self->late.count - 1];
     rc = peers_open(&self->peers, self->loop, start, &job, &ops, err);
     while (rc == DZ_OK && self->peers.is_late) {
         rc = host_late_add(self, self->peers.job, err);
@@ -437,6 +442,7 @@ host_uplink(struct host *self)
 {
     return (struct uplink){ .arg = self,
                             .begin = begin,
+                            .anew = host_late_anew,
                             .compare = host_late_compare,
                             .manifest = take_manifest,
                             .send = host_send,

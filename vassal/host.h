@@ -220,6 +220,9 @@ DZ_MUST_USE enum dz_rc host_late_add(struct host *self, const char *ulid, struct
 /* What the job will begin with, if there is one. */
 void host_late_keep(struct host *self, const struct dz_msg_start *start, const struct naming *name);
 bool host_late_compare(void *arg, struct catalog_filter *out); /* as uplink.compare() */
+bool host_late_anew(void *arg, struct dz_buf *after);          /* as uplink.anew() */
+/* `after` of the message start. */
+DZ_MUST_USE enum dz_rc host_late_read(struct host *self, struct dz_slice after, struct dz_err *err);
 /* Begins the job of the tests that are left, and says so; or that none are. */
 DZ_MUST_USE enum dz_rc host_late_begin(struct host *self, const struct catalog *manifest,
                                        struct dz_err *err);

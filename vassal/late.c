@@ -1,4 +1,4 @@
-/* late.c - a node that comes when its job has ended.
+/* late.c - a node that comes when its job has ended, or still collects then.
  *
  * Whoever is late to a job meets others who are at a place of their own, which is named by that job (peers.h).  There
  * is no job yet: the node collects, the lists of those that have ended are read, and only tests that none of them has
@@ -46,6 +46,33 @@ host_late_add(struct host *self, const char *ulid, struct dz_err *err)
                        LATE_JOBS_MAX);
     (void) snprintf(late->jobs[late->count++], sizeof(late->jobs[0]), "%s", ulid);
     return DZ_OK;
+}
+
+enum dz_rc
+host_late_read(struct host *self, struct dz_slice after, struct dz_err *err)
+{
+    enum dz_rc rc = DZ_OK;
+    size_t at = 0;
+    for (; rc == DZ_OK && at + DZ_ULID_LEN <= after.len; at += DZ_ULID_LEN + 1) {
+        char ulid[DZ_ULID_LEN + 1] = "";
+        memcpy(ulid, after.ptr + at, DZ_ULID_LEN);
+        rc = host_late_add(self, ulid, err);
+    }
+    return rc;
+}
+
+/* A job that this node has scheduled is its own to seal. */
+bool
+host_late_anew(void *arg, struct dz_buf *after)
+{
+    const struct host *self = arg;
+    const struct host_late *late = &self->late;
+    if (self->has_led || !self->peers.is_meeting || late->count == LATE_JOBS_MAX)
+        return false;
+    for (unsigned i = 0; i < late->count; i++)
+        dz_buf_addf(after, "%s ", late->jobs[i]);
+    dz_buf_addf(after, "%s", self->peers.job);
+    return true;
 }
 
 void

@@ -43,7 +43,9 @@ class Agent:
         self.channel: _dagz.Channel | None = None
         self.fields: dict[str, Any] = {}  # what was said
         self.inputs: bytes | None = None
+        self.stopped: tuple[int, str, int] | None = None
         self.restarts = 0
+        self.is_leaving = False  # its end is no death
         self.silent_s = 0.0  # of waiting for a word; time in which we did not listen is not its silence
         self.is_slow_told = False
 
@@ -85,6 +87,11 @@ class Agent:
         self.inputs = inputs
         self.say("relay", _dagz.ROLE_ZYGOTE, 0, _dagz.ROLE_CONTROLLER, inputs)
 
+    def stop(self, how: int, reason: str, leaves: int) -> None:
+        """Said again to an agent that takes over.  Arguments as in the message."""
+        self.stopped = (how, reason, leaves)
+        self.say("stop", *self.stopped)
+
     def say(self, *message: object) -> None:
         """To the agent; a dead one is noticed by :meth:`hear`."""
         if self.channel is not None:
@@ -102,8 +109,7 @@ class Agent:
         try:
             messages = self.channel.recv(timeout_ms)
         except (EOFError, ValueError):
-            self.replace()
-            return [("replaced", self.restarts)]
+            return self.replace()
         if messages:
             self.silent_s = 0.0
         else:
@@ -113,8 +119,7 @@ class Agent:
             return messages
         if self.silent_s <= DISK_PATIENCE_S and waits_for_disk(self.pid):
             return self.tell_slow()
-        self.replace()
-        return [("replaced", self.restarts)]
+        return self.replace()
 
     def tell_slow(self) -> list[tuple]:
         """Say once that the disk holds everybody up."""
@@ -123,10 +128,18 @@ class Agent:
         self.is_slow_told = True
         return [("note", 1, f"the agent has been waiting for the disk for {SILENCE_S:.0f} s")]
 
-    def replace(self) -> None:
-        """A new agent for the same job, and new channels for everyone who spoke to the old one."""
+    def begin_anew(self, after: str) -> None:
+        """The agent may go: the next one has the same run, and nothing to do with the job that has ended."""
+        self.is_leaving = True
+        self.fields |= {"job": "", "after": after}
+        self.say("bye", 0)
+
+    def replace(self) -> list[tuple]:
+        """A new agent, and new channels for everyone who spoke to the old one; what is to be told of it."""
         self.kill()
-        self.restarts += 1
+        self.restarts += not self.is_leaving
+        news = [] if self.is_leaving else [("replaced", self.restarts)]
+        self.is_leaving = False
         if self.restarts > RESTARTS_MAX or not self.fields:
             raise AgentLost
         seed_end, agent_end = socket.socketpair()
@@ -137,6 +150,9 @@ class Agent:
             nursery.send_channel(self.life, seed_end.fileno())
         if self.inputs is not None:
             self.send_inputs(self.inputs)
+        if self.stopped is not None:
+            self.say("stop", *self.stopped)
+        return news
 
     # ------------------------------------------------------------ ending
 

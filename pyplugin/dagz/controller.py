@@ -46,6 +46,7 @@ class Controller:
         self.ui = Ui(config, chosen)
         self.follower = Follower(self.ui, chosen.follow)
         self.on_output = self.follower.heard
+        self.on_anew, self.on_progress = agent.begin_anew, self.ui.progress
         self.session: pytest.Session | None = None
         self.job: dict[str, Any] = {}
         self.collected: dict[str, Any] | None = None
@@ -153,7 +154,7 @@ class Controller:
         """how 0: running tests finish, 1: they are killed. leaves: other nodes of the job go on."""
         if how > self.stop_said:
             self.stop_said = how
-            self.agent.say("stop", how, reason, leaves)
+            self.agent.stop(how, reason, leaves)
 
     # ------------------------------------------------------------ collection
 
@@ -305,9 +306,6 @@ class Controller:
             self.errors.append(text)  # perhaps the reason why there will be no run
         else:
             self.ui.note(severity, text)
-
-    def on_progress(self, done: int, total: int, failed: int, eta_ms: int, running: list) -> None:
-        self.ui.progress(done, total, failed, eta_ms, running)
 
     def on_worker_up(self, num: int, pid: int, replaced: int) -> None:
         node = self.nodes[num]

@@ -213,4 +213,5 @@ def start_fields(config: pytest.Config, chosen: settings.Settings) -> dict[str, 
         "python": interpreter(),
         "secret": os.urandom(32),
         "follow": "" if chosen.follow == "failed" else chosen.follow,
+        "after": "",
     }

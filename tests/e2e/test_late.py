@@ -1,16 +1,20 @@
-"""Slots that come when their job has ended: what it lacks is run as a job of its own, and nothing else is."""
+"""Slots that come when their job has ended, or still collect then: what it lacks is run as a job of its own,
+and nothing else is."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 from daemon_place import DaemonPlace
+from fault_server import FaultServer, Handler
 from hosts import Hosts
 from lab import Result
 from test_hosts import codes, ran
-from test_nodes import CONFTEST, Party, summary
+from test_nodes import CONFTEST, WAIT_S, Party, summary
 
 TESTS = 6
 MORE = 2
@@ -27,6 +31,8 @@ SUITE = {
     collect_ignore = [] if os.environ.get("DZT_MORE") else ["test_more.py"]
 
     def pytest_collection_modifyitems():
+        if "DZT_WAITS" in os.environ:
+            pathlib.Path(os.environ["DZT_WAITS"]).read_text()
         if "DZT_KILLS" in os.environ:
             os.kill(int(os.environ["DZT_KILLS"]), signal.SIGKILL)
 
@@ -132,6 +138,116 @@ def test_without_a_store_to_compare_with_all_run(late, store):
     path = result.out.split("pending in ")[1].split()[0]
     assert late.zb("push", path).returncode == 0
     assert jobs(late) == [(TESTS, 0), (TESTS + MORE, 0)]
+
+
+class Slow:
+    """A run that comes when another schedules, and collects until their job has ended."""
+
+    def __init__(self, party: Party, path: Path, **env: str) -> None:
+        self.party, self.path = party, path
+        self.other = party.join()
+        party.wait_for(self.other, 1)
+        os.mkfifo(path)
+        self.run = party.join(DZT_WAITS=str(path), **env)
+        self.end = os.open(path, os.O_WRONLY)  # it collects: it has come to its job
+
+    def outlive(self) -> None:
+        """The others' job ends, and then it has collected."""
+        self.party.go()
+        first = self.other.finish()
+        assert first.code == 0 and first.counts == {"passed": TESTS}, first.out
+        self.path.rename(self.path.with_suffix(".old"))
+        self.path.touch()  # who collects again does not wait
+        os.close(self.end)
+        self.party.done = [first]
+
+    def finish(self) -> Result:
+        result = self.run.finish()
+        self.party.done.append(result)
+        self.party.finish()
+        return result
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, store: DaemonPlace) -> Hosts:
+    return Hosts(tmp_path, store.url(), SUITE)
+
+
+ENDED = "the job had ended before this node could join it"
+
+
+def outlived(party: Party, **env: str) -> Result:
+    slow = Slow(party, party.project.path.parent / "waits", **env)
+    slow.outlive()
+    return slow.finish()
+
+
+def test_one_that_still_collects_is_compared_too(hosts):
+    result = outlived(hosts)
+    assert result.code == 0, result.out
+    (job,) = hosts.jobs()
+    said = f"all of the {TESTS} tests collected here are in job {job['id']}: nothing is left to run"
+    assert any(said in line for line in lines(result)), result.out
+    assert "died" not in result.out and "pending in" not in result.out
+    assert job["counted"] == TESTS
+    assert ENDED in hosts.zb("job", job["id"]).stdout
+
+
+def test_one_that_still_collects_runs_what_it_alone_has(hosts):
+    result = outlived(hosts, DZT_MORE="1")
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
+    assert set(more(hosts).values()) == {1} and len(more(hosts)) == MORE
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_what_it_alone_has_may_fail(hosts):
+    result = outlived(hosts, DZT_MORE="bad")
+    assert result.code == 1 and result.counts == {"failed": MORE, "deselected": TESTS}, result.out
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 1)]
+
+
+def test_one_whose_workers_collect_is_compared_too(hosts):
+    result = outlived(hosts, DZT_MORE="1", PYTEST_ADDOPTS="-o dagz_fork=before-conftests")
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_its_agent_may_die_then(tmp_path, hosts):
+    slow = Slow(hosts, tmp_path / "waits", DZT_MORE="1", DZT_TAKES="1")
+    slow.outlive()
+    hosts.wait_for(slow.run, 1)
+    os.kill(hosts.agent(slow.run), signal.SIGKILL)
+    result = slow.finish()
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
+    assert "the agent died and was replaced" in result.out
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_one_that_hears_it_while_it_collects_goes_on_collecting(hosts, store):
+    """The answer to who schedules comes when the job has ended."""
+    has_ended = threading.Event()
+
+    def late_answer(handler: Handler) -> None:
+        has_ended.wait(WAIT_S)
+        handler.forward()
+
+    server = FaultServer(store.url(), late_answer, times=1, verb="lease")
+    slow = Slow(hosts, hosts.project.path.parent / "waits", DZT_MORE="1", DAGZ_URL=server.url)
+    hosts.go()
+    slow.other.finish()
+    has_ended.set()
+    hosts.wait_until("it has heard", lambda: "had ended" in hosts.said(2) or "has ended" in hosts.said(2))
+    slow.outlive()
+    result = slow.finish()
+    server.close()
+    assert ENDED in result.out and server.left == 0, result.out
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_one_that_still_collects_on_one_host_is_compared_too(tmp_path):
+    result = outlived(Party(tmp_path, SUITE), DZT_MORE="1")
+    assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
 
 
 def test_it_is_so_on_one_host_without_a_store(tmp_path):

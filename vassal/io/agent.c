@@ -78,7 +78,8 @@ finish(struct agent *self, int exit_code)
         spool_close(&self->spool);
         spool_remove(self->home, self->tag); /* the job is sealed: nobody will read it */
     }
-    kin_kill_all(self);
+    if (!self->is_anew)
+        kin_kill_all(self);
     self->state = AGENT_SETTLING;
     if (!self->job || self->up.settle(self->up.arg))
         stop_loop(self, 0);
@@ -147,7 +148,7 @@ static void
 take_settings(struct agent *self, const struct dz_msg_start *start)
 {
     self->inc = start->incarnation + 1;
-    self->is_heir = start->job.len > 0;
+    self->is_heir = start->job.len > 0 || start->after.len > 0;
     self->is_in_order = start->flags & DZ_START_IN_ORDER;
     self->follow = dz_slice_dup(start->follow);
     self->seat_count = (unsigned) (start->workers > 0 ? start->workers : 1);
@@ -242,7 +243,7 @@ start(struct agent *self, const struct dz_msg_start *msg)
     log_info("agent.start", "job=%s inc=%llu workers=%u", job.ulid, (unsigned long long) self->inc,
              self->seat_count);
     open_core(self);
-    if (self->is_heir)
+    if (msg->job.len > 0)
         revive_inherit(self);
     open_spool(self);
     if (kin_listen(self, &err) != DZ_OK) {
@@ -288,8 +289,10 @@ on_gone(void *arg, const char *why)
         return;
     if (self->state != AGENT_DONE && self->state != AGENT_SETTLING)
         abort_run(self);
-    else
+    else {
+        self->is_anew = false; /* there is nobody to start another */
         finish(self, (int) self->done.exit_code);
+    }
     if (self->state == AGENT_SETTLING) /* nobody waits for us; what is not sent stays where it is */
         stop_loop(self, 0);
 }

@@ -41,6 +41,22 @@ agent_wind_down(struct agent *self, int exit_code)
     agent_kin_ended(self);
 }
 
+bool
+agent_begin_anew(struct agent *self)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf after = { 0 };
+    bool has_run = self->counted > 0 || self->restored > 0 || self->to_journal > 0;
+    if (has_run || self->state >= AGENT_ENDING || self->stop_reason ||
+        !self->up.anew(self->up.arg, &after))
+        return false;
+    self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
+    self->stop_reason = dz_strdup("the job had ended before this node could join it");
+    self->is_anew = true;
+    self->state = AGENT_DONE;
+    tell_anew(self, dz_buf_slice(&after));
+    return true;
+}
+
 /* Somebody has something to say yet, or is about to.  A zygote that closed its channel at its end has
  * not: giving its memory back takes a while, and the controller need not wait for that. */
 static bool

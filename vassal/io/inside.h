@@ -231,6 +231,7 @@ struct agent {
     size_t legacy_count;
     uint64_t seen_epoch, restored;
     bool is_heir, is_waiting_births;
+    bool is_anew; /* another agent begins anew, with the processes of this one */
 
     /* counts for people */
     uint64_t counted, failed, duplicates;
@@ -263,6 +264,9 @@ void agent_wind_down(struct agent *self, int exit_code);
 /* The run cannot go on. */
 void agent_give_up(struct agent *self, const char *fmt, ...) DZ_PRINTF(2, 3);
 void agent_fail(struct agent *self, int exit_code, const char *text);
+/* The job has ended without this node, which has run nothing: another agent finds out what is left to do
+ * (uplink.anew()).  false: it cannot be. */
+bool agent_begin_anew(struct agent *self);
 void agent_kin_ended(struct agent *self); /* zygote or seed went while winding down */
 void agent_stop(struct agent *self, int how, struct dz_slice reason);
 /* What has not begun goes on elsewhere.  The core kills what does not end in time; how 1 does so at
@@ -359,6 +363,7 @@ void tell_alive(struct agent *agent);
 void tell_output(struct seat *seat, uint32_t test, struct dz_slice text, uint64_t end);
 void tell_done(struct agent *agent);
 void tell_left_out(struct agent *agent, uint32_t count);
+void tell_anew(struct agent *agent, struct dz_slice after);
 void tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why);
 void tell_relay(struct agent *agent, enum dz_role from, unsigned num, struct dz_slice body);
 void tell_note(struct agent *agent, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);

@@ -144,6 +144,8 @@ counted(struct agent *self, const struct vassal_effect *effect)
 static void
 done(struct agent *self, const struct vassal_account *account)
 {
+    if (account->is_late && agent_begin_anew(self))
+        return;
     uint64_t collected = account->is_sealed ? account->collected : self->manifest.count;
     uint64_t counted_now = account->is_sealed ? account->counted : self->counted;
     self->done = (struct dz_msg_done){

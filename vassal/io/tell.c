@@ -168,6 +168,12 @@ tell_left_out(struct agent *agent, uint32_t count)
 }
 
 void
+tell_anew(struct agent *agent, struct dz_slice after)
+{
+    say(agent, &(struct dz_msg){ .id = DZ_MSG_anew, .as.anew.after = after });
+}
+
+void
 tell_settled(struct agent *agent, uint64_t pending, const char *path, const char *why)
 {
     say(agent, &(struct dz_msg){ .id = DZ_MSG_settled,

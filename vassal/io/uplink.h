@@ -58,6 +58,8 @@ struct uplink {
     /* Of a node that is late: what others have run.  false: that is not known yet, agent_compared()
      * will be called. */
     bool (*compare)(void *arg, struct catalog_filter *out);
+    /* The job has ended without this node.  true: another agent may begin anew; `after` is for its start. */
+    bool (*anew)(void *arg, struct dz_buf *after);
     /* The tests are known: fills in est_us.  Borrowed until the end.  Without any, which is no mistake
      * of a node that is late, there will be no job. */
     enum dz_rc (*manifest)(void *arg, struct catalog *manifest, struct dz_err *err);

@@ -288,14 +288,16 @@ a_frame_under_another_s_name_is_dropped(void **state)
     meet(b, a);
     meet(b, c);
     send_until(f, a, b->number, &b->frames); /* more may be on their way */
-    send_numbered(a, c->number, b->number, 1);
-    send_numbered(a, a->number, b->number, 2); /* in order behind it */
     dz_us end = dz_clock_us() + PATIENCE_US;
-    while (b->last_seq == 0 && dz_clock_us() < end)
+    while ((b->last_seq == 0 || mesh_impostors(b->mesh) == 0) && dz_clock_us() < end) {
+        send_numbered(a, c->number, b->number,
+                      1); /* both may be lost with a connection that is one too many */
+        send_numbered(a, a->number, b->number, 2); /* in order behind it */
         assert_ok(dz_loop_once(f->loop, 20, NULL));
+    }
     assert_int_equal(b->last_seq, 2);
     assert_int_equal(b->from, a->number);
-    assert_int_equal(mesh_impostors(b->mesh), 1);
+    assert_int_not_equal(mesh_impostors(b->mesh), 0);
 }
 
 static void

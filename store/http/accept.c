@@ -11,6 +11,37 @@
 
 enum { SWEEP_MS = 250, ACCEPTS_PER_WAKE = 256 };
 
+/* The library closes the socket from now on. */
+static bool
+hand_over(struct http_server *self, struct MHD_Daemon *to, int fd, const struct sockaddr *from,
+          socklen_t len)
+{
+    if (MHD_add_connection(to, fd, from, len) == MHD_YES)
+        return true;
+    conns_forget(self->conns, fd); /* it has closed the socket */
+    return false;
+}
+
+static void
+on_pass(void *arg, int fd, const struct sockaddr *from, socklen_t len)
+{
+    struct http_server *self = arg;
+    (void) hand_over(self, self->plain, fd, from, len);
+}
+
+static void
+on_refused(void *arg, int status, dz_us begun)
+{
+    server_note(arg, status, begun);
+}
+
+enum dz_rc
+server_open_door(struct http_server *self, struct dz_err *err)
+{
+    const struct door_ops ops = { on_pass, on_refused, self };
+    return door_new(self->conns, &ops, &self->door, err);
+}
+
 static void
 accept_one(struct http_server *self, const struct http_listener *listener, int fd,
            const struct sockaddr_storage *address, socklen_t len)
@@ -22,8 +53,10 @@ accept_one(struct http_server *self, const struct http_listener *listener, int f
         return;
     }
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* only slower without */
-    if (MHD_add_connection(listener->is_tls ? self->tls : self->plain, fd, from, len) != MHD_YES)
-        conns_forget(self->conns, fd); /* it has closed the socket */
+    if (listener->is_tls)
+        (void) hand_over(self, self->tls, fd, from, len);
+    else
+        door_take(self->door, fd, address, len);
 }
 
 bool
@@ -36,10 +69,7 @@ server_adopt(struct http_server *self, int fd)
         (void) close(fd);
         return false;
     }
-    if (MHD_add_connection(self->plain, fd, from, sizeof(near)) == MHD_YES)
-        return true;
-    conns_forget(self->conns, fd);
-    return false;
+    return hand_over(self, self->plain, fd, from, sizeof(near));
 }
 
 static void
@@ -69,22 +99,25 @@ server_sweep(struct http_server *self)
 void
 server_serve(struct http_server *self, int stop_fd)
 {
-    struct pollfd polls[SERVER_LISTENERS_MAX + 1];
+    struct pollfd polls[SERVER_LISTENERS_MAX + 2];
     dz_ms next_sweep = dz_clock_ms() + SWEEP_MS;
     size_t count = self->listener_count;
     for (size_t i = 0; i < count; i++)
         polls[i] = (struct pollfd){ .fd = self->listeners[i].fd, .events = POLLIN };
     polls[count] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
+    polls[count + 1] = (struct pollfd){ .fd = door_fd(self->door), .events = POLLIN };
     while (!(polls[count].revents & POLLIN)) {
         dz_ms now = dz_clock_ms();
         if (now >= next_sweep) {
             server_sweep(self);
             next_sweep = now + SWEEP_MS;
         }
-        if (poll(polls, count + 1, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
+        if (poll(polls, count + 2, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
             continue;
         for (size_t i = 0; i < count; i++)
             if (polls[i].revents & POLLIN)
                 accept_some(self, &self->listeners[i]);
+        if (polls[count + 1].revents & POLLIN)
+            door_serve(self->door);
     }
 }

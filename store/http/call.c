@@ -60,14 +60,12 @@ title_of(int status)
         int status;
         const char *title;
     } titles[] = {
-        { 400, "Bad request" },        { 401, "Not authorized" },
-        { 403, "Not allowed" },        { 404, "Not found" },
-        { 405, "Method not allowed" }, { 408, "Too slow" },
-        { 409, "Conflict" },           { 413, "Too large" },
-        { 415, "Unsupported type" },   { 421, "Not this server" },
-        { 422, "Not understood" },     { 429, "Too many requests" },
-        { 500, "Internal error" },     { 503, "Not now" },
-        { 507, "No space left" },
+        { 400, "Bad request" },       { 401, "Not authorized" },     { 403, "Not allowed" },
+        { 404, "Not found" },         { 405, "Method not allowed" }, { 408, "Too slow" },
+        { 409, "Conflict" },          { 413, "Too large" },          { 414, "Too long" },
+        { 415, "Unsupported type" },  { 421, "Not this server" },    { 422, "Not understood" },
+        { 429, "Too many requests" }, { 431, "Too large a head" },   { 500, "Internal error" },
+        { 503, "Not now" },           { 505, "Not this version" },   { 507, "No space left" },
     };
     for (size_t i = 0; i < DZ_LEN(titles); i++)
         if (titles[i].status == status)

@@ -9,12 +9,13 @@
 #include "shared/base/clock.h"
 #include "shared/base/fd.h"
 #include "shared/base/log.h"
+#include "store/http/head.h"
 #include "store/http/route.h"
 #include "store/http/server_own.h"
 
 enum {
-    HEAD_BYTES_MAX = 16 << 10, /* memory of a connection: its head and its answer's */
-    SILENCE_S = 30,            /* the library's own limit */
+    MEMORY_MAX = 2 * HEAD_BYTES_MAX, /* of a connection: its head, and what the library notes */
+    SILENCE_S = 30,                  /* the library's own limit */
     READERS = 2,
     PLACES_SPARE = 64, /* closed by us, not yet by the library */
     LANE_FULL_S = 1,
@@ -280,7 +281,8 @@ accept_head(struct http_server *self, struct request *request, const char *metho
         return false;
     }
     call->retry_s = 0;
-    return read_headers(request) && route_find(call, method, request->target) &&
+    return read_headers(request) && head_admits(call, request->target) &&
+           route_find(call, method, request->target) &&
            gate_admits(self->gate, call, conn_is_trusted(request->conn)) && check_body(call);
 }
 
@@ -375,8 +377,8 @@ start(struct http_server *self, unsigned places, bool is_tls)
         MHD_OPTION_URI_LOG_CALLBACK, on_target, self, MHD_OPTION_NOTIFY_COMPLETED, on_end, self,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_CONNECTION_LIMIT,
         places + PLACES_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) SILENCE_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) HEAD_BYTES_MAX, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_ARRAY, is_tls ? secure : none, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MEMORY_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+        MHD_OPTION_ARRAY, is_tls ? secure : none, MHD_OPTION_END);
 }
 
 static enum dz_rc
@@ -427,7 +429,9 @@ server_new(struct store *store, const struct server_opts *opts, struct http_serv
     self->lanes = lanes_new(store, READERS, on_done);
     self->hub = hub_new(store, &stream_ops);
     self->relay = relay_new(on_fetched);
-    enum dz_rc rc = start_daemons(self, opts, err);
+    enum dz_rc rc = server_open_door(self, err);
+    if (rc == DZ_OK)
+        rc = start_daemons(self, opts, err);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
     return rc;
@@ -441,6 +445,7 @@ server_destroy(struct http_server **self_p)
         return;
     for (size_t i = 0; i < self->listener_count; i++)
         dz_fd_close(&self->listeners[i].fd);
+    door_destroy(&self->door);
     lanes_stop(self->lanes); /* these resume what was suspended: the library wants that first */
     relay_stop(self->relay);
     hub_stop(self->hub);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "store/http/door.h"
 #include "store/http/server.h"
 
 struct http_server {
@@ -13,6 +14,7 @@ struct http_server {
     struct http_listener listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     struct conns *conns; /* owned */
+    struct door *door;   /* owned */
     struct lanes *lanes; /* owned */
     struct hub *hub;     /* owned */
     struct relay *relay; /* owned */
@@ -23,6 +25,8 @@ struct http_server {
     char *cert, *key;            /* owned; the library keeps pointers to them */
 };
 
+/* accept.c */
+enum dz_rc server_open_door(struct http_server *self, struct dz_err *err);
 /* reply.c */
 void server_add_headers(struct MHD_Response *response, const struct http_call *call);
 void server_note(struct http_server *self, int status, dz_us begun);

@@ -18,6 +18,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/files.h"
 #include "store/http/gate.h"
+#include "store/http/head.h"
 #include "store/http/server.h"
 #include "store/meet.h"
 #include "tests/fuzz/target.h"
@@ -197,8 +198,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world *self = world();
     int pair[2];
+    int status = 0;
+    struct dz_err why;
     if (size == 0)
         return 0;
+    (void) head_look((struct dz_slice){ data + 1, size - 1 }, &status, &why);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         abort();
     if (fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0 && server_adopt(self->server, pair[0])) {

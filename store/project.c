@@ -35,14 +35,16 @@ check_timezone(const char *text, struct dz_err *why)
 }
 
 static const struct dz_conf_key KEYS[] = {
-    { "project.uri", DZ_CONF_STR, offsetof(struct project, uri), 0, 0, check_uri },
-    { "project.timezone", DZ_CONF_STR, offsetof(struct project, timezone), 0, 0, check_timezone },
-    { "project.public_url", DZ_CONF_STR, offsetof(struct project, public_url), 0, 0, NULL },
-    { "selection.ignore", DZ_CONF_STRS, offsetof(struct project, ignore), 0, 0, NULL },
-    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct project, audit_share), 0, 1, NULL },
-    { "selection.fast_path_hooks", DZ_CONF_STRS, offsetof(struct project, fast_path_hooks), 0, 0,
+    { "project.uri", DZ_CONF_STR, offsetof(struct project, uri), 0, 0, check_uri, NULL },
+    { "project.timezone", DZ_CONF_STR, offsetof(struct project, timezone), 0, 0, check_timezone,
       NULL },
-    { "resources", DZ_CONF_MAP, offsetof(struct project, resources), 1, RESOURCE_MAX, NULL },
+    { "project.public_url", DZ_CONF_STR, offsetof(struct project, public_url), 0, 0, NULL, NULL },
+    { "selection.ignore", DZ_CONF_STRS, offsetof(struct project, ignore), 0, 0, NULL, NULL },
+    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct project, audit_share), 0, 1, NULL,
+      NULL },
+    { "selection.fast_path_hooks", DZ_CONF_STRS, offsetof(struct project, fast_path_hooks), 0, 0,
+      NULL, NULL },
+    { "resources", DZ_CONF_MAP, offsetof(struct project, resources), 1, RESOURCE_MAX, NULL, NULL },
 };
 
 static char *DZ_PRINTF(1, 2) text(const char *fmt, ...)

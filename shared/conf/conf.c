@@ -25,6 +25,7 @@ struct reader {
     const struct dz_conf_key *keys;
     size_t key_count;
     struct value values[KEYS_MAX];
+    yaml_mark_t marks[KEYS_MAX]; /* where each value began */
     struct dz_err *err;
 };
 
@@ -169,6 +170,7 @@ read_value(struct reader *self, size_t index)
 {
     const struct dz_conf_key *key = &self->keys[index];
     struct value *value = &self->values[index];
+    self->marks[index] = self->event.start_mark;
     if (key->kind == DZ_CONF_STRS)
         return read_list(self, key, value);
     if (key->kind == DZ_CONF_MAP)
@@ -285,6 +287,25 @@ read_section(struct reader *self, struct section *section)
 }
 
 static enum dz_rc
+check_needs(struct reader *self)
+{
+    for (size_t i = 0; i < self->key_count; i++) {
+        const struct dz_conf_key *key = &self->keys[i];
+        struct dz_err what;
+        size_t other = 0;
+        if (!self->values[i].is_set || !key->needs)
+            continue;
+        dz_assert(find(self, key->needs, &other) == PLACE_KEY);
+        if (self->values[other].is_set)
+            continue;
+        (void) snprintf(what.text, sizeof(what.text), "'%s' needs '%s' beside it", key->path,
+                        key->needs);
+        return refuse_at(self, self->marks[i].line, self->marks[i].column, what.text);
+    }
+    return DZ_OK;
+}
+
+static enum dz_rc
 read_document(struct reader *self)
 {
     struct section top = { 0 };
@@ -302,7 +323,7 @@ read_document(struct reader *self)
         rc = next(self);
     if (rc == DZ_OK && self->event.type != YAML_STREAM_END_EVENT)
         return refuse(self, "a second document in one file");
-    return rc;
+    return rc == DZ_OK ? check_needs(self) : rc;
 }
 
 enum dz_rc

@@ -48,6 +48,7 @@ struct dz_conf_key {
     /* Of STR, and of each of STRS: what else it must be; `why` follows the key's name: "is no URL".
      * NULL: any text. */
     enum dz_rc (*check)(const char *text, struct dz_err *why);
+    const char *needs; /* the path of another key that must be there with it; NULL: none */
 };
 
 /* `name` is what complaints call the file.  CORRUPT: refused, *out is as it was. */

@@ -17,7 +17,7 @@ struct settings {
 
 #define KEY(path, kind, field, min, max) \
     { \
-        path, kind, offsetof(struct settings, field), min, max, NULL \
+        path, kind, offsetof(struct settings, field), min, max, NULL, NULL \
     }
 
 static const struct dz_conf_key keys[] = {

@@ -15,14 +15,14 @@ struct settings {
 };
 
 static const struct dz_conf_key KEYS[] = {
-    { "project.uri", DZ_CONF_STR, offsetof(struct settings, uri), 0, 0, NULL },
-    { "project.timezone", DZ_CONF_STR, offsetof(struct settings, timezone), 0, 0, NULL },
-    { "is_on", DZ_CONF_BOOL, offsetof(struct settings, is_on), 0, 0, NULL },
-    { "port", DZ_CONF_U64, offsetof(struct settings, port), 1, 65535, NULL },
-    { "retention.max_size", DZ_CONF_BYTES, offsetof(struct settings, size), 0, 0, NULL },
-    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct settings, share), 0, 1, NULL },
-    { "selection.ignore", DZ_CONF_STRS, offsetof(struct settings, ignore), 0, 0, NULL },
-    { "resources", DZ_CONF_MAP, offsetof(struct settings, resources), 1, 1000000, NULL },
+    { "project.uri", DZ_CONF_STR, offsetof(struct settings, uri), 0, 0, NULL, NULL },
+    { "project.timezone", DZ_CONF_STR, offsetof(struct settings, timezone), 0, 0, NULL, NULL },
+    { "is_on", DZ_CONF_BOOL, offsetof(struct settings, is_on), 0, 0, NULL, NULL },
+    { "port", DZ_CONF_U64, offsetof(struct settings, port), 1, 65535, NULL, NULL },
+    { "retention.max_size", DZ_CONF_BYTES, offsetof(struct settings, size), 0, 0, NULL, NULL },
+    { "selection.audit_share", DZ_CONF_REAL, offsetof(struct settings, share), 0, 1, NULL, NULL },
+    { "selection.ignore", DZ_CONF_STRS, offsetof(struct settings, ignore), 0, 0, NULL, NULL },
+    { "resources", DZ_CONF_MAP, offsetof(struct settings, resources), 1, 1000000, NULL, NULL },
 };
 
 static enum dz_rc

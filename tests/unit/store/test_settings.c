@@ -96,7 +96,8 @@ a_refusal_names_the_place_and_the_nearest_key(void **state)
         { "port: [1]\n", "daemon.yaml:1:7: 'port' must be a single value" },
         { "storage: postgresql://db/dagz\n", "daemon.yaml:1:10: 'storage' must be lmdb: 'p" },
         { "blobs: s3://b/p\n", "daemon.yaml:1:8: 'blobs' must be local: 's3" },
-        { "tls: {cert: x}\n", "daemon.yaml: tls wants both cert and key" },
+        { "port: 1\ntls: {cert: x}\n", "daemon.yaml:2:13: 'tls.cert' needs 'tls.key' beside it" },
+        { "tls:\n  key: x\n", "daemon.yaml:2:8: 'tls.key' needs 'tls.cert' beside it" },
         { "public_url: dagz.acme.example\n",
           "daemon.yaml:1:13: 'public_url' must be a URL such as" },
     };

@@ -91,4 +91,7 @@ DZ_MUST_USE enum dz_rc store_check(const char *home, struct store_check *work, s
 DZ_MUST_USE enum dz_rc store_repair(const char *home, struct store_check *work, char **saved_out,
                                     struct dz_err *err);
 
+/* Where the home's store is: what daemon.yaml says, or local.env/store; caller owns. */
+DZ_MUST_USE enum dz_rc store_dir_of(const char *home, char **out, struct dz_err *err);
+
 #endif

@@ -151,6 +151,14 @@ check_in_child(void *arg, int tell, struct dz_err *err)
     return dz_fd_write_all(tell, (struct dz_slice){ (uint8_t *) &last, sizeof(last) }, err);
 }
 
+static enum dz_rc
+fail_reader(const char *home, int signal, struct dz_err *err)
+{
+    DZ_AUTO(dz_free) char *dir = NULL;
+    enum dz_rc rc = store_dir_of(home, &dir, err);
+    return rc == DZ_OK ? dz_kv_fail_reader(dir, signal, err) : rc;
+}
+
 enum dz_rc
 store_check(const char *home, struct store_check *work, struct dz_err *err)
 {
@@ -173,9 +181,7 @@ store_check(const char *home, struct store_check *work, struct dz_err *err)
     (void) close(from);
     int status = await(pid);
     if (!message.is_last)
-        return dz_fail(err, DZ_CORRUPT,
-                       "the store in '%s' is damaged: reading it ends in signal %d", home,
-                       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        return fail_reader(home, WIFSIGNALED(status) ? WTERMSIG(status) : 0, err);
     work->jobs = message.end.jobs;
     work->records = message.end.records;
     return message.end.rc == DZ_OK ? DZ_OK

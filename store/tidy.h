@@ -38,8 +38,6 @@ DZ_MUST_USE enum dz_rc store_open_unchecked(const char *home, enum store_mode mo
 DZ_MUST_USE enum dz_rc store_open_tables(const char *dir, bool is_readonly, struct dz_kv **out,
                                          struct dz_err *err);
 const char *table_name(unsigned table);
-/* Where the home's store is; caller owns. */
-DZ_MUST_USE enum dz_rc store_dir_of(const char *home, char **out, struct dz_err *err);
 
 /* Bring what an earlier version wrote to this one. */
 DZ_MUST_USE enum dz_rc store_migrate(struct store *store, long version, struct dz_err *err);

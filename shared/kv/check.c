@@ -193,6 +193,18 @@ is_deadly(int signal)
     return false;
 }
 
+enum dz_rc
+dz_kv_fail_reader(const char *dir, int signal, struct dz_err *err)
+{
+    if (signal != 0 && !is_deadly(signal))
+        return dz_fail(err, DZ_IO, "the process that read '%s' was killed (signal %d)", dir,
+                       signal);
+    return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: a program that reads it %s", dir,
+                   signal == 0         ? "breaks off"
+                   : signal == SIGXCPU ? "comes to no end"
+                                       : "crashes");
+}
+
 /* Damaged is only what the file itself did to the child.  A child that was killed, or got no
  * processor in time, says nothing against the file. */
 static enum dz_rc
@@ -201,12 +213,11 @@ judge(const char *dir, int status, const char *said, struct dz_err *err)
     if (status == -1)
         return DZ_OK; /* somebody else reaped it */
     if (WIFSIGNALED(status) && is_deadly(WTERMSIG(status)))
-        return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: reading it ends in signal %d", dir,
-                       WTERMSIG(status));
+        return dz_kv_fail_reader(dir, WTERMSIG(status), err);
     if (!WIFEXITED(status) || WEXITSTATUS(status) == CHILD_BASE)
         return DZ_OK;
     if (WEXITSTATUS(status) < CHILD_BASE)
-        return dz_fail(err, DZ_CORRUPT, "'%s' is damaged: reading it ends the process", dir);
+        return dz_kv_fail_reader(dir, 0, err);
     enum dz_rc rc = (enum dz_rc)(WEXITSTATUS(status) - CHILD_BASE);
     return strstr(said, dir) ? dz_fail(err, rc, "%s", said)
                              : dz_fail(err, rc, "'%s' is damaged: %s", dir, said);

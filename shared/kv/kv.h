@@ -138,6 +138,10 @@ void dz_kv_batch_fini(struct dz_kv_batch *self);
  * child that the file must have caused says so.  ABSENT. */
 DZ_MUST_USE enum dz_rc dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err);
 
+/* What became of a process that read `dir`, in words; signal: what it died of, 0 if it ended without
+ * having said anything.  CORRUPT: it was the file.  IO: somebody killed it. */
+DZ_MUST_USE enum dz_rc dz_kv_fail_reader(const char *dir, int signal, struct dz_err *err);
+
 /* Rename `dir` to `dir`.bad-<n>, n the first free number, unless by now another process has put
  * a good one in its place.  moved_out: the new name, or NULL (caller owns). */
 DZ_MUST_USE enum dz_rc dz_kv_quarantine(const char *dir, char **moved_out, struct dz_err *err);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shared/base/fd.h"
+#include "store/care.h"
 #include "zb/doctor.h"
 
 enum { LITTLE_MB = 100, SMALL_MB = 1024, VERSION = 32 };
@@ -140,7 +141,8 @@ look_at_disk(struct doctor *self, const char *dir)
     enum finding finding = free_mb < LITTLE_MB  ? FINDING_WRONG
                            : free_mb < SMALL_MB ? FINDING_WARNING
                                                 : FINDING_OK;
-    doctor_say(self, finding, "disk", finding == FINDING_OK ? NULL : "make room, or move DAGZ_HOME",
+    doctor_say(self, finding, "disk",
+               finding == FINDING_OK ? NULL : "make room, or move it to another disk",
                "%.1f GB free in %s", (double) free_mb / 1024, dir);
 }
 
@@ -189,21 +191,41 @@ look_at_store(struct doctor *self, const char *home)
     store_job_list_fini(&jobs);
 }
 
-/* Whoever found a damaged store began a new one: its jobs seem to be gone. */
+/* Whoever found a damaged one began a new one: what it held seems to be gone. */
 static void
-look_aside(struct doctor *self, const char *home)
+look_aside(struct doctor *self, const char *dir, const char *rest, const char *advice)
 {
-    char pattern[PATH_MAX];
+    DZ_AUTO(dz_buf_fini) struct dz_buf pattern = { 0 };
     glob_t found;
-    (void) snprintf(pattern, sizeof(pattern), "%s/local.env/store.bad-*", home);
-    if (glob(pattern, 0, NULL, &found) != 0)
+    for (const char *p = dir; *p; p++) /* a folder may be called as a pattern */
+        dz_buf_addf(&pattern, "%s%c", strchr("\\*?[]", *p) ? "\\" : "", *p);
+    dz_buf_addf(&pattern, "%s", rest);
+    dz_buf_add(&pattern, "", 1);
+    if (glob((char *) pattern.data, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++)
-        doctor_say(
-            self, FINDING_WARNING, "store",
-            "in place of 'store' it can be read by 'zb doctor --store --repair'; or remove it",
-            "a damaged one was put aside: %s", found.gl_pathv[i]);
+        doctor_say(self, FINDING_WARNING, "store", advice, "a damaged one was put aside: %s",
+                   found.gl_pathv[i]);
     globfree(&found);
+}
+
+/* Where the settings put it.  What is wrong with them is told by who opens the store. */
+static void
+look_around_store(struct doctor *self, const char *home)
+{
+    DZ_AUTO(dz_free) char *dir = NULL;
+    struct dz_err unused;
+    size_t len = strlen(home);
+    look_aside(self, home, "/spool/*.bad-*", "nothing reads it any more: remove it");
+    if (store_dir_of(home, &dir, &unused) != DZ_OK)
+        return;
+    look_aside(self, dir, ".bad-*",
+               "in place of the store it can be read by 'zb doctor --store --repair'; or remove "
+               "it");
+    if (strncmp(dir, home, len) == 0 && dir[len] == '/')
+        return;
+    above(dir);
+    look_at_disk(self, dir);
 }
 
 void
@@ -220,7 +242,7 @@ doctor_look_at_home(struct doctor *self)
         doctor_say(self, FINDING_OK, "home", NULL, "%s%s", home, is_new ? " (not made yet)" : "");
     look_at_disk(self, there);
     look_at_store(self, home);
-    look_aside(self, home);
+    look_around_store(self, home);
     doctor_look_at_daemon(self, home);
 }
 

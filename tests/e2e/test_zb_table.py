@@ -367,6 +367,22 @@ def test_doctor_names_a_store_that_was_put_aside(place):
     assert done.returncode == 0
 
 
+def test_doctor_looks_for_what_was_put_aside_where_the_settings_put_the_store(place, tmp_path):
+    (place.home / "local.env").mkdir(parents=True)
+    (place.home / "local.env/daemon.yaml").write_text(f"data_dir: '{tmp_path}/jobs [1]/data'\n")
+    (tmp_path / "jobs [1]").mkdir()
+    place.fill("passed")
+    os.truncate(tmp_path / "jobs [1]/data/data.mdb", 20000)
+    place.fill("passed")
+    (place.home / "spool/x.bad-1").mkdir(parents=True)
+    checks = json.loads(place.zb("doctor", "--json").stdout)["checks"]
+    assert [place.mask(check["text"]) for check in checks if "put aside" in check["text"]] == [
+        "a damaged one was put aside: HOME/spool/x.bad-1",
+        f"a damaged one was put aside: {tmp_path}/jobs [1]/data.bad-1",
+    ]
+    assert sum(check["name"] == "disk" for check in checks) == 2
+
+
 def test_doctor_names_a_home_that_cannot_be_used(place):
     text = place.zb("doctor", DAGZ_HOME="/proc/none").stdout
     assert "!!  home         /proc cannot be written to" in text

@@ -155,6 +155,10 @@ struct doc_logs_ask {
     uint32_t from, until;       /* of struct store_log_filter */
 };
 
+/* Of a job that has ended: can a log be of that worker or thread, by what is known of the job?  Also
+ * true of "agent", and of what is no worker's name. */
+bool doc_job_has_worker(const struct doc_job *job, const char *name);
+
 /* A job's log in time order, over all workers; like struct store_logs, with names for numbers. */
 struct doc_logs;
 

@@ -64,6 +64,34 @@ read_worker(const char *text, int *node, int *worker, int *thread)
     return !*text || (read_named(&text, ".t", thread) && !*text);
 }
 
+/* How many a node has, of which no more is known than that it ran some; node -1: the most of any. */
+static uint32_t
+worker_count(const struct doc_job *job, int node)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < job->nodes->node_count; i++)
+        if ((node < 0 || (uint32_t) node == i) && job->nodes->nodes[i].workers > most)
+            most = job->nodes->nodes[i].workers;
+    return most > 0 ? most : job->info.workers;
+}
+
+bool
+doc_job_has_worker(const struct doc_job *job, const char *name)
+{
+    int node, worker, thread;
+    if (!read_worker(name, &node, &worker, &thread) || worker < 0)
+        return true;
+    for (size_t i = 0; i < job->lane_count; i++) {
+        int its_node, its_worker;
+        bool is_named = read_worker(job->lanes[i].worker, &its_node, &its_worker, &thread);
+        bool is_there = node < 0 || node == (its_node < 0 ? 0 : its_node);
+        if (is_named && is_there && worker == its_worker)
+            return true;
+    }
+    bool has_node = node <= 0 || (uint32_t) node < job->nodes->node_count;
+    return has_node && (uint32_t) worker < worker_count(job, node);
+}
+
 static enum dz_rc
 choose_worker(struct doc_logs *self, struct dz_err *err)
 {

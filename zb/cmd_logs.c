@@ -211,6 +211,36 @@ await_tests(struct zb *zb, struct logs *self, struct dz_err *err)
     return DZ_OK;
 }
 
+/* Nothing was printed: for want of output, or is what was asked for not there? */
+static int
+explain_nothing(struct zb *zb, struct logs *self)
+{
+    enum { NAMED_MAX = 8 };
+    const struct doc_logs_ask *ask = &self->ask;
+    const char *worker = ask->thread ? ask->thread : ask->worker;
+    bool is_chosen = worker || ask->test || ask->only_failed || self->since;
+    DZ_AUTO(dz_buf_fini) struct dz_buf names = { 0 };
+    struct doc_job job = { 0 };
+    struct dz_err unused;
+    int code = ZB_DONE;
+    zb_flush(zb);
+    if (worker && self->info.state != STORE_RUNNING &&
+        zb->source->ops->job(zb->source, self->ulid, 1, &job, &unused) == DZ_OK) {
+        for (size_t i = 0; i < job.lane_count && i < NAMED_MAX; i++)
+            dz_buf_addf(&names, "%s%s", i ? ", " : "; tests ran on ", job.lanes[i].worker);
+        dz_buf_addf(&names, "%s", job.lane_count > NAMED_MAX ? ", ..." : "");
+        dz_buf_add(&names, "", 1);
+        if (!doc_job_has_worker(&job, worker))
+            code = zb_fail(zb, ZB_ABSENT, "job %s has no worker '%s'%s", self->info.short_id,
+                           worker, (char *) names.data);
+        doc_job_fini(&job);
+    }
+    if (code == ZB_DONE && !zb->is_json && !self->is_raw)
+        (void) fprintf(stderr, "job %s has no log%s\n", self->info.short_id,
+                       is_chosen ? " that fits" : "");
+    return code;
+}
+
 static int
 run(struct zb *zb, struct logs *self)
 {
@@ -234,14 +264,7 @@ run(struct zb *zb, struct logs *self)
     log_printer_fini(&self->printer);
     if (rc != DZ_ABSENT)
         return zb_fail(zb, zb_exit_of(rc), "%s", err.text);
-    if (printed == 0 && !self->is_followed && !zb->is_json && !self->is_raw) {
-        const struct doc_logs_ask *ask = &self->ask;
-        bool is_chosen = ask->worker || ask->thread || ask->test || ask->only_failed || self->since;
-        zb_flush(zb);
-        (void) fprintf(stderr, "job %s has no log%s\n", self->info.short_id,
-                       is_chosen ? " that fits" : "");
-    }
-    return ZB_DONE;
+    return printed == 0 && !self->is_followed ? explain_nothing(zb, self) : ZB_DONE;
 }
 
 int

@@ -184,9 +184,30 @@ print_logs(struct span_logs *self, struct dz_err *err)
 
 /* ---- the command ---- */
 
+/* One word is a span of the latest job; whoever gives a job means to be asked for its span. */
+static int
+refuse_job(struct span_logs *self, const char *name)
+{
+    struct zb *zb = self->zb;
+    char unused[STORE_ULID_LEN + 1];
+    struct dz_err why;
+    if (self->word_count > 1)
+        return ZB_DONE;
+    enum dz_rc rc = zb->source->ops->find(zb->source, zb->project.uri, name, unused, &why);
+    if (rc == DZ_OK)
+        return zb_fail(zb, ZB_USAGE,
+                       "'%s' is a job; of which of its tests or spans? zb span-logs %s SPAN", name,
+                       name);
+    bool looks_like_one = rc == DZ_ABSENT && *name == 'j'; /* no span begins so */
+    return looks_like_one ? zb_fail(zb, ZB_ABSENT, "%s", why.text) : ZB_DONE;
+}
+
 static int
 refuse(struct span_logs *self, enum dz_rc rc, const char *name, const struct dz_err *err)
 {
+    int job = rc == DZ_ABSENT ? refuse_job(self, name) : ZB_DONE;
+    if (job != ZB_DONE)
+        return job;
     int code = rc == DZ_LIMIT ? ZB_ABSENT : zb_exit_of(rc);
     (void) zb_fail(self->zb, code, "%s", err->text);
     if (rc == DZ_ABSENT)

@@ -295,7 +295,17 @@ def test_colours_of_tests_are_kept_where_colour_is_wanted(place):
 def test_a_log_without_lines_says_so(place):
     place.fill("passed")
     assert place.refused(0, "logs") == "job j1 has no log"
-    assert place.refused(0, "logs", "--worker=jw7") == "job j1 has no log that fits"
+    assert place.refused(0, "logs", "--worker=jw1") == "job j1 has no log that fits"
+
+
+def test_a_worker_that_never_was_has_no_log_and_that_is_said(place):
+    place.fill("mixed", "passed")
+    for args in (["--worker=jw7"], ["--worker=n1.jw0"], ["--thread=jw7.t1"], ["--worker=jw7", "--json"]):
+        name = args[0].partition("=")[2]
+        assert place.refused(5, "logs", *args).startswith(
+            f"zb logs: job j2 has no worker '{name}'; tests ran on jw0"
+        )
+    assert place.zb("logs", "j1", "--worker=n0.jw0").returncode == 0
 
 
 def test_following_shows_new_lines_and_ends_with_the_job(place):

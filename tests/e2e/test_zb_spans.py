@@ -115,3 +115,14 @@ def test_rows_fit_the_terminal(place, columns):
     assert len(rows) == 6
     assert max(len(row) for row in rows) <= columns
     assert rows[0].endswith("test_found")
+
+
+def test_a_job_in_place_of_a_span_is_noticed(place):
+    place.fill("mixed")
+    for job in ("j1", "latest", "@{-1}"):
+        if job == "@{-1}":
+            place.fill("mixed")
+        assert place.refused(2, "span-logs", job) == (
+            f"zb span-logs: '{job}' is a job; of which of its tests or spans? zb span-logs {job} SPAN"
+        )
+    assert re.fullmatch("zb span-logs: .*no job j9.*", place.refused(5, "span-logs", "j9"))

@@ -1,18 +1,21 @@
 /* doctor_machine.c - what the machine gives: processors, memory, shared memory, descriptors. */
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "shared/base/address.h"
 #include "shared/base/fd.h"
 #include "zb/doctor.h"
 
-enum { SHM_LEAST_MB = 64, FILES_LEAST = 1024 };
+enum { SHM_LEAST_MB = 64, FILES_LEAST = 1024, ADDRESSES_SHOWN = 8 };
 
 /* The first line of a file of the cgroup that zb is in; "" if there is none. */
 static void
@@ -120,6 +123,46 @@ look_at_files(struct doctor *self)
                    (unsigned long long) limit.rlim_cur);
 }
 
+static bool
+can_listen(struct dz_err *err)
+{
+    const struct sockaddr_in any = { .sin_family = AF_INET };
+    DZ_AUTO(dz_fd_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *) &any, sizeof(any)) == 0 && listen(fd, 1) == 0)
+        return true;
+    (void) dz_fail_errno(err, "listen at a free port");
+    return false;
+}
+
+/* What a node would tell the others.  Whether they get there cannot be seen from here. */
+static void
+look_at_network(struct doctor *self)
+{
+    static const char loopback[] = "tcp://127.";
+    DZ_AUTO(dz_strs_fini) struct dz_strs all = { 0 };
+    DZ_AUTO(dz_buf_fini) struct dz_buf list = { 0 };
+    struct dz_err err;
+    dz_address_add(&all, "", ADDRESSES_SHOWN);
+    for (size_t i = 0; i < all.len; i++) {
+        const char *address = all.items[i] + strlen("tcp://");
+        if (strncmp(all.items[i], loopback, strlen(loopback)) != 0)
+            dz_buf_addf(&list, "%s%.*s", list.len ? ", " : "", (int) strlen(address) - 1, address);
+    }
+    dz_buf_add(&list, "", 1);
+    if (!can_listen(&err))
+        doctor_say(self, FINDING_NOTE, "network", NULL,
+                   "nodes of other machines reach those here only through a store: %s", err.text);
+    else if (list.len == 1)
+        doctor_say(self, FINDING_NOTE, "network", NULL,
+                   "nodes of other machines reach those here only through a store: there is no "
+                   "address but loopback");
+    else
+        doctor_say(self, FINDING_OK, "network", NULL,
+                   "nodes here are offered to other machines at %s, any free port; from where that "
+                   "is not reached, through the store",
+                   (char *) list.data);
+}
+
 void
 doctor_look_at_machine(struct doctor *self)
 {
@@ -128,4 +171,5 @@ doctor_look_at_machine(struct doctor *self)
     look_at_memory(self);
     look_at_shm(self);
     look_at_files(self);
+    look_at_network(self);
 }

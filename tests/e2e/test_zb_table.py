@@ -383,6 +383,22 @@ def test_doctor_looks_for_what_was_put_aside_where_the_settings_put_the_store(pl
     assert sum(check["name"] == "disk" for check in checks) == 2
 
 
+def test_doctor_names_the_addresses_that_nodes_are_offered_at(place):
+    unshare = ["unshare", "--map-root-user", "--net"]
+    env = place.env | {"PATH": os.defpath + ":/usr/sbin:/sbin", "ZB": str(ZB)}
+    if not shutil.which("ip", path=env["PATH"]) or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no network namespaces for this user")
+    for addresses, status, said in (
+        ("", "note", "there is no address but loopback"),
+        ("ip addr add 10.9.8.7/24 dev lo;", "ok", "offered to other machines at 10.9.8.7, any free port;"),
+    ):
+        script = f'ip link set lo up; {addresses} exec "$ZB" doctor --json'
+        argv = [*unshare, "sh", "-c", script]
+        done = subprocess.run(argv, cwd=place.dir, env=env, capture_output=True, text=True, timeout=TIMEOUT_S)
+        (found,) = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "network"]
+        assert (found["status"], said in found["text"]) == (status, True), found
+
+
 def test_doctor_names_a_home_that_cannot_be_used(place):
     text = place.zb("doctor", DAGZ_HOME="/proc/none").stdout
     assert "!!  home         /proc cannot be written to" in text

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/address.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/map.h"
@@ -13,7 +14,6 @@
 #include "shared/net/hub.h"
 #include "shared/net/link.h"
 #include "shared/wire/frame.h"
-#include "vassal/io/address.h"
 
 enum { FIRST_MAX = 1024 /* bytes of what is said as soon as a link is up */ };
 
@@ -401,8 +401,8 @@ static enum dz_rc
 listen_far(struct mesh *self, const char *ipc, struct dz_err *err)
 {
     const char *bound = NULL;
-    enum dz_rc rc =
-        dz_hub_listen(self->hub, self->gate, &self->keys, ipc ? ipc : address_any(), &bound, err);
+    enum dz_rc rc = dz_hub_listen(self->hub, self->gate, &self->keys, ipc ? ipc : dz_address_any(),
+                                  &bound, err);
     if (rc != DZ_OK)
         return rc;
     DZ_AUTO(dz_strs_fini) struct dz_strs endpoints = { 0 };
@@ -410,7 +410,7 @@ listen_far(struct mesh *self, const char *ipc, struct dz_err *err)
     if (ipc)
         dz_strs_add(&endpoints, dz_str(ipc));
     else if (colon)
-        address_add(&endpoints, colon + 1);
+        dz_address_add(&endpoints, colon + 1, DZ_CONTACT_ENDPOINTS);
     dz_contact_write(&self->keys.public, &endpoints, &self->contact);
     return DZ_OK;
 }

@@ -1,12 +1,10 @@
-#include "vassal/io/address.h"
+#include "shared/base/address.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "shared/net/contact.h"
 
 enum address_kind { ADDRESS_IPV4, ADDRESS_IPV6, ADDRESS_LOOPBACK };
 
@@ -31,7 +29,7 @@ read_address(const struct ifaddrs *one, enum address_kind kind, char text[static
 }
 
 const char *
-address_any(void)
+dz_address_any(void)
 {
     char text[INET6_ADDRSTRLEN];
     struct ifaddrs *all = NULL;
@@ -45,7 +43,7 @@ address_any(void)
 }
 
 void
-address_add(struct dz_strs *out, const char *port)
+dz_address_add(struct dz_strs *out, const char *port, size_t most)
 {
     struct ifaddrs *all = NULL;
     if (getifaddrs(&all) != 0)
@@ -53,7 +51,7 @@ address_add(struct dz_strs *out, const char *port)
     for (enum address_kind kind = ADDRESS_IPV4; kind <= ADDRESS_LOOPBACK; kind++) {
         for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
             char text[INET6_ADDRSTRLEN], endpoint[INET6_ADDRSTRLEN + 32];
-            if (out->len >= DZ_CONTACT_ENDPOINTS || !read_address(one, kind, text))
+            if (out->len >= most || !read_address(one, kind, text))
                 continue;
             bool is_ipv6 = kind == ADDRESS_IPV6;
             (void) snprintf(endpoint, sizeof(endpoint), "tcp://%s%s%s:%s", is_ipv6 ? "[" : "", text,

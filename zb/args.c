@@ -19,6 +19,12 @@ const struct argp_option zb_common_options[] = {
     { 0 },
 };
 
+const struct argp_option *
+zb_common_of(const struct zb_command *command)
+{
+    return command->schema ? zb_common_options : zb_common_options + 1;
+}
+
 static error_t
 parse_common(int key, char *arg, struct argp_state *state)
 {
@@ -105,7 +111,7 @@ zb_parse(struct zb *self, int argc, char **argv, argp_parser_t parse, void *inpu
     size_t count = 0;
     for (const struct argp_option *o = self->command->options; o && o->name; o++)
         options[count++] = *o;
-    for (const struct argp_option *o = zb_common_options; o->name; o++)
+    for (const struct argp_option *o = zb_common_of(self->command); o->name; o++)
         options[count++] = *o;
     dz_assert(count < NAMES_MAX);
 

@@ -92,7 +92,7 @@ say(struct zb *zb, const struct dz_ci *ci)
     if (ci->key && !source_of(ci, "key"))
         zb_say(zb, "  %-9s %s\n", "key", ci->key);
     if (!ci->key && !*ci->provider)
-        zb_say(zb, "  --dagz-job=KEY or DAGZ_JOB_KEY makes runs with the same key one job\n");
+        zb_prose(zb, "  --dagz-job=KEY or DAGZ_JOB_KEY makes runs with the same key one job\n");
 }
 
 /* null: not known */

@@ -101,7 +101,7 @@ each_option(struct zb *zb, const struct zb_command *command, option_fn *fn)
 {
     for (const struct argp_option *o = command->options; o && o->name; o++)
         fn(zb, command, o);
-    for (const struct argp_option *o = zb_common_options; o->name; o++)
+    for (const struct argp_option *o = zb_common_of(command); o->name; o++)
         fn(zb, command, o);
 }
 

@@ -243,6 +243,8 @@ refuse(struct zb *zb, const char *verb)
     const char *near = verb ? dz_nearest(verb, names, DZ_LEN(names)) : NULL;
     if (near)
         return zb_fail(zb, ZB_USAGE, "there is no '%s'; did you mean '%s'?", verb, near);
+    if (verb)
+        return zb_fail(zb, ZB_USAGE, "knows up, down, status and logs, not '%s'", verb);
     return zb_fail(zb, ZB_USAGE, "say up, down, status or logs (see 'zb help daemon')");
 }
 

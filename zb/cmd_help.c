@@ -90,7 +90,7 @@ zb_help_of(struct zb *self, const struct zb_command *command)
     zb_prose(self, command->doc);
     zb_say(self, "\noptions:\n");
     options(self, command->options);
-    options(self, zb_common_options);
+    options(self, zb_common_of(command));
     if (command->schema) {
         (void) snprintf(line, sizeof(line), "\n--json writes %s%s.\n", command->schema,
                         (command->kind & ZB_STREAM) ? ", one document a line" : "");
@@ -152,7 +152,7 @@ json_command(struct zb *zb, const struct zb_command *c)
     jot_key(&zb->out, "options");
     jot_open(&zb->out, '[');
     json_options(zb, c->options);
-    json_options(zb, zb_common_options);
+    json_options(zb, zb_common_of(c));
     jot_close(&zb->out, ']');
     jot_close(&zb->out, '}');
 }
@@ -235,7 +235,7 @@ refuse(struct zb *zb, const char *topic)
     const char *near = dz_nearest(topic, names, count);
     if (near)
         return zb_fail(zb, ZB_USAGE, "there is no help on '%s'; did you mean '%s'?", topic, near);
-    return zb_fail(zb, ZB_USAGE, "there is no help on '%s'", topic);
+    return zb_fail(zb, ZB_USAGE, "there is no help on '%s'; 'zb help' lists what there is", topic);
 }
 
 static int

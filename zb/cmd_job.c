@@ -87,8 +87,10 @@ print_head(struct zb *zb, const struct overview *self)
     zb_tint(zb, tint);
     zb_say(zb, "%s", word);
     zb_tint(zb, ZB_PLAIN);
-    zb_say(zb, "  %s %s\n", job->state == STORE_RUNNING ? "since" : "in",
-           zb_span(span, job->end_us - job->start_us));
+    if (zb_job_has_length(job))
+        zb_say(zb, "  %s %s", job->state == STORE_RUNNING ? "since" : "in",
+               zb_span(span, job->end_us - job->start_us));
+    zb_put(zb, dz_str("\n"));
     zb_job_counts(job, &counts);
     wrapped(zb, "tests", (char *) counts.data);
     dz_buf_fini(&counts);

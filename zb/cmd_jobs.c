@@ -67,7 +67,8 @@ add_row(struct zb_table *table, const struct store_job_info *job, int64_t now_us
     zb_table_add(table, ZB_PLAIN, "%s", zb_when(when, zone, job->start_us, now_us));
     zb_table_add(table, tint, "%s", word);
     zb_table_add(table, ZB_PLAIN, "%s", (char *) counts.data);
-    zb_table_add(table, ZB_PLAIN, "%s", zb_span(span, job->end_us - job->start_us));
+    (void) zb_span(span, job->end_us - job->start_us);
+    zb_table_add(table, ZB_PLAIN, "%s", zb_job_has_length(job) ? span : "");
     zb_table_add(table, ZB_DIM, "%.*s%s", SHORT_COMMIT, job->commit, job->is_dirty ? "+" : "");
     zb_table_add(table, ZB_DIM, "%s", is_all ? job->uri : next);
     dz_buf_fini(&counts);

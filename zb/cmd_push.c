@@ -247,11 +247,26 @@ static int
 push_named(struct pushing *self, const char *path)
 {
     struct stat info;
-    if (stat(path, &info) != 0)
-        return zb_fail(self->zb, ZB_ABSENT, "'%s' is not there", path);
-    if (!S_ISDIR(info.st_mode))
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
         return push_archive(self, path);
     return spool_dir_look(path) == SPOOL_NONE ? push_all_in(self, path) : push_dir(self, path);
+}
+
+/* Before any store is opened: one that is not there would be made. */
+static int
+drop_missing(struct pushing *self)
+{
+    struct stat info;
+    size_t kept = 0;
+    for (size_t i = 0; i < self->spool_count; i++) {
+        if (stat(self->spools[i], &info) == 0)
+            self->spools[kept++] = self->spools[i];
+        else
+            (void) zb_fail(self->zb, ZB_ABSENT, "'%s' is not there", self->spools[i]);
+    }
+    bool is_any_missing = kept < self->spool_count;
+    self->spool_count = kept;
+    return is_any_missing ? ZB_ABSENT : ZB_DONE;
 }
 
 /* ---- where to ---- */
@@ -302,6 +317,9 @@ cmd_push(struct zb *zb, int argc, char **argv)
     int code = zb_parse(zb, argc, argv, parse, &self, &is_over);
     if (is_over)
         return code;
+    int missing = drop_missing(&self);
+    if (self.spool_count == 0)
+        return missing;
     code = find_place(&self);
     for (size_t i = 0; code != ZB_NO_STORE && code != ZB_USAGE && i < self.spool_count; i++) {
         int one = push_named(&self, self.spools[i]);
@@ -310,5 +328,5 @@ cmd_push(struct zb *zb, int argc, char **argv)
     dz_http_destroy(&self.http);
     store_close(&self.store);
     free(self.home);
-    return code;
+    return code == ZB_DONE ? missing : code;
 }

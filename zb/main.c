@@ -87,7 +87,7 @@ static const struct zb_command COMMANDS[] = {
       "zb.doctor/1", 0, cmd_doctor_options, cmd_doctor },
     { "completion", "bash|zsh|fish", "a script that completes zb's command line",
       "Print the completion script of a shell.  'make install' and the wheel put them where shells look\n"
-      "when the environment's share folder is among them; else:",
+      "when the environment's share folder is among them; the examples tell where else.",
       "  source <(zb completion bash)                       in ~/.bashrc\n"
       "  zb completion zsh > ~/.zfunc/_zb                   a folder of fpath\n"
       "  zb completion fish > ~/.config/fish/completions/zb.fish\n",

@@ -89,7 +89,7 @@ zb_man_of(struct zb *self, const struct zb_command *command)
     man_line(self, command->doc);
     zb_say(self, ".SH OPTIONS\n");
     man_options(self, command->options);
-    man_options(self, zb_common_options);
+    man_options(self, zb_common_of(command));
     if (command->schema)
         zb_say(self,
                ".SH JSON\nWith \\-\\-json: %s%s; 'zb help \\-\\-schema %s' prints its schema.\n",

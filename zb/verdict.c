@@ -17,6 +17,12 @@ zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out)
     return word;
 }
 
+bool
+zb_job_has_length(const struct store_job_info *job)
+{
+    return job->state != STORE_BROKEN || job->end_us > job->start_us;
+}
+
 static void
 add_count(struct dz_buf *out, size_t before, uint32_t count, const char *word)
 {
@@ -73,6 +79,11 @@ zb_say_verdict(struct zb *self, const struct store_job_info *job)
     zb_tint(self, tint);
     zb_say(self, "%s", word);
     zb_tint(self, ZB_PLAIN);
-    zb_say(self, "  %s in %s\n", (char *) counts.data, zb_span(span, job->end_us - job->start_us));
+    counts.len--; /* its NUL */
+    if (zb_job_has_length(job))
+        dz_buf_addf(&counts, " in %s", zb_span(span, job->end_us - job->start_us));
+    dz_buf_add(&counts, "", 1);
+    zb_say(self, "  ");
+    zb_fold(self, (char *) counts.data, (int) (strlen(job->short_id) + strlen(word)) + 4);
     dz_buf_fini(&counts);
 }

@@ -131,7 +131,8 @@ DZ_MUST_USE int zb_check_options(struct zb *self, const struct argp_option *opti
 bool zb_read_span(const char *text, int64_t *ms_out);
 /* A parser for commands that take nothing. */
 error_t zb_parse_nothing(int key, char *arg, struct argp_state *state);
-extern const struct argp_option zb_common_options[];
+extern const struct argp_option zb_common_options[]; /* the first is --json */
+const struct argp_option *zb_common_of(const struct zb_command *command);
 
 /* ---- commands ---- */
 
@@ -183,6 +184,8 @@ extern const struct argp_option cmd_init_options[], cmd_jobs_options[], cmd_job_
 
 /* A job's verdict in one word. */
 const char *zb_job_word(const struct store_job_info *job, enum zb_tint *tint_out);
+/* Of one that broke off before it wrote a result nobody knows. */
+bool zb_job_has_length(const struct store_job_info *job);
 /* "3 failed, 2137 ok, 12 skipped" */
 void zb_job_counts(const struct store_job_info *job, struct dz_buf *out);
 void zb_say_verdict(struct zb *self, const struct store_job_info *job); /* one line */

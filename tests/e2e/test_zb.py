@@ -99,7 +99,7 @@ def test_jobs_are_lines_with_what_to_type_next(place):
         "job  when         verdict     tests                                     "
         "                                          time  commit    next",
         "j4   today HH:MM  broken off  2 not run                                 "
-        "                                        0.0 ms  HEX  zb job j4",
+        "                                                HEX  zb job j4",
         "j3   today HH:MM  no tests    nothing collected                         "
         "                                        300 ms  HEX  zb job j3",
         "j2   today HH:MM  failed      1 failed, 1 crashed, 1 timed out, 3 ok, 1 flaky, "

@@ -77,6 +77,12 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
         (["jbos"], "zb: there is no command 'jbos'; did you mean 'jobs'?"),
         (["coverage"], "zb: there is no command 'coverage'; 'zb help' lists them"),
         (["help", "quary"], "zb help: there is no help on 'quary'; did you mean 'query'?"),
+        (["help", "weather"], "zb help: there is no help on 'weather'; 'zb help' lists what there is"),
+        (["daemon", "start"], "zb daemon: knows up, down, status and logs, not 'start'"),
+        (
+            ["completion", "bash", "--json"],
+            "zb completion: there is no option --json; see 'zb help completion'",
+        ),
         (["-x"], "zb: there is no option '-x'; see 'zb help'"),
         (["-C"], "zb: which command? 'zb help' lists them"),
         (["--json"], "zb: which command? 'zb help' lists them"),
@@ -246,6 +252,22 @@ def test_nothing_is_wider_than_the_terminal(place, columns, command):
     for line in text.splitlines():
         if line not in commands_to_copy:
             assert len(line) <= columns, line
+
+
+def test_a_verdict_is_folded_on_a_narrow_terminal(place):
+    place.fill("mixed", "broken")
+    assert place.on_terminal(40, "watch", "j1", NO_COLOR="1").splitlines()[-4:] == [
+        "j1  failed  1 failed, 1 crashed, 1 timed",
+        "            out, 3 ok, 1 flaky, 1",
+        "            skipped, 1 xfailed, 1 not",
+        "            run in 6.20 s",
+    ]
+    assert place.zb("wait", "j2").stdout == "j2  broken off  2 not run\n"
+
+
+def test_a_spool_that_is_not_there_makes_no_store(place):
+    assert place.refused(5, "push", "/no/spool") == "zb push: '/no/spool' is not there"
+    assert not place.home.exists()
 
 
 def test_a_narrow_terminal_keeps_what_matters(place):

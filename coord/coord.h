@@ -67,6 +67,7 @@ struct coordinator_tests {
     size_t other_count;
     const struct coord_row *rows; /* that the ledger holds */
     size_t row_count;
+    unsigned nodes; /* have come to the job; 0: not known */
 };
 void coordinator_manifest(struct coordinator *self, const struct coordinator_tests *tests);
 

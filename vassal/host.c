@@ -283,6 +283,7 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
                                 .shard_index = self->peers.ci.slot,
                                 .shard_total = self->peers.ci.total,
                                 .contact = mesh_contact(self->peers.mesh),
+                                .nodes = peers_count(&self->peers),
                                 .budgets = { .items = dz_buf_slice(&self->budgets),
                                              .count = self->budget_count } };
     for (size_t i = 0; i < self->peers.known.count; i++)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/clock.h"
 #include "shared/base/fd.h"
 #include "shared/base/files.h"
 #include "shared/base/log.h"
@@ -13,7 +14,11 @@
 /* Lines "meeting <name>" and "node <number> <contact>", both in hexadecimal digits. */
 static const char FILE_NAME[] = "peers", MEETING[] = "meeting ", NODE[] = "node ";
 
-enum { FILE_MAX = 64 << 10, HEX_LEN = 16 };
+enum {
+    FILE_MAX = 64 << 10,
+    HEX_LEN = 16,
+    WRITE_US = 50 * 1000,
+};
 
 static char *
 path_in(const char *dir)
@@ -103,8 +108,9 @@ known_read(struct known *self, const char *dir)
 }
 
 static void
-write_file(const struct known *self)
+write_file(void *arg)
 {
+    const struct known *self = arg;
     DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
     struct dz_err err;
     if (!self->path)
@@ -120,6 +126,13 @@ write_file(const struct known *self)
 }
 
 void
+known_init(struct known *self, struct dz_loop *loop)
+{
+    self->loop = loop;
+    self->write = (struct dz_timer){ .fn = write_file, .arg = self };
+}
+
+void
 known_keep(struct known *self, const char *dir)
 {
     free(self->path);
@@ -130,13 +143,17 @@ known_keep(struct known *self, const char *dir)
 void
 known_add(struct known *self, uint64_t node, struct dz_slice contact, bool must)
 {
-    if (contact.len > 0 && contact.len <= DZ_CONTACT_LEN_MAX && put(self, node, contact, must))
-        write_file(self);
+    bool is_new =
+        contact.len > 0 && contact.len <= DZ_CONTACT_LEN_MAX && put(self, node, contact, must);
+    if (is_new && !self->write.is_listed)
+        dz_loop_set(self->loop, &self->write, dz_clock_us() + WRITE_US);
 }
 
 void
 known_fini(struct known *self)
 {
+    if (self->loop)
+        dz_loop_unset(self->loop, &self->write);
     dz_free(&self->path);
     for (size_t i = 0; i < KNOWN_MAX; i++)
         dz_buf_fini(&self->items[i].contact);

@@ -73,7 +73,8 @@ brief(struct host *self, struct dz_err *err)
                                        .others = rest.ids,
                                        .other_count = rest.count,
                                        .rows = rows,
-                                       .row_count = row_count };
+                                       .row_count = row_count,
+                                       .nodes = peers_count(&self->peers) };
     if (rc == DZ_OK && self->leading.as.lead.shard_total <= 1)
         host_tell_plan(self, rows, row_count);
     if (rc == DZ_OK)
@@ -194,7 +195,10 @@ on_answer(void *arg, uint64_t number, const struct dz_lease_reply *reply, struct
     struct host *self = arg;
     struct vassal_event event = {
         .kind = VASSAL_EV_ANSWER,
-        .as.answer = { .number = number, .reply = *reply, .contact = contact },
+        .as.answer = { .number = number,
+                       .reply = *reply,
+                       .contact = contact,
+                       .nodes = peers_count(&self->peers) },
     };
     agent_event(self->agent, &event);
 }

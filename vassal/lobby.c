@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -13,6 +14,10 @@
 
 enum {
     ENTER_TRIES = 2,
+    BUSY_TRIES =
+        20, /* of a store that is there, and answers that it has too much to do: half a minute */
+    BUSY_FIRST_MS = 200,
+    BUSY_MOST_MS = 3000,
     SMALL_JOB = 64, /* nodes that all know each other */
     TELL_MS = 2000,
     TELL_AGAIN_US = 300 * 1000,
@@ -47,6 +52,7 @@ struct lobby {
     bool is_renewal; /* the question is of who schedules */
     struct dz_timer again, look, knock;
     struct meeting_roll known;
+    unsigned count;        /* members that have not left, as was last heard */
     struct dz_map members; /* node -> the round in which it was seen last, as a pointer */
     uintptr_t round;
     dz_us looked_at;
@@ -113,6 +119,7 @@ static void look(void *arg);
 static void
 see_roll(struct lobby *self, const struct meeting_roll *roll, bool is_leading)
 {
+    self->count = roll->came > roll->ended ? roll->came - roll->ended : 0;
     bool is_same = roll->came == self->known.came && roll->ended == self->known.ended;
     if (is_same || (!is_leading && roll->came > SMALL_JOB))
         return;
@@ -198,6 +205,7 @@ lobby_look_again(struct lobby *self)
 
 /* ------------------------------------------------------------------ coming in */
 
+/* AGAIN: the store is there, and busy. */
 static enum dz_rc
 enter_once(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *entry,
            struct meeting_roll *roll, struct dz_err *err)
@@ -224,8 +232,16 @@ enter_once(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
     bool is_passing = dz_http_is_passing(&said);
     if (rc != DZ_OK)
         return is_passing ? DZ_CLOSED : DZ_REFUSED;
-    return is_passing ? dz_fail(err, DZ_CLOSED, "the server answered %d", status)
+    return is_passing ? dz_fail(err, DZ_AGAIN, "the server answered %d", status)
                       : dz_fail(err, DZ_REFUSED, "%s: the server answered %d", self->url, status);
+}
+
+static void
+pause_for(struct lobby *self, dz_ms pause_ms)
+{
+    struct timespec pause = { .tv_sec = pause_ms / 1000, .tv_nsec = pause_ms % 1000 * 1000000L };
+    self->on_wait(self->wait_arg);
+    (void) nanosleep(&pause, NULL);
 }
 
 static enum dz_rc
@@ -233,7 +249,7 @@ enter_with(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
            struct dz_err *err)
 {
     struct meeting_roll roll = { 0 };
-    unsigned tries = 0, ordinal = 0;
+    unsigned tries = 0, busy = 0, ordinal = 0;
     char job[DZ_ULID_LEN + 1];
     memcpy(job, entry->job, sizeof(job));
     for (;;) {
@@ -242,8 +258,12 @@ enter_with(struct lobby *self, struct dz_http *http, struct dz_meeting_entry *en
         enum dz_rc rc = enter_once(self, http, entry, &roll, err);
         if (rc == DZ_CLOSED && ++tries < ENTER_TRIES)
             continue;
+        if (rc == DZ_AGAIN && ++busy < BUSY_TRIES) {
+            pause_for(self, dz_http_backoff(busy, BUSY_FIRST_MS, BUSY_MOST_MS));
+            continue;
+        }
         if (rc != DZ_OK)
-            return rc;
+            return rc == DZ_AGAIN ? DZ_CLOSED : rc;
         if (entry->answer.word != DZ_ARRIVAL_AGAIN)
             break;
         memcpy(entry->job, job, sizeof(job)); /* that was the other command's */
@@ -308,6 +328,12 @@ lobby_go_back(struct lobby *self, const char *name, const struct dz_meeting_entr
     (void) snprintf(self->name, sizeof(self->name), "%s", name);
     meeting_ask_enter(&self->back.body, self->uri, entry, dz_buf_slice(&self->contact));
     dz_loop_set(self->loop, &self->knock, dz_clock_us() + KNOCK_AGAIN_US);
+}
+
+unsigned
+lobby_count(const struct lobby *self)
+{
+    return self->count;
 }
 
 const char *

@@ -51,6 +51,8 @@ DZ_MUST_USE enum dz_rc lobby_enter(struct lobby *self, struct dz_meeting_entry *
 
 /* The meeting's name at the store, once it was entered. */
 const char *lobby_name(const struct lobby *self);
+unsigned
+lobby_count(const struct lobby *self); /* members that have not left, as the store last said */
 
 /* Append where the meeting's letters are sent and fetched. */
 void lobby_letters_url(const struct lobby *self, struct dz_buf *out);

@@ -373,6 +373,7 @@ peers_open(struct peers *self, struct dz_loop *loop, const struct dz_msg_start *
 {
     *self = (struct peers){ .loop = loop, .inc = start->incarnation + 1, .ops = *ops };
     memcpy(self->job, job->ulid, sizeof(self->job));
+    known_init(&self->known, loop);
     if (job->folder)
         known_read(&self->known, job->folder);
     DZ_AUTO(dz_free) char *given = dz_slice_dup(start->key);
@@ -454,6 +455,12 @@ void
 peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice frame)
 {
     mesh_send(self->mesh, node, inc, frame);
+}
+
+unsigned
+peers_count(const struct peers *self)
+{
+    return self->lobby ? lobby_count(self->lobby) : self->room ? room_count(self->room) : 0;
 }
 
 void

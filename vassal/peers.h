@@ -86,6 +86,9 @@ void peers_keep(struct peers *self, const char *folder);
 void peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact);
 void peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice frame);
 
+/* So many have come to the job and have not left it, as whoever keeps the meeting last said; 0: not known. */
+unsigned peers_count(const struct peers *self);
+
 /* This node, which schedules, has closed the ledger; account: as the job's seal will say. */
 void peers_sealed(struct peers *self, const struct dz_epoch *epoch, bool is_good,
                   const struct store_seal *account);

@@ -6,14 +6,12 @@
 #include <string.h>
 
 #include "coord/core/inside.h"
+#include "shared/wire/pace.h"
 
 enum {
     HB_US = 100 * 1000,
     DEAD_US = 1000 * 1000,
     STATE_US = 2000 * 1000,
-    BEATS = 1000, /* a second, of all nodes: the more there are, the rarer each one's are */
-    BEAT_MOST_US = 2000 * 1000,
-    BEATS_LEAST = 5,  /* of one, before it is taken for dead */
     FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
 };
 
@@ -107,18 +105,14 @@ coord_wake(struct coord *self, dz_us at)
 dz_us
 coord_beat_us(const struct coord *self)
 {
-    dz_us beat = (dz_us) self->node_count * 1000000 / BEATS;
-    beat = beat < BEAT_MOST_US ? beat : BEAT_MOST_US;
-    return beat > self->cfg.hb_us ? beat : self->cfg.hb_us;
+    size_t nodes = self->node_count > self->crowd ? self->node_count : self->crowd;
+    return dz_pace_beat_us(nodes, self->cfg.hb_us);
 }
 
-/* One of many weighs little: it may be missed somewhat later. */
 dz_us
 coord_dead_us(const struct coord *self)
 {
-    dz_us beat = coord_beat_us(self);
-    bool is_usual = beat == self->cfg.hb_us || BEATS_LEAST * beat < self->cfg.dead_us;
-    return is_usual ? self->cfg.dead_us : BEATS_LEAST * beat;
+    return dz_pace_dead_us(coord_beat_us(self), self->cfg.hb_us, self->cfg.dead_us);
 }
 
 /* ------------------------------------------------------------------ events */
@@ -137,6 +131,8 @@ static void
 on_manifest(struct coord *self, const struct coord_event *event)
 {
     self->manifest_digest = event->as.manifest.digest;
+    self->crowd =
+        event->as.manifest.nodes < COORD_NODES_MAX ? event->as.manifest.nodes : COORD_NODES_MAX;
     tests_take(self, event->as.manifest.tests, event->as.manifest.count);
 }
 

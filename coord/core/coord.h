@@ -115,6 +115,7 @@ struct coord_event {
             const struct coord_test *tests;
             size_t count;
             uint64_t digest; /* of the sorted ids: the same number in every HELLO of this job */
+            unsigned nodes;  /* have come to the job: so many may be heard of; 0: not known */
         } manifest;
         struct {
             const struct coord_row *rows; /* may be given in several events */

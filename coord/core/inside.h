@@ -254,6 +254,7 @@ struct coord {
     int stop_how; /* -1: not stopped */
     bool is_agreed;
     uint64_t heartbeats;
+    unsigned crowd; /* nodes that have come to the job, whether they have been heard or not */
 };
 
 /* ------------------------------------------------------------------ coord.c */

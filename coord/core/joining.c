@@ -44,6 +44,7 @@ node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now
     node->is_state_begun = node->is_seal_said = node->is_blocked = false;
     node->heard_at = now;
     node_pace(self, node);
+    dz_flow_bear(&node->flow, node->beat_us / DZ_FLOW_BEATS);
     node_lead(self, node, now);
 }
 

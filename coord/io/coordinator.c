@@ -48,6 +48,7 @@ struct coordinator {
     const struct coord_test *tests; /* borrowed: the manifest */
     size_t test_count;
     uint64_t digest;
+    unsigned nodes; /* have come to the job */
 };
 
 static void step(struct coordinator *self, const struct coord_event *event);
@@ -281,7 +282,10 @@ tell_manifest(struct coordinator *self)
 {
     struct coord_event event = {
         .kind = COORD_EV_MANIFEST,
-        .as.manifest = { .tests = self->tests, .count = self->test_count, .digest = self->digest },
+        .as.manifest = { .tests = self->tests,
+                         .count = self->test_count,
+                         .digest = self->digest,
+                         .nodes = self->nodes },
     };
     step(self, &event);
 }
@@ -423,6 +427,7 @@ coordinator_manifest(struct coordinator *self, const struct coordinator_tests *t
     self->tests = tests->tests;
     self->test_count = tests->count;
     self->digest = tests->digest;
+    self->nodes = tests->nodes;
     tell_manifest(self);
     if (tests->other_count > 0) {
         struct coord_event others = { .kind = COORD_EV_TESTS,

@@ -23,6 +23,13 @@ dz_flow_open(struct dz_flow *self)
 }
 
 void
+dz_flow_bear(struct dz_flow *self, dz_us patience_us)
+{
+    if (patience_us > self->patience)
+        self->patience = patience_us < DZ_FLOW_PATIENCE_US ? patience_us : DZ_FLOW_PATIENCE_US;
+}
+
+void
 dz_flow_fini(struct dz_flow *self)
 {
     dz_buf_fini(&self->kept);

@@ -26,7 +26,8 @@ enum {
     DZ_FLOW_ACK_US = 10 * 1000,       /* an ack waits so long for something to ride on */
     DZ_FLOW_RESEND_US = 50 * 1000,    /* the least patience with a missing ack; doubled each time */
     DZ_FLOW_PATIENCE_US = 800 * 1000, /* ... up to this */
-    DZ_FLOW_TRIPS = 3,                /* patience at first, in times that an ack usually takes */
+    DZ_FLOW_BEATS = 4, /* the same, in a heartbeat: acks take longer where many speak */
+    DZ_FLOW_TRIPS = 3, /* patience at first, in times that an ack usually takes */
 };
 
 struct dz_flow {
@@ -53,6 +54,8 @@ struct dz_flow {
 
 /* Begin a session: forgets the one before.  The rest of *self is set by the caller before. */
 void dz_flow_open(struct dz_flow *self);
+/* Acks are known to take long: patience to begin with. */
+void dz_flow_bear(struct dz_flow *self, dz_us patience_us);
 void dz_flow_fini(struct dz_flow *self);
 
 /* Is it of this session? */

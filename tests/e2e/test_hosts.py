@@ -13,7 +13,7 @@ from pathlib import Path
 import netns
 import pytest
 from daemon_place import DaemonPlace
-from fault_server import FaultServer, Handler, plain
+from fault_server import FAULTS, FaultServer, Handler, plain
 from hosts import Far, Hosts, on_a_switch
 from lab import Result
 from test_nodes import SUITE, TESTS, check_account, kill_node, summary
@@ -226,6 +226,17 @@ def test_a_store_that_answers_late_again_and_again_is_waited_for(tmp_path, store
     server.close()
     assert (result.code, server.left) == (0, 0)
     assert "the agent died" not in result.out and f"through {server.url}" in result.out
+    check_account([result])
+
+
+def test_a_store_that_has_too_much_to_do_is_asked_again(tmp_path, store):
+    server = FaultServer(store.url(), FAULTS["503"], times=4, verb="enter")
+    hosts = Hosts(tmp_path, server.url)
+    hosts.go()
+    hosts.join("--dagz-rendezvous=store")
+    (result,) = hosts.finish()
+    server.close()
+    assert (result.code, server.left) == (0, 0), result.out
     check_account([result])
 
 

@@ -9,6 +9,7 @@
 #include "shared/base/arena.h"
 #include "shared/base/mutant.h"
 #include "shared/wire/flow.h"
+#include "shared/wire/pace.h"
 #include "shared/wire/wire.h"
 #include "vassal/core/vassal.h"
 
@@ -140,6 +141,7 @@ struct vassal {
     dz_us hello_at, hello_us; /* when the next HELLO is due; the last pause */
     unsigned hellos;          /* to whoever is thought to schedule, without an answer */
     dz_us hb_us, dead_us;
+    unsigned nodes; /* have come to the job, as far as it is known */
     bool is_own_due, is_state_due, is_stop_due, is_drained_due, is_bye_due;
     uint32_t own_said;             /* tests of our manifest that were told */
     const struct dz_slice *ids;    /* borrowed from the driver, [total]; may be NULL */
@@ -192,6 +194,8 @@ void session_hear(struct vassal *self, struct dz_slice frame, dz_us now);
 void session_tick(struct vassal *self, dz_us now);
 void session_hello(struct vassal *self, dz_us now);
 /* How often to say that it lives, and after how long a silence the scheduler is lost. */
+/* So many nodes have come to the job; 0: it is not known. */
+void session_crowd(struct vassal *self, unsigned nodes);
 void session_pace(struct vassal *self, uint64_t hb_ms, uint64_t dead_ms);
 bool session_is_open(const struct vassal *self); /* a scheduler leads, and knows our STATE */
 void session_redirect(struct vassal *self, const struct dz_msg_mesh *from);

@@ -17,6 +17,7 @@ enum {
     PATIENCE_US = 500 * 1000,
     SLACK_US = 100 * 1000, /* the driver's own deadline comes first */
     JOIN_TRIES = 2,
+    COMPANY_TRIES = 4,           /* the same where others are known to have come, and not who */
     CLAIM_SOON_US = 10 * 1000,   /* the first time; doubled each time, up to */
     CLAIM_AGAIN_US = 100 * 1000, /* the lease of one that is lost has not run out */
     CLAIMS_SOON = 20, /* so many; then it does not run out, and all of us only keep it busy */
@@ -58,7 +59,8 @@ ask_at(struct vassal *self, dz_us at)
 static dz_us
 patience(const struct vassal *self)
 {
-    return self->ranking.rank == RANK_JOINING ? JOIN_PATIENCE_US : PATIENCE_US;
+    dz_us usual_us = self->ranking.rank == RANK_JOINING ? JOIN_PATIENCE_US : PATIENCE_US;
+    return usual_us + dz_pace_crowd_us(self->nodes);
 }
 
 static void
@@ -302,11 +304,12 @@ static void
 on_unreachable(struct vassal *self, dz_us now)
 {
     struct ranking *it = &self->ranking;
+    unsigned tries = self->nodes > 1 ? COMPANY_TRIES : JOIN_TRIES;
     if (it->unreachables++ == 0)
         it->cut_off_at = now;
     if (it->rank == RANK_JOINING && it->peer_count > 0)
         lose(self, "no store answers, and others were known", now);
-    else if (it->rank == RANK_JOINING && it->unreachables >= JOIN_TRIES)
+    else if (it->rank == RANK_JOINING && it->unreachables >= tries)
         go_alone(self, now);
     else if (it->rank != RANK_VASSAL && it->rank != RANK_SHARD && it->rank != RANK_OUT)
         ask_at(self, now + (it->rank == RANK_LEADING ? DZ_LEASE_RENEW_US : RETRY_US));
@@ -347,6 +350,7 @@ rank_answer(struct vassal *self, const struct vassal_event *event, dz_us now)
         return;
     if (reply->word != DZ_LEASE_UNREACHABLE)
         it->unreachables = 0;
+    session_crowd(self, event->as.answer.nodes);
     switch (reply->word) {
     case DZ_LEASE_GRANTED: on_granted(self, event, now); break;
     case DZ_LEASE_HELD:

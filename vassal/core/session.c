@@ -7,6 +7,8 @@
 #include "vassal/core/inside.h"
 
 enum {
+    HB_US = 100 * 1000,
+    DEAD_US = 1000 * 1000,
     /* Between two HELLOs while nobody answers; doubled each time. */
     HELLO_FIRST_US = 2 * 1000,
     HELLO_MOST_US = 200 * 1000,
@@ -139,6 +141,18 @@ session_pace(struct vassal *self, uint64_t hb_ms, uint64_t dead_ms)
         self->dead_us = (dz_us) dead_ms * 1000;
 }
 
+void
+session_crowd(struct vassal *self, unsigned nodes)
+{
+    dz_us usual_us = self->cfg.hb_us ? self->cfg.hb_us : HB_US;
+    if (nodes > 0)
+        self->nodes = nodes;
+    if (self->scheduler)
+        return; /* it says itself */
+    self->hb_us = dz_pace_beat_us(self->nodes, usual_us);
+    self->dead_us = dz_pace_dead_us(self->hb_us, usual_us, DEAD_US);
+}
+
 static void
 on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epoch *epoch,
         const struct dz_msg_mesh_lead *lead, dz_us now)
@@ -159,6 +173,7 @@ on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epo
     self->heard_at = now;
     self->hellos = 0;
     session_pace(self, lead->hb_ms, lead->dead_ms);
+    dz_flow_bear(&self->flow, self->hb_us / DZ_FLOW_BEATS);
     forget_session(self, is_new_epoch, lead->flags);
     vassal_wake(self, now + self->hb_us);
 }

@@ -8,8 +8,6 @@
 #include "vassal/core/inside.h"
 
 enum {
-    HB_US = 100 * 1000,
-    DEAD_US = 1000 * 1000,
     LEAVE_KILL_US = 3 * 1000 * 1000, /* a node that leaves lets its tests run so long */
     LEAVE_MAX_US = 5 * 1000 * 1000,  /* ... and waits for acknowledgements so long */
     FROZEN_BEATS = 3, /* not stepped for so many heartbeats: it was we who were away */
@@ -27,8 +25,6 @@ vassal_new(const struct vassal_cfg *cfg)
     self->cfg.contact.ptr = (const uint8_t *) dz_slice_dup(cfg->contact);
     self->ranking.ask_at = INT64_MAX;
     self->seen_n = cfg->seen_n;
-    self->hb_us = cfg->hb_us ? cfg->hb_us : HB_US;
-    self->dead_us = DEAD_US;
     self->wake_at = INT64_MAX;
     self->stop_how = -1;
     self->slot_count = cfg->slots;
@@ -40,6 +36,7 @@ vassal_new(const struct vassal_cfg *cfg)
     self->flow.inc = cfg->inc;
     self->flow.to = DZ_MESH_TO_SCHEDULER;
     dz_flow_open(&self->flow);
+    session_crowd(self, cfg->nodes);
     rank_knows(self, cfg->known, cfg->known_count);
     self->cfg.known = NULL; /* the caller's */
     return self;

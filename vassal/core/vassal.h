@@ -57,6 +57,7 @@ struct vassal_cfg {
      * no authority does not go its own way: it asks them who schedules. */
     const uint64_t *known;
     size_t known_count;
+    unsigned nodes; /* have come to the job by now, this one too; 0: not known */
 };
 
 /* What a worker may expect after its queue is empty: enum dz_more of shared/shm/shm.h, number for
@@ -163,6 +164,7 @@ struct vassal_event {
             uint64_t number; /* of the ASK */
             struct dz_lease_reply reply;
             struct dz_slice contact; /* GRANTED: empty.  HELD: of the holder, as it gave it */
+            unsigned nodes; /* have come to the job, as whoever answers knows; 0: it does not say */
         } answer;
         struct {
             uint64_t node;

@@ -190,6 +190,7 @@ open_core(struct agent *self)
         .contact = place->contact,
         .known = place->known,
         .known_count = place->known_count,
+        .nodes = place->nodes,
     };
     self->core = vassal_new(&cfg);
 }

@@ -103,6 +103,14 @@ read_meeting(const struct room *self, struct dz_meeting *out)
         out->lease = head.lease;
 }
 
+unsigned
+room_count(const struct room *self)
+{
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting;
+    read_record(self, "state", &meeting);
+    return (unsigned) (meeting.member_count - dz_meeting_ended(&meeting));
+}
+
 /* ------------------------------------------------------------------ coming in */
 
 /* Our file is locked before it has its name, so nobody ever sees it as a dead one's. */

@@ -49,6 +49,7 @@ DZ_MUST_USE enum dz_rc room_ask(struct room *self, const struct dz_lease_ask *as
 DZ_MUST_USE enum dz_rc room_find(const struct room *self, uint64_t node,
                                  struct dz_buf *contact_out);
 /* Is it the key of a member that lives?  For the gate. */
+unsigned room_count(const struct room *self); /* members that have not left */
 bool room_knows(const struct room *self, const struct dz_key *key);
 
 /* The generation is over; is_good: nothing failed, nothing is missing. */

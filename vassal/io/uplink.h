@@ -33,6 +33,7 @@ struct uplink_job {
     struct dz_slice contact; /* how others reach it */
     const uint64_t *known;   /* nodes that an agent before this one had met */
     size_t known_count;
+    unsigned nodes;         /* have come to the job by now; 0: not known */
     struct dz_list budgets; /* of resources, for who collects */
 };
 

@@ -332,6 +332,7 @@ int
 main(int argc, char **argv)
 {
     struct bench self = { 0 };
+    (void) setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     parse(&self, argc, argv);
     (void) snprintf(self.root, sizeof(self.root), "/tmp/dz-mesh-XXXXXX");
     fake_need(mkdtemp(self.root) != NULL, "mkdtemp");

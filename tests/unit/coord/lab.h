@@ -192,9 +192,9 @@ counted(struct lab *lab, uint64_t batch, enum dz_word word)
     give(lab, &(struct coord_event){ .kind = COORD_EV_COUNTED, .as.counted = { batch, &answer } });
 }
 
-/* One module per test, all unknown: each slot is given them one after another. */
+/* One module per test, all unknown: each slot is given them one after another.  nodes: have come to the job. */
 static inline void
-manifest(struct lab *lab)
+manifest_in_crowd(struct lab *lab, unsigned nodes)
 {
     static const char *const ids[TOTAL] = { "a.py::t", "b.py::t", "c.py::t",
                                             "d.py::t", "e.py::t", "f.py::t" };
@@ -202,7 +202,13 @@ manifest(struct lab *lab)
     for (uint32_t t = 0; t < TOTAL; t++)
         tests[t] = (struct coord_test){ .id = dz_str(ids[t]), .order = t };
     give(lab, &(struct coord_event){ .kind = COORD_EV_MANIFEST,
-                                     .as.manifest = { tests, TOTAL, DIGEST } });
+                                     .as.manifest = { tests, TOTAL, DIGEST, nodes } });
+}
+
+static inline void
+manifest(struct lab *lab)
+{
+    manifest_in_crowd(lab, 0);
 }
 
 static inline struct lab

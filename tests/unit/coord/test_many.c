@@ -112,6 +112,17 @@ the_more_nodes_the_rarer_each_one_says_that_it_lives(void **state)
     assert_int_equal(lead.dead_ms, 5000);
 }
 
+static void
+who_has_come_and_was_not_heard_yet_counts_among_them(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    manifest_in_crowd(&lab, MANY);
+    struct dz_msg_mesh_lead lead = greeted(&lab, 1);
+    assert_int_equal(lead.hb_ms, 1000);
+    assert_int_equal(lead.dead_ms, 5000);
+}
+
 int
 main(void)
 {
@@ -119,6 +130,7 @@ main(void)
         cmocka_unit_test(who_may_have_spoken_among_what_lies_unread_is_not_silent_yet),
         cmocka_unit_test(what_may_be_acknowledged_among_what_lies_unread_is_not_said_again),
         cmocka_unit_test(the_more_nodes_the_rarer_each_one_says_that_it_lives),
+        cmocka_unit_test(who_has_come_and_was_not_heard_yet_counts_among_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

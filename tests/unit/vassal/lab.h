@@ -187,18 +187,28 @@ answer(struct lab *lab, enum dz_lease_word word, struct dz_epoch epoch)
     give(lab, &event);
 }
 
-/* Node 2, in its ninth life, which asks the authority; its scheduler will be node 1. */
+/* Node 2, in its ninth life, which asks the authority; its scheduler will be node 1.  nodes: have come, 0: that
+ * is not known. */
 static inline struct lab
-lab_meeting(void)
+lab_in_crowd(unsigned nodes)
 {
-    struct vassal_cfg cfg = {
-        .job = dz_str("J"), .node = 2, .inc = 9, .slots = 1, .rendezvous = VASSAL_MEETS
-    };
+    struct vassal_cfg cfg = { .job = dz_str("J"),
+                              .node = 2,
+                              .inc = 9,
+                              .slots = 1,
+                              .rendezvous = VASSAL_MEETS,
+                              .nodes = nodes };
     struct lab lab = { .now = 1000000,
                        .vassal = vassal_new(&cfg),
                        .flow = { .job = dz_str("J"), .node = 1, .inc = 1, .peer_inc = 9 } };
     give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
     return lab;
+}
+
+static inline struct lab
+lab_meeting(void)
+{
+    return lab_in_crowd(0);
 }
 
 /* It was told that node 1 schedules, and has collected. */

@@ -69,6 +69,57 @@ it_says_that_it_lives_as_often_as_the_list_of_members_tells_it(void **state)
     assert_in_range(said_until(&lab, lab.now + SECOND / 2, DZ_MSG_mesh_hb, &claims), 0, 1);
 }
 
+/* How often it asks whoever does not answer, until it goes its own way. */
+static unsigned
+questions(unsigned nodes, dz_us *patience_out)
+{
+    DZ_AUTO(lab_fini) struct lab lab = lab_in_crowd(nodes);
+    unsigned count = 0;
+    *patience_out = effect(&lab, VASSAL_FX_ASK, 0)->as.ask.patience_us;
+    give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST, .as.manifest = { 1, DIGEST } });
+    for (count = 1; count < 20 && !effect(&lab, VASSAL_FX_LEAD, 0); count++) {
+        struct vassal_event event = { .kind = VASSAL_EV_ANSWER };
+        event.as.answer.number = count;
+        event.as.answer.reply.word = DZ_LEASE_UNREACHABLE;
+        give(&lab, &event);
+        if (effect(&lab, VASSAL_FX_LEAD, 0))
+            break;
+        lab.now += SECOND;
+        give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
+    }
+    return count;
+}
+
+static void
+a_store_that_a_crowd_asks_is_waited_for_longer(void **state)
+{
+    (void) state;
+    dz_us few = 0, many = 0;
+    assert_int_equal(questions(0, &few), 2);
+    assert_int_equal(questions(400, &many),
+                     4); /* others have come: alone it would do all their work */
+    assert_int_equal(many - few, 2 * SECOND);
+}
+
+static void
+the_silence_of_one_who_schedules_for_a_crowd_is_borne_longer(void **state)
+{
+    (void) state;
+    for (unsigned nodes = 0; nodes <= 400; nodes += 400) {
+        DZ_AUTO(lab_fini) struct lab lab = lab_in_crowd(nodes);
+        answer(&lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+        give(&lab,
+             &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST, .as.manifest = { 1, DIGEST } });
+        bool is_doubted = false;
+        for (int tenth = 0; tenth < 15; tenth++) {
+            lab.now += SECOND / 10;
+            give(&lab, &(struct vassal_event){ .kind = VASSAL_EV_TICK });
+            is_doubted |= effect(&lab, VASSAL_FX_ASK, 0) != NULL;
+        }
+        assert_int_equal(is_doubted, nodes == 0);
+    }
+}
+
 int
 main(void)
 {
@@ -76,6 +127,8 @@ main(void)
         cmocka_unit_test(a_scheduler_that_does_not_answer_is_greeted_more_and_more_rarely),
         cmocka_unit_test(a_lease_that_does_not_run_out_is_asked_for_more_and_more_rarely),
         cmocka_unit_test(it_says_that_it_lives_as_often_as_the_list_of_members_tells_it),
+        cmocka_unit_test(a_store_that_a_crowd_asks_is_waited_for_longer),
+        cmocka_unit_test(the_silence_of_one_who_schedules_for_a_crowd_is_borne_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,20 @@ says_again(struct pair *self, dz_us now)
 }
 
 static void
+where_acks_are_known_to_take_long_patience_is_longer_from_the_beginning(void **state)
+{
+    (void) state;
+    struct pair it;
+    open_pair(&it);
+    dz_flow_bear(&it.a, 10 * MS); /* never less than usual */
+    dz_flow_bear(&it.a, 200 * MS);
+    say(&it, 0);
+    assert_false(says_again(&it, 199 * MS));
+    assert_true(says_again(&it, 200 * MS));
+    close_pair(&it);
+}
+
+static void
 what_nobody_acknowledges_is_said_again_later_and_later(void **state)
 {
     (void) state;
@@ -143,6 +157,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(where_acks_are_known_to_take_long_patience_is_longer_from_the_beginning),
         cmocka_unit_test(what_nobody_acknowledges_is_said_again_later_and_later),
         cmocka_unit_test(a_peer_that_is_slow_is_waited_for),
         cmocka_unit_test(an_ack_of_what_was_said_twice_makes_nobody_impatient),

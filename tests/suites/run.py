@@ -144,7 +144,7 @@ class Bench:
     @property
     def digest(self) -> str:
         asked = {name: value for name, value in asdict(self.suite).items() if name != "worker_names"}
-        text = json.dumps([asked, self.venv.name, 5])
+        text = json.dumps([asked, self.venv.name, 5 if self.suite.sdist else 6])
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def environment(self, state: Path, variables: Mapping[str, str]) -> dict[str, str]:
@@ -153,6 +153,7 @@ class Bench:
         env.update(
             HOME=str(state),
             DAGZ_HOME=str(state / "dagz"),
+            DAGZ_URL="none",  # whatever listens on this machine is not asked
             DZT_RECORD=str(state / "record.jsonl"),
             PYTHONPATH=str(INJECT),
             PYTHONHASHSEED="0",
@@ -174,6 +175,10 @@ class Bench:
         root.mkdir(parents=True)
         env = self.environment(state, {"PYTEST_DEBUG_TEMPROOT": str(root), **variables})
         argv = [str(self.venv / "bin/python"), "-m", "pytest", "-p", "dzt_recorder", "-q", *extra]
+        if not self.suite.sdist:
+            argv.append(
+                "--rootdir=."
+            )  # site-packages has no ini; ids begin where they can be asked for again
         argv += chosen if chosen is not None else self.suite.args
         began = time.monotonic()
         with open(state / "out.txt", "wb") as out:

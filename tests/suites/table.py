@@ -12,13 +12,12 @@ class Suite:
 
     package: str  # requirement of the project itself
     requires: Sequence[str] = ()  # what its tests need
-    args: Sequence[str] = ()  # given to pytest
+    args: Sequence[str] = ()  # given to pytest; an option with its value is one word, for --only
     sdist: bool = False  # tests are run from the unpacked source distribution, else from the wheel
     below: str = ""  # directory to start in: in the sdist, or in site-packages for a wheel
     pytest: str = "pytest==9.*"
     small: bool = False  # part of `make test`
     env: dict[str, str] = field(default_factory=dict)
-    editable: bool = False  # the sdist itself is installed, not the wheel of its version
     timeout_s: int = 3600
     # (pattern, text): what the project's own plugin names after its worker, as under xdist
     worker_names: Sequence[tuple[str, str]] = ()
@@ -174,7 +173,7 @@ SUITES: dict[str, Suite] = {
     "numpy": Suite(
         "numpy==2.*",
         ["hypothesis==6.*", "typing-extensions", "charset-normalizer"],
-        ["lib", "linalg", "ma", "random", "fft", "polynomial", "-m", "not slow"],
+        ["lib", "linalg", "ma", "random", "fft", "polynomial", "-mnot slow"],
         below="numpy",
     ),
     "tornado": Suite("tornado==6.*", ["pycurl"], ["tornado/test"]),
@@ -186,8 +185,7 @@ SUITES: dict[str, Suite] = {
                 f"mypy/test/test{part}.py"
                 for part in ("parse", "types", "infer", "subtypes", "semanal", "transform")
             ),
-            "-o",
-            "addopts=",  # its own ask for xdist
+            "--override-ini=addopts=",  # its own ask for xdist
         ],
         sdist=True,
     ),
@@ -224,7 +222,7 @@ SUITES: dict[str, Suite] = {
             "zlib-ng",
             "brotli",
         ],
-        ["tests", "-o", "addopts=", "-p", "no:codspeed"],
+        ["tests", "--override-ini=addopts=", "-pno:codspeed"],
         sdist=True,
     ),
     "tomlkit": Suite("tomlkit==0.*", ["pyyaml==6.*"], ["tests"], sdist=True),
@@ -232,7 +230,7 @@ SUITES: dict[str, Suite] = {
     "trio": Suite(
         "trio==0.*",
         ["trustme", "pyopenssl", "async-generator", "astor", "jedi", "exceptiongroup"],
-        ["trio/_tests", "--ignore=trio/_tests/tools", "-p", "trio._tests.pytest_plugin"],
+        ["trio/_tests", "--ignore=trio/_tests/tools", "-ptrio._tests.pytest_plugin"],
     ),
     "cattrs": Suite(
         "cattrs==26.*",
@@ -248,7 +246,7 @@ SUITES: dict[str, Suite] = {
             "cbor2",
             "pymongo",
         ],
-        ["tests", "-o", "addopts="],
+        ["tests", "--override-ini=addopts="],
         sdist=True,
     ),
     "falcon": Suite(
@@ -344,5 +342,98 @@ SUITES: dict[str, Suite] = {
             "tests/test_rcparams.py",
         ],
         below="matplotlib",
+    ),
+    # The others change processes, threads, terminals or pytest itself.
+    "fastapi": Suite(
+        "fastapi==0.*",
+        [
+            "a2wsgi",
+            "anyio[trio]==4.*",
+            "dirty-equals",
+            "email-validator",
+            "flask",
+            "httpx",
+            "httpx2",
+            "inline-snapshot",
+            "itsdangerous",
+            "jinja2",
+            "orjson",
+            "pwdlib[argon2]",
+            "pydantic-extra-types",
+            "pydantic-settings",
+            "pyjwt",
+            "python-multipart",
+            "pyyaml",
+            "sqlmodel",
+            "strawberry-graphql<1",
+            "ujson",
+            "opentelemetry-sdk",
+            "pytest-timeout==2.*",
+            "pytest-xdist==3.*",  # for its mark
+            "typer==0.*",
+        ],
+        ["tests", "--override-ini=addopts="],
+        sdist=True,
+    ),
+    "celery": Suite(
+        "celery==5.*",
+        [
+            "pytest-celery",
+            "pytest-rerunfailures==16.*",
+            "pytest-timeout==2.*",
+            "pytest-click",
+            "pytest-order",
+            "freezegun",
+            "pyyaml",
+            "msgpack",
+            "pydantic==2.*",
+            "sqlalchemy==2.*",
+            "redis",
+            "gevent",
+            "cryptography",
+        ],
+        [
+            "t/unit",
+            *(
+                f"--ignore=t/unit/backends/test_{part}.py"
+                for part in ("azureblockblob", "dynamodb", "gcs", "mongodb", "s3")
+            ),
+        ],
+        sdist=True,
+    ),
+    "execnet": Suite("execnet==2.*", ["pytest-timeout==2.*", "gevent"], ["testing"], sdist=True),
+    # Each of its tests with a socket has a server on the same port.
+    "pexpect": Suite(
+        "pexpect==4.*",
+        [],
+        ["tests", *(f"--ignore=tests/test_{part}.py" for part in ("socket", "socket_fd", "socket_pexpect"))],
+        sdist=True,
+    ),
+    "prompt-toolkit": Suite("prompt-toolkit==3.*", ["pyperclip"], ["tests"], sdist=True),
+    "watchdog": Suite("watchdog==7.*", ["flaky", "pytest-timeout==2.*", "pyyaml"], ["tests"], sdist=True),
+    "pytest-asyncio": Suite("pytest-asyncio==1.*", ["hypothesis==6.*"], ["tests"], sdist=True),
+    "pytest-mock": Suite("pytest-mock==3.*", ["pytest-asyncio==1.*"], ["tests"], sdist=True),
+    "pytest-timeout": Suite("pytest-timeout==2.*", ["pexpect==4.*"], ["test_pytest_timeout.py"], sdist=True),
+    "pytest-rerunfailures": Suite("pytest-rerunfailures==16.*", [], ["tests"], sdist=True),
+    "blessed": Suite("blessed==1.*", ["pytest-xdist==3.*"], ["tests", "--override-ini=addopts="], sdist=True),
+    "pyfakefs": Suite(
+        "pyfakefs==6.*",
+        ["pandas==3.*"],
+        ["pyfakefs/tests", "--override-ini=python_files=*_test.py"],
+        sdist=True,
+    ),
+    "freezegun": Suite("freezegun==1.*", ["python-dateutil==2.*"], ["tests"], sdist=True),
+    "sh": Suite("sh==2.*", [], ["tests/sh_test.py"], sdist=True),
+    "tqdm": Suite(
+        "tqdm==4.*",
+        ["numpy==2.*", "pandas==3.*", "rich", "pytest-timeout==2.*", "pytest-asyncio==1.*"],
+        ["tests", "--override-ini=addopts=", "--ignore=tests/tests_perf.py"],
+        sdist=True,
+    ),
+    "pytest-subprocess": Suite(
+        "pytest-subprocess==1.*",
+        ["pytest-asyncio==1.*", "pytest-rerunfailures==16.*", "anyio==4.*", "docutils"],
+        ["tests"],
+        sdist=True,
     ),
 }

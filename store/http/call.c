@@ -51,6 +51,13 @@ http_arg_number(struct http_call *self, const char *name, uint64_t least, uint64
     return false;
 }
 
+const struct http_pair http_always[] = {
+    { "X-Content-Type-Options", "nosniff" },
+    { "Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'" },
+    { "Referrer-Policy", "no-referrer" },
+    { NULL, NULL },
+};
+
 /* ---- problems ---- */
 
 static const char *

@@ -49,6 +49,8 @@ struct http_pair {
     const char *name, *value; /* NUL-terminated; value may be "" */
 };
 
+extern const struct http_pair http_always[]; /* headers of every answer; ended by a NULL name */
+
 /* Who asks. */
 struct http_who {
     const char *project; /* URI that the token is bound to; NULL: any */

@@ -101,7 +101,9 @@ add_head(struct dz_buf *out, const struct http_call *call)
     (void) strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &broken);
     dz_buf_addf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: %s\r\n",
                 call->status, MHD_get_reason_phrase_for((unsigned) call->status), date, call->type);
-    dz_buf_addf(out, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    dz_buf_addf(out, "Cache-Control: no-store\r\n");
+    for (const struct http_pair *pair = http_always; pair->name; pair++)
+        dz_buf_addf(out, "%s: %s\r\n", pair->name, pair->value);
     if (call->retry_s)
         dz_buf_addf(out, "Retry-After: %u\r\n", call->retry_s);
     dz_buf_addf(out, "Content-Length: %zu\r\n\r\n", call->out.len);
@@ -115,10 +117,13 @@ answer(struct door *self, struct guest *guest, int status, const struct dz_err *
     DZ_AUTO(dz_buf_fini) struct dz_buf out = { 0 };
     DZ_AUTO(dz_free) struct http_call *call = dz_alloc0(1, sizeof(*call));
     dz_us begun = dz_clock_us();
-    if (conn_may_ask(self->conns, conns_of(self->conns, guest->fd), dz_clock_ms(), &call->retry_s))
+    if (conn_may_ask(self->conns, conns_of(self->conns, guest->fd), dz_clock_ms(),
+                     &call->retry_s)) {
+        call->retry_s = 0;
         http_problem(call, status, "%s", why->text);
-    else
+    } else {
         http_problem(call, 429, "more requests than this server takes from one address");
+    }
     add_head(&out, call);
     dz_buf_add(&out, call->out.data, call->out.len);
     (void) send(guest->fd, out.data, out.len, MSG_NOSIGNAL); /* new: there is room for it */

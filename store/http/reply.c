@@ -18,9 +18,6 @@ server_add_headers(struct MHD_Response *response, const struct http_call *call)
     const struct http_pair pairs[] = {
         { "Content-Type", call->type },
         { "Cache-Control", call->is_cachable ? "private, max-age=3600" : "no-store" },
-        { "X-Content-Type-Options", "nosniff" },
-        { "Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'" },
-        { "Referrer-Policy", "no-referrer" },
         { "Link", call->link.len ? (const char *) call->link.data : NULL },
         { "Allow", call->allow.len ? (const char *) call->allow.data : NULL },
         { "Retry-After", call->retry_s ? retry : NULL },
@@ -30,6 +27,8 @@ server_add_headers(struct MHD_Response *response, const struct http_call *call)
         { "Dagz-Place", call->has_place ? place : NULL },
         { "WWW-Authenticate", call->status == 401 ? "Bearer" : NULL },
     };
+    for (const struct http_pair *pair = http_always; pair->name; pair++)
+        (void) MHD_add_response_header(response, pair->name, pair->value);
     for (size_t i = 0; i < DZ_LEN(pairs); i++)
         if (pairs[i].value)
             (void) MHD_add_response_header(response, pairs[i].name, pairs[i].value);

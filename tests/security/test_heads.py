@@ -62,6 +62,8 @@ def check_problem(answer: Answer, status: int) -> None:
     assert answer.json()["status"] == status
     assert answer.json()["detail"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors" in answer.headers["content-security-policy"]
+    assert "retry-after" not in answer.headers
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -88,7 +88,7 @@ def test_a_test_is_waited_for_while_its_job_is_collected(tmp_path, store, server
     )
     os.mkfifo(project.path / "collects")
     held = os.open(project.path / "collects", os.O_RDWR)
-    run = project.start("dagz", env={"DAGZ_URL": store.url() if server else ""})
+    run = project.start("dagz", env={"DAGZ_URL": store.url() if server else "none"})
     zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
     try:
         await_job(run, **zb)

@@ -84,11 +84,11 @@ log_sent(struct coordinator *self, uint64_t node, struct dz_slice frame)
     if (is_plan && dz_log_wants(DZ_LOG_DEBUG))
         log_assigned(node, &msg.as.mesh_assign);
     if (msg.id == DZ_MSG_mesh_revoke)
-        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of gw%" PRIu64,
+        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of jw%" PRIu64,
                         msg.as.mesh_revoke.count, msg.as.mesh_revoke.count == 1 ? "" : "s",
                         msg.as.mesh_revoke.slot);
     else if (is_plan)
-        (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to gw%" PRIu64, count,
+        (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to jw%" PRIu64, count,
                         count == 1 ? "" : "s", msg.as.mesh_assign.slot);
     else
         return;

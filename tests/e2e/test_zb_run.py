@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -122,6 +123,13 @@ def test_the_agent_tells_what_it_did(shop):
     notes = shop.zb("logs", "--worker=agent")
     assert "fork" in notes
     assert "SIGSEGV" in notes
+
+
+def test_the_agent_names_workers_as_zb_does(shop):
+    notes = shop.zb("logs", "--worker=agent").splitlines()
+    own = [note for note in notes if re.search("agent (plan|steal|worker|fork|progress)", note)]
+    assert own and all(re.search(r"\bjw\d", note) for note in own if "zygote" not in note)
+    assert not any(re.search(r"\bgw\d", note) for note in own)
 
 
 def test_the_next_run_is_the_next_job(shop):

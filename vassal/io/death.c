@@ -175,7 +175,7 @@ log_end(struct seat *self, const char *headline, struct dz_slice leftovers)
         if (names.data[i] == '\n')
             names.data[i] = i + 1 < names.len ? ',' : ' ';
     }
-    agent_log(self->agent, "worker gw%u (process %d) ended: %s%.*s", self->num, (int) self->pid,
+    agent_log(self->agent, "worker jw%u (process %d) ended: %s%.*s", self->num, (int) self->pid,
               headline, (int) names.len, (const char *) names.data);
 }
 

@@ -89,7 +89,7 @@ kin_ask_worker(struct agent *agent, struct seat *seat)
     seat->has_cause = false;
     ask(agent, is_seeds_turn(agent) ? &kin->seed : &kin->zygote,
         agent->is_solo ? DZ_FORK_SOLO : DZ_FORK_WORKER, seat->num, seat->life);
-    agent_log(agent, "fork worker gw%u", seat->num);
+    agent_log(agent, "fork worker jw%u", seat->num);
 }
 
 void

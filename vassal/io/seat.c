@@ -204,11 +204,11 @@ seat_born(struct seat *self, uint64_t life, pid_t pid, bool is_solo, const int *
     take_roll(self, legacy);
     struct dz_err err;
     if (adopt(self, fds, &err) != DZ_OK) {
-        agent_log(agent, "worker gw%u cannot be used: %s", self->num, err.text);
+        agent_log(agent, "worker jw%u cannot be used: %s", self->num, err.text);
         seat_kill(self, DZ_CAUSE_EXITED, err.text);
         return;
     }
-    agent_log(agent, "worker gw%u is process %d", self->num, (int) pid);
+    agent_log(agent, "worker jw%u is process %d", self->num, (int) pid);
     if (is_to_die) {
         seat_kill(self, DZ_CAUSE_STOPPED, "the run was stopped");
         return;
@@ -292,7 +292,7 @@ attach(struct seat *self)
         .as.attached = { .slot = self->num, .held = held, .count = count },
     };
     agent_event(agent, &event);
-    agent_log(agent, "worker gw%u goes on with %zu tests", self->num, count);
+    agent_log(agent, "worker jw%u goes on with %zu tests", self->num, count);
     on_wake(self); /* it may have waited for us */
     watch_arm_tick(agent);
 }
@@ -389,7 +389,7 @@ seat_unput(struct seat *self, size_t count)
         self->given_len--;
         back[len++] = (struct dz_grant){ .test = last.test, .attempt = last.attempt };
     }
-    agent_log(self->agent, "take back %zu of %zu tests from gw%u", len, count, self->num);
+    agent_log(self->agent, "take back %zu of %zu tests from jw%u", len, count, self->num);
     struct vassal_event event = {
         .kind = VASSAL_EV_UNPUT,
         .as.back = { .slot = self->num, .grants = back, .count = len },

@@ -57,7 +57,7 @@ ask_for_stacks(struct seat *seat, dz_us now)
     seat->stacks_at = seat->crash_grew_at = now;
     seat->crash_len = stacks_len(seat);
     (void) dz_pidfd_signal(seat->pidfd, SIGRTMIN + STACKS_SIGNAL_OFFSET);
-    agent_log(seat->agent, "a test in gw%u is above its limit: its stacks are taken", seat->num);
+    agent_log(seat->agent, "a test in jw%u is above its limit: its stacks are taken", seat->num);
 }
 
 static void
@@ -280,7 +280,7 @@ on_sched_log(void *arg)
     char line[512];
     int len = 0;
     for (unsigned i = 0; i < agent->seat_count && len < (int) sizeof(line) - 32; i++)
-        len += snprintf(line + len, sizeof(line) - (size_t) len, " gw%u=%u", i,
+        len += snprintf(line + len, sizeof(line) - (size_t) len, " jw%u=%u", i,
                         agent->seats[i].given_len);
     struct uplink_progress progress = { 0 };
     agent->up.progress(agent->up.arg, &progress);

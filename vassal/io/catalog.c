@@ -87,7 +87,7 @@ roll_add(struct roll *self, const struct dz_msg_manifest *part, struct dz_err *e
 /* ------------------------------------------------------------------ the union */
 
 struct named {
-    struct dz_slice id, group;
+    const struct roll_entry *entry; /* of its roll */
     uint64_t key;   /* the bytes after what all ids begin with: mostly they tell two apart */
     uint32_t order; /* position in all rolls, one after another */
 };
@@ -95,10 +95,12 @@ struct named {
 static size_t
 common_len(const struct named *all, uint32_t total)
 {
-    size_t len = total > 0 ? all[0].id.len : 0;
+    struct dz_slice first = total > 0 ? all[0].entry->id : (struct dz_slice){ 0 };
+    size_t len = first.len;
     for (uint32_t i = 1; i < total; i++) {
-        size_t at = 0, most = all[i].id.len < len ? all[i].id.len : len;
-        while (at < most && all[i].id.ptr[at] == all[0].id.ptr[at])
+        struct dz_slice id = all[i].entry->id;
+        size_t at = 0, most = id.len < len ? id.len : len;
+        while (at < most && id.ptr[at] == first.ptr[at])
             at++;
         len = at;
     }
@@ -109,9 +111,11 @@ static void
 set_keys(struct named *all, uint32_t total)
 {
     size_t begin = common_len(all, total);
-    for (uint32_t i = 0; i < total; i++)
+    for (uint32_t i = 0; i < total; i++) {
+        struct dz_slice id = all[i].entry->id;
         for (size_t k = begin; k < begin + sizeof(all[i].key); k++)
-            all[i].key = all[i].key << 8 | (k < all[i].id.len ? all[i].id.ptr[k] : 0u);
+            all[i].key = all[i].key << 8 | (k < id.len ? id.ptr[k] : 0u);
+    }
 }
 
 static int
@@ -120,7 +124,7 @@ by_id(const void *left, const void *right)
     const struct named *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    int difference = dz_slice_cmp(a->id, b->id);
+    int difference = dz_slice_cmp(a->entry->id, b->entry->id);
     return difference ? difference : (a->order > b->order) - (a->order < b->order);
 }
 
@@ -133,9 +137,7 @@ gather(struct roll *const *rolls, size_t count, uint32_t *total_out)
     struct named *all = dz_alloc0(total ? total : 1, sizeof(*all));
     for (size_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < rolls[i]->count; k++, at++)
-            all[at] = (struct named){ .id = rolls[i]->entries[k].id,
-                                      .group = rolls[i]->entries[k].group,
-                                      .order = at };
+            all[at] = (struct named){ .entry = &rolls[i]->entries[k], .order = at };
     }
     *total_out = total;
     return all;
@@ -151,15 +153,16 @@ choose(struct named *all, uint32_t total, const struct catalog_filter *filter, u
     struct dz_slice last = { 0 };
     for (uint32_t i = 0; i < total; i++) {
         struct named one = all[i];
-        bool is_repeat = i > 0 && dz_slice_eq(last, one.id);
-        bool is_out = !is_repeat && filter && filter->is_left_out(filter->arg, one.id);
+        struct dz_slice id = one.entry->id;
+        bool is_repeat = i > 0 && dz_slice_eq(last, id);
+        bool is_out = !is_repeat && filter && filter->is_left_out(filter->arg, id);
         if (!is_repeat)
             at = is_out ? CATALOG_NO_TEST : kept;
         if (!is_repeat && !is_out)
             all[kept++] = one;
         *left_out += is_out;
         place[one.order] = at;
-        last = one.id;
+        last = id;
     }
     return kept;
 }
@@ -182,14 +185,20 @@ rank_orders(struct catalog *self, const struct named *all, uint32_t total)
     dz_free(&rank);
 }
 
+/* sole: the one roll there is; its text is not copied. */
 static void
-copy_texts(struct catalog *self, const struct named *all)
+take_texts(struct catalog *self, const struct named *all, struct roll *sole)
 {
     uint64_t *hashes = dz_alloc0(self->count ? self->count : 1, sizeof(*hashes));
     for (uint32_t i = 0; i < self->count; i++) {
-        self->ids[i] = dz_arena_copy(&self->text, all[i].id);
-        self->groups[i] = dz_arena_copy(&self->text, all[i].group);
-        hashes[i] = dz_hash64(all[i].id);
+        const struct roll_entry *entry = all[i].entry;
+        self->ids[i] = sole ? entry->id : dz_arena_copy(&self->text, entry->id);
+        self->groups[i] = sole ? entry->group : dz_arena_copy(&self->text, entry->group);
+        hashes[i] = dz_hash64(entry->id);
+    }
+    if (sole) {
+        self->text = sole->text;
+        sole->text = (struct dz_arena){ 0 };
     }
     self->digest =
         dz_hash64((struct dz_slice){ (const uint8_t *) hashes, self->count * sizeof(*hashes) });
@@ -246,7 +255,7 @@ catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
     size_catalog(self, choose(all, total, filter, place, &left_out));
     self->left_out = left_out;
     rank_orders(self, all, total);
-    copy_texts(self, all);
+    take_texts(self, all, count == 1 ? rolls[0] : NULL);
     const uint32_t *from = place;
     for (size_t i = 0; i < count; i++) {
         (void) set_places(self, rolls[i], from); /* what it lacks was left out */

@@ -17,6 +17,7 @@ static const char FILE_NAME[] = "peers", MEETING[] = "meeting ", NODE[] = "node 
 enum {
     FILE_MAX = 64 << 10,
     HEX_LEN = 16,
+    FEW = 8, /* each of them is written at once */
     WRITE_US = 50 * 1000,
 };
 
@@ -110,11 +111,12 @@ known_read(struct known *self, const char *dir)
 static void
 write_file(void *arg)
 {
-    const struct known *self = arg;
+    struct known *self = arg;
     DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
     struct dz_err err;
     if (!self->path)
         return;
+    self->written_at = dz_clock_us();
     dz_buf_addf(&text, "%s%s\n", MEETING, self->name);
     for (size_t i = 0; i < self->count; i++) {
         dz_buf_addf(&text, "%s%016" PRIx64 " ", NODE, self->items[i].node);
@@ -145,8 +147,12 @@ known_add(struct known *self, uint64_t node, struct dz_slice contact, bool must)
 {
     bool is_new =
         contact.len > 0 && contact.len <= DZ_CONTACT_LEN_MAX && put(self, node, contact, must);
-    if (is_new && !self->write.is_listed)
-        dz_loop_set(self->loop, &self->write, dz_clock_us() + WRITE_US);
+    if (!is_new || self->write.is_listed)
+        return;
+    if (self->count <= FEW || dz_clock_us() >= self->written_at + WRITE_US)
+        write_file(self);
+    else
+        dz_loop_set(self->loop, &self->write, self->written_at + WRITE_US);
 }
 
 void

@@ -24,6 +24,7 @@ struct known {
     struct known_node items[KNOWN_MAX];
     struct dz_loop *loop; /* borrowed */
     struct dz_timer write;
+    dz_us written_at;
     size_t count, next; /* next: whom the next one takes the place of, when all places are taken */
 };
 

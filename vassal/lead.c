@@ -281,6 +281,8 @@ host_want(void *arg, const struct vassal_effect *effect)
     case VASSAL_FX_ABDICATE:
         if (self->coordinator)
             coordinator_outrank(self->coordinator, effect->as.abdicate);
+        else
+            self->has_led = false; /* it was about to: the job is another's to seal */
         self->is_about_to_lead = false;
         return;
     case VASSAL_FX_ASK:

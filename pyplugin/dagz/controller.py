@@ -271,8 +271,9 @@ class Controller:
 
     @property
     def is_late(self) -> bool:
-        """The job had ended before this node came, and has all of its tests."""
-        return bool(self.done) and self.done["exit_code"] == 0 and self.left_out > 0
+        """The job had ended before this node came, and has all of its tests; or before it had collected."""
+        is_well = bool(self.done) and self.done["exit_code"] == 0
+        return is_well and (self.left_out > 0 or self.collected is None)
 
     def raise_error(self) -> None:
         """The run could not begin: 4 where the user has something to mend, else 3."""

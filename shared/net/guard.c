@@ -16,12 +16,13 @@ enum {
     UNHEARD_MAX = 6144, /* connections; fewer where the process may have few descriptors */
     UNHEARD_SHARE = 2,  /* of the descriptors */
     ALERT_US = 60000000,
-    LOOK_US = 100000,     /* how often the process's size is looked at */
-    GROWTH = 16 << 20,    /* bytes; then greedy ones are looked for */
-    AHEAD_MAX = 24 << 20, /* bytes that one may be ahead of what came out */
-    SEALED = 33,          /* bytes around a message: CURVE's name, nonce, tag and flags, */
-    SHORT_MAX = 255,      /* and a length, of one byte or of eight, with its flags */
-    SAY_US = 10000000,    /* how often it is said what was cut off, however many come */
+    LOOK_US = 50000,       /* how often the process's size is looked at, */
+    ALERT_LOOK_US = 20000, /* and when somebody was greedy: 100 MiB come in 0.1 s */
+    GROWTH = 16 << 20,     /* bytes; then greedy ones are looked for */
+    AHEAD_MAX = 24 << 20,  /* bytes that one may be ahead of what came out */
+    SEALED = 33,           /* bytes around a message: CURVE's name, nonce, tag and flags, */
+    SHORT_MAX = 255,       /* and a length, of one byte or of eight, with its flags */
+    SAY_US = 10000000,     /* how often it is said what was cut off, however many come */
 };
 
 struct conn {
@@ -183,8 +184,10 @@ static void
 watch(struct dz_guard *self)
 {
     bool is_needed = self->conns.len > 0 || self->crowded > 0 || self->greedy > 0;
-    if (is_needed && !self->timer.is_listed)
-        dz_loop_set(self->loop, &self->timer, dz_clock_us() + LOOK_US);
+    dz_us now = dz_clock_us();
+    dz_us at = now + (now < self->alert_until ? ALERT_LOOK_US : LOOK_US);
+    if (is_needed && (!self->timer.is_listed || at < self->timer.at))
+        dz_loop_set(self->loop, &self->timer, at);
 }
 
 static void

@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from test_nodes import SUITE, TESTS, Party, check_account, kill_node, summary
+from test_nodes import SUITE, TESTS, WAIT_S, Party, check_account, kill_node, summary
 
 ZB = os.environ.get("DAGZ_ZB", "zb")
 
@@ -40,6 +41,9 @@ def test_zb_job_tells_of_nodes_and_what_became_of_them(tmp_path: Path) -> None:
     party.wait_for(heir, 2)
     spot = party.join()
     party.wait_for(spot, 2)
+    until = time.monotonic() + WAIT_S
+    while "joined" not in words(job(party), "n1"):  # what is not written yet goes with the leader
+        assert time.monotonic() < until
     kill_node(leader)
     before = len(party.ran_on(heir))
     spot.interrupt(signal.SIGTERM)

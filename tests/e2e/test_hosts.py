@@ -175,6 +175,14 @@ def test_a_store_that_hangs_and_comes_back_costs_nothing(hosts, store):
     hosts.check_store(check_account(results[1:]))
 
 
+def takes_part_again(hosts: Hosts, number: int) -> bool:
+    """The agent that took over schedules, or is led."""
+    events = hosts.events(number)
+    starts = [at for at, event in enumerate(events) if event["event"] == "agent.start"]
+    ranks = [event for event in events[starts[-1] :] if event["event"] == "vassal.rank"]
+    return len(starts) > 1 and any(r["rank"] in ("VASSAL", "LEADING") and r["epoch"] > 0 for r in ranks)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("is_ci", [False, True])
 def test_an_agent_that_is_replaced_while_the_store_is_away_comes_back_into_its_job(
@@ -187,6 +195,7 @@ def test_an_agent_that_is_replaced_while_the_store_is_away_comes_back_into_its_j
     os.kill(store.pid(), signal.SIGKILL)
     os.kill(hosts.agent(hosts.runs[victim]), signal.SIGKILL)
     hosts.wait_until("it is back", lambda: "back in " in hosts.said(victim + 1))
+    hosts.wait_until("it takes part", lambda: takes_part_again(hosts, victim + 1))  # before all is run
     results = hosts.finish()
     assert codes(results) == [0, 0]
     told = check_account(results)

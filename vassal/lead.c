@@ -67,6 +67,8 @@ brief(struct host *self, struct dz_err *err)
     host_carry(self);
     rc = host_rows(self, &rows, &row_count, err);
     list_tests(self);
+    if (self->peers.room)
+        room_count_again(self->peers.room); /* a store says it with each answer */
     struct coordinator_tests tests = { .tests = self->tests,
                                        .count = self->manifest->count,
                                        .digest = self->manifest->digest,

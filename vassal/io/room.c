@@ -25,8 +25,9 @@ enum {
 struct room {
     char *path; /* owned: of the folder */
     uint64_t node;
-    int lock_fd; /* owned: held from room_open() to room_enter(), so that the folder stays */
-    int life_fd; /* owned: our own file, locked; -1: not entered */
+    int lock_fd;    /* owned: held from room_open() to room_enter(), so that the folder stays */
+    int life_fd;    /* owned: our own file, locked; -1: not entered */
+    unsigned count; /* members that had not left, when the record was last read for it */
 };
 
 /* ------------------------------------------------------------------ members */
@@ -103,12 +104,24 @@ read_meeting(const struct room *self, struct dz_meeting *out)
         out->lease = head.lease;
 }
 
+static unsigned
+present(const struct dz_meeting *meeting)
+{
+    return (unsigned) (meeting->member_count - dz_meeting_ended(meeting));
+}
+
 unsigned
 room_count(const struct room *self)
 {
+    return self->count;
+}
+
+void
+room_count_again(struct room *self)
+{
     DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting;
     read_record(self, "state", &meeting);
-    return (unsigned) (meeting.member_count - dz_meeting_ended(&meeting));
+    self->count = present(&meeting);
 }
 
 /* ------------------------------------------------------------------ coming in */
@@ -158,6 +171,7 @@ room_enter(struct room *self, struct dz_slice contact, struct dz_meeting_entry *
         return dz_fail(err, rc, "more than %d nodes in %s", DZ_MEETING_MEMBERS_MAX, self->path);
     if (entry->answer.word == DZ_ARRIVAL_LATE || entry->answer.word == DZ_ARRIVAL_AGAIN)
         return DZ_OK;
+    self->count = present(&meeting);
     rc = sign_in(self, entry->node, contact, err);
     bool is_new = entry->answer.word == DZ_ARRIVAL_OPENS;
     return rc == DZ_OK ? write_entry(self, &meeting, is_new, err) : rc;

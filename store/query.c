@@ -205,6 +205,7 @@ lower_copy(const char *text)
 static enum dz_rc
 read_term(struct term *term, const char *word, struct dz_err *err)
 {
+    const char *whole = word;
     term->is_not = is_negated(word);
     word += term->is_not ? strlen(NOT) : 0;
     const char *value = word;
@@ -218,7 +219,9 @@ read_term(struct term *term, const char *word, struct dz_err *err)
     case TERM_MODULE:
     case TERM_WORKER: break;
     }
-    term->text = lower_copy(key < 0 ? word : value);
+    if (!*value && (key >= 0 || term->is_not))
+        return dz_fail(err, DZ_CORRUPT, "nothing stands behind '%s' (see 'zb help query')", whole);
+    term->text = lower_copy(value);
     return key < 0 ? refuse_unknown_key(word, err) : DZ_OK;
 }
 

@@ -103,6 +103,7 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
         (["ci", "env", "x"], "zb ci: takes no 'x'; see 'zb help ci'"),
         (["daemon", "down", "--bg"], "zb daemon: --bg and --restart are for 'up', not for 'down'"),
         (["tests", "latest", "outcom:ok"], "zb tests: queries know no 'outcom:'; did you mean 'outcome:'?"),
+        (["tests", "not:module:"], "zb tests: nothing stands behind 'not:module:' (see 'zb help query')"),
         (["tests", "outcome:fialed"], "zb tests: no outcome is called 'fialed'; did you mean 'failed'?"),
         (
             ["tests", "duration:long"],

@@ -29,7 +29,7 @@ struct coordinator_host {
     enum dz_rc (*count)(void *arg, const struct coord_record *rows, size_t count,
                         struct coord_answer *answers, struct dz_err *err);
     /* Close the ledger, and say what it holds. */
-    enum dz_rc (*seal)(void *arg, const struct coord_account *account, struct coord_closed *out,
+    enum dz_rc (*seal)(void *arg, const struct dz_account *account, struct coord_closed *out,
                        struct dz_err *err);
     /* Rows that the ledger holds now: what coordinator_stored() counts.  NULL: the ledger is the last
      * place that they go to. */

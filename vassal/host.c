@@ -376,13 +376,10 @@ digest_for_store(struct host *self, const struct store_seal *seal)
     return is_it ? ledger.digest : seal->digest;
 }
 
-/* The scheduler may not live to seal the job: what this node was told of the end goes with its records. */
-static void
-sealed(void *arg, const struct vassal_account *account)
+struct store_seal
+host_witness(const struct host *self, const struct dz_account *account)
 {
-    struct host *self = arg;
-    struct dz_err err;
-    struct store_seal seal = {
+    return (struct store_seal){
         .collected = (uint32_t) account->collected,
         .not_run = (uint32_t) account->not_run,
         .counted = (uint32_t) account->counted,
@@ -392,7 +389,16 @@ sealed(void *arg, const struct vassal_account *account)
         .exit_code = account->failed > 0 || account->not_run > 0,
         .now_us = dz_clock_us() + self->wall_offset_us,
     };
-    if (!self->url || !self->job || self->has_led || !account->agrees || account->is_shard)
+}
+
+/* The scheduler may not live to seal the job: what this node was told of the end goes with its records. */
+static void
+sealed(void *arg, const struct vassal_end *end)
+{
+    struct host *self = arg;
+    struct dz_err err;
+    struct store_seal seal = host_witness(self, &end->account);
+    if (!self->url || !self->job || self->has_led || !end->account.agrees || end->is_shard)
         return;
     if (store_job_witness(self->job, &seal, &err) != DZ_OK)
         log_warn("store.witness", "why=%s", err.text);

@@ -195,6 +195,8 @@ uint32_t host_test_of(const struct host *self, uint32_t number); /* the reverse 
 /* What the store has counted, in our numbers. */
 DZ_MUST_USE enum dz_rc host_account(struct host *self, uint64_t *counted_out, uint64_t *digest_out,
                                     struct dz_err *err);
+/* What a witness of the end tells the store. */
+struct store_seal host_witness(const struct host *self, const struct dz_account *account);
 /* ledger.c */
 struct coordinator_host host_for_coordinator(struct host *self);
 void host_log(void *arg, const struct uplink_log *log);

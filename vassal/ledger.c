@@ -320,20 +320,11 @@ tell_difference(struct host *self)
 /* The job's own seal follows when the exit code is known. Should this process die until then, it is
  * known what it would have said: by the store, and by nodes that were told SEAL. */
 static void
-tell_peers(struct host *self, const struct coord_account *account)
+tell_peers(struct host *self, const struct dz_account *account)
 {
     struct dz_epoch epoch = { self->leading.as.lead.n, self->peers.node, self->peers.inc };
-    bool is_good = account->failed == 0 && account->not_run == 0;
-    struct store_seal seal = {
-        .collected = (uint32_t) account->collected,
-        .not_run = (uint32_t) account->not_run,
-        .counted = (uint32_t) account->counted,
-        .duplicates = (uint32_t) account->duplicates,
-        .nodes = (uint32_t) account->nodes,
-        .workers = (uint32_t) account->workers,
-        .exit_code = !is_good,
-        .now_us = dz_clock_us() + self->wall_offset_us,
-    };
+    struct store_seal seal = host_witness(self, account);
+    bool is_good = seal.exit_code == 0;
     struct dz_err err;
     peers_sealed(&self->peers, &epoch, is_good, &seal);
     if (self->url || !self->peers.is_meeting || self->leading.as.lead.shard_total > 1 ||
@@ -347,7 +338,7 @@ tell_peers(struct host *self, const struct coord_account *account)
 }
 
 static enum dz_rc
-seal(void *arg, const struct coord_account *account, struct coord_closed *out, struct dz_err *err)
+seal(void *arg, const struct dz_account *account, struct coord_closed *out, struct dz_err *err)
 {
     struct host *self = arg;
     if (self->brought > 0)

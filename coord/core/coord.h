@@ -19,6 +19,7 @@
 #define DZ_COORD_CORE_COORD_H
 
 #include "shared/base/base.h"
+#include "shared/wire/account.h"
 #include "shared/wire/mesh.h"
 
 struct coord;
@@ -160,16 +161,6 @@ struct coord_record {
     bool is_history; /* do not count it (a strike that is not the last) */
 };
 
-/* The job's account.  collected == counted + not_run. */
-struct coord_account {
-    uint64_t collected, counted, duplicates, not_run, failed;
-    uint64_t nodes, workers; /* that ever took part */
-    uint64_t digest;         /* dz_ledger_mix() over the counted rows */
-    uint64_t carried;        /* of counted: as an earlier generation had them */
-    uint64_t elsewhere;      /* of other shards; collected == counted + not_run + elsewhere */
-    bool agrees;             /* the ledger's count and digest are the same; false: exit code 16 */
-};
-
 enum coord_effect_kind {
     COORD_FX_SEND,    /* to a node, best effort: never wait for it, drop it when the pipe is full */
     COORD_FX_PERSIST, /* write the number to disk, sync, answer PERSISTED */
@@ -201,8 +192,8 @@ struct coord_effect {
             const struct coord_record *records;
             size_t count;
         } count;
-        struct coord_account seal; /* duplicates and agrees are not known yet */
-        struct coord_account done;
+        struct dz_account seal; /* duplicates and agrees are not known yet */
+        struct dz_account done;
         struct dz_epoch deposed; /* the greater epoch; n 0: none is known */
         struct {
             uint32_t first;

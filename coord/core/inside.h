@@ -270,7 +270,7 @@ bool coord_turn(struct coord *self, enum turn turn, dz_us now); /* false: refuse
 /* ------------------------------------------------------------------ phase.c */
 
 void phase_settle(struct coord *self, dz_us now); /* follow every edge that is due */
-void coord_account_fill(const struct coord *self, struct coord_account *out);
+void coord_account_fill(const struct coord *self, struct dz_account *out);
 
 /* ------------------------------------------------------------------ nodes.c */
 

@@ -282,9 +282,9 @@ phase_settle(struct coord *self, dz_us now)
 }
 
 void
-coord_account_fill(const struct coord *self, struct coord_account *out)
+coord_account_fill(const struct coord *self, struct dz_account *out)
 {
-    *out = (struct coord_account){
+    *out = (struct dz_account){
         .collected = self->total,
         .counted = self->counted,
         .duplicates = self->duplicates,

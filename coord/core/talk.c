@@ -143,7 +143,7 @@ say_seal(struct coord *self, struct node *node, dz_us now)
     if (self->phase != PHASE_PARTING || node->state != NODE_DRAINED || node->is_seal_said ||
         !dz_flow_has_room(&node->flow))
         return;
-    struct coord_account account;
+    struct dz_account account;
     coord_account_fill(self, &account);
     struct dz_msg msg = { .id = DZ_MSG_mesh_seal,
                           .as.mesh_seal = { .collected = account.collected,

@@ -41,7 +41,7 @@ struct coordinator {
     bool is_stepping;
     bool has_to_persist, has_to_seal;
     uint64_t persist_n;
-    struct coord_account account;
+    struct dz_account account;
     bool is_over, is_deposed, is_closed; /* closed: the ledger */
     struct dz_epoch greater;             /* of who deposed it */
     bool has_to_retell;

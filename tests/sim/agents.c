@@ -125,7 +125,7 @@ on_done(struct world *self, uint32_t n, const struct vassal_effect *fx)
 {
     struct node *node = &self->nodes[n];
     node->has_left = true;
-    node->account = fx->as.done;
+    node->end = fx->as.done;
     world_trace(self, "node %u done, sealed %d, late %d, shard %d, pending %" PRIu64, n,
                 fx->as.done.is_sealed, fx->as.done.is_late, fx->as.done.is_shard,
                 fx->as.done.pending);

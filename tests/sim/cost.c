@@ -39,7 +39,7 @@ static void give_vassal(struct bench *self, const struct vassal_event *event);
 struct due {
     bool is_persist, is_seal;
     uint64_t batch;
-    struct coord_account account;
+    struct dz_account account;
 };
 
 static void

@@ -63,12 +63,12 @@ check_row(struct world *self, const struct row *row)
 static bool
 is_answered_for(const struct world *self, const struct node *node, uint32_t test)
 {
-    if (!node->has_left || !node->account.is_sealed || node->account.not_run > 0)
+    if (!node->has_left || !node->end.is_sealed || node->end.account.not_run > 0)
         return false;
     bool is_own = false;
     for (uint32_t t = 0; t < node->own_total; t++)
         is_own = is_own || node->own[t] == test;
-    if (!node->account.is_shard)
+    if (!node->end.is_shard)
         return is_own;
     unsigned shard = dz_shard_of(self->tests[test].id, self->opt.nodes);
     return is_own && shard == (unsigned) (node - self->nodes);
@@ -100,12 +100,12 @@ check_complete(struct world *self)
     unsigned ended = 0;
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
         const struct node *node = &self->nodes[n];
-        bool has_part = node->has_left && node->account.is_sealed;
+        bool has_part = node->has_left && node->end.is_sealed;
         ended += has_part;
-        if (has_part && node->account.not_run > 0 && !may_miss)
+        if (has_part && node->end.account.not_run > 0 && !may_miss)
             world_break(self,
                         "node %u: %" PRIu64 " tests were not run, and nobody had stopped the job",
-                        n, node->account.not_run);
+                        n, node->end.account.not_run);
     }
     if (ended == 0 && !self->is_stopped && !self->store.is_sealed && self->leaves == 0)
         world_break(self, "everybody has left, and nobody has sealed the job");

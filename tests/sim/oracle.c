@@ -345,8 +345,7 @@ oracle_vassal_leaves(struct world *self, uint32_t n)
 {
     const struct node *node = &self->nodes[n];
     for (size_t r = 0; r < node->spool_len; r++)
-        if (node->account.is_sealed && !node->spool[r].is_known &&
-            node->spool[r].outcome.origin == 0)
+        if (node->end.is_sealed && !node->spool[r].is_known && node->spool[r].outcome.origin == 0)
             world_break(self, "node %u leaves, and record %" PRIu64 " was never acknowledged", n,
                         node->spool[r].record);
     for (uint32_t s = 0; s < self->opt.slots; s++) {
@@ -355,7 +354,7 @@ oracle_vassal_leaves(struct world *self, uint32_t n)
             bool is_safe = ledger_find(&self->store, worker->ring[i].exec) != NULL;
             for (size_t r = 0; r < node->spool_len && !is_safe; r++)
                 is_safe = node->spool[r].outcome.exec == worker->ring[i].exec;
-            if (!is_safe && !self->is_stopped && self->leaves == 0 && !node->account.is_late)
+            if (!is_safe && !self->is_stopped && self->leaves == 0 && !node->end.is_late)
                 world_break(self, "node %u leaves, and execution %" PRIu64 " is nowhere", n,
                             worker->ring[i].exec);
         }

@@ -192,7 +192,7 @@ struct node {
     uint64_t disk_n;
     dz_us frozen_until, tick_at, started_at;
     bool is_draining, is_flushing, has_left, is_gone, is_starting;
-    struct vassal_account account; /* of DONE */
+    struct vassal_end end; /* of DONE */
     bool is_leaving;
     bool has_met;             /* its disk names the others */
     struct dz_epoch obeyed;   /* greatest epoch that led this life */
@@ -210,7 +210,7 @@ struct node {
     uint64_t lead_n;              /* number of its coordinator's epoch */
     bool was_ready;               /* its coordinator has given out tests */
     uint64_t sessions[NODES_MAX]; /* its coordinator's with each; 0: none, or it was given up */
-    struct coord_account seal;
+    struct dz_account seal;
     dz_us seal_by;
     uint8_t *knows;        /* owned, [tests]: counted, as its coordinator was told */
     uint32_t *coord_tests; /* owned: the coordinator's number -> the universe's */

@@ -169,7 +169,7 @@ struct vassal {
 
     int stop_how; /* -1: not stopped; by the person or by DRAIN */
     struct dz_buf stop_reason;
-    struct vassal_account account; /* of SEAL */
+    struct vassal_end end; /* of SEAL */
 };
 
 #define GROW(array, count, cap) \

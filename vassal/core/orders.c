@@ -64,18 +64,20 @@ on_seal(struct vassal *self, const struct dz_msg *msg, dz_us now)
     const struct dz_msg_mesh_seal *seal = &msg->as.mesh_seal;
     if (!member_turn(self, MEMBER_TURN_SEAL))
         return;
-    self->account = (struct vassal_account){
-        .collected = seal->collected,
-        .counted = seal->counted,
-        .duplicates = seal->duplicates,
-        .not_run = seal->not_run,
-        .failed = seal->failed,
-        .nodes = seal->nodes,
-        .workers = seal->workers,
-        .digest = seal->digest,
-        .agrees = seal->agrees != 0,
-        .elsewhere = seal->elsewhere,
-        .carried = seal->carried < seal->counted ? seal->carried : seal->counted,
+    self->end = (struct vassal_end){
+        .account = {
+            .collected = seal->collected,
+            .counted = seal->counted,
+            .duplicates = seal->duplicates,
+            .not_run = seal->not_run,
+            .failed = seal->failed,
+            .nodes = seal->nodes,
+            .workers = seal->workers,
+            .digest = seal->digest,
+            .agrees = seal->agrees != 0,
+            .elsewhere = seal->elsewhere,
+            .carried = seal->carried < seal->counted ? seal->carried : seal->counted,
+        },
         .is_shard = self->ranking.rank == RANK_SHARD,
         .pending = seal->stored ? 0 : self->pending,
     };

@@ -324,12 +324,12 @@ on_sealed(struct vassal *self, dz_us now)
         abdicate(self, &none); /* others have ended it meanwhile */
     if (!rank_turn(self, RANK_TURN_END, "the job has ended", now))
         return;
-    self->account.is_late = true;
+    self->end.is_late = true;
     if (self->state == MEMBER_EXITED)
         return;
     self->state = MEMBER_EXITED; /* whatever it was: there is nothing left to do */
     slots_end(self, 2);
-    self->account.pending = self->pending;
+    self->end.pending = self->pending;
     vassal_note(self, 0,
                 was_member ? "the job was sealed while this node was cut off from it"
                            : "the job had ended before this node could join it");

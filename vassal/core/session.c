@@ -258,7 +258,7 @@ say_once(struct vassal *self, bool *is_due, enum dz_msg_id id, dz_us now)
     } else if (id == DZ_MSG_mesh_drained) {
         msg.as.mesh_drained.records = self->last_record;
     } else {
-        msg.as.mesh_bye.why = self->account.is_sealed ? DZ_BYE_SEALED : DZ_BYE_TERMINATED;
+        msg.as.mesh_bye.why = self->end.is_sealed ? DZ_BYE_SEALED : DZ_BYE_TERMINATED;
     }
     session_say(self, &msg, now);
     *is_due = false;
@@ -338,7 +338,7 @@ refused(struct vassal *self, const struct dz_msg_mesh_err *err, dz_us now)
     if (!member_turn(self, MEMBER_TURN_REFUSED))
         return;
     slots_end(self, 1);
-    self->account.is_late = is_late;
+    self->end.is_late = is_late;
     vassal_note(self, is_late ? 0 : 2, "this node cannot take part: %.*s", (int) err->text.len,
                 (const char *) err->text.ptr);
     vassal_finish(self, false, now);

@@ -110,12 +110,12 @@ member_turn(struct vassal *self, enum member_turn turn)
 void
 vassal_finish(struct vassal *self, bool is_sealed, dz_us now)
 {
-    self->account.is_sealed = is_sealed;
+    self->end.is_sealed = is_sealed;
     if (!is_sealed)
-        self->account.pending = self->pending;
+        self->end.pending = self->pending;
     self->is_bye_due = self->scheduler != 0;
     rank_end(self, now);
-    vassal_effect(self, VASSAL_FX_DONE)->as.done = self->account;
+    vassal_effect(self, VASSAL_FX_DONE)->as.done = self->end;
 }
 
 /* ------------------------------------------------------------------ events */

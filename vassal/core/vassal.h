@@ -28,6 +28,7 @@
 #define DZ_VASSAL_CORE_VASSAL_H
 
 #include "shared/base/base.h"
+#include "shared/wire/account.h"
 #include "shared/wire/lease.h"
 #include "shared/wire/mesh.h"
 #include "shared/wire/model.h"
@@ -202,12 +203,9 @@ enum vassal_effect_kind {
 };
 
 /* What DONE tells: message `done` can be filled from it. */
-struct vassal_account {
-    uint64_t collected, counted, duplicates, not_run, failed, nodes, workers, digest;
-    uint64_t elsewhere; /* of other shards */
-    uint64_t carried;   /* of counted: as an earlier generation had them */
-    bool agrees;        /* the ledger's count and digest are the scheduler's */
-    bool is_sealed;     /* false: the job ended here without a seal, the rest is unknown */
+struct vassal_end {
+    struct dz_account account; /* unless is_sealed, nothing of it is known */
+    bool is_sealed;            /* false: the job ended here without a seal */
     bool is_late;  /* not is_sealed: it had ended before this node could join.  The driver compares
                      * manifests: exit 0, or what the sealed one lacks is a job of its own */
     bool is_shard; /* only this node's static shard: completeness is not verified */
@@ -272,7 +270,7 @@ struct vassal_effect {
             const char *why;       /* a few words */
         } rank;
         struct dz_epoch abdicate; /* the greater epoch; n 0: none, this node only leaves */
-        struct vassal_account done;
+        struct vassal_end done;
         struct {
             unsigned severity;
             struct dz_slice text;

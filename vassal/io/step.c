@@ -141,40 +141,54 @@ counted(struct agent *self, const struct vassal_effect *effect)
         cargo_strip(&self->cargo, effect->as.counted.record);
 }
 
-static void
-done(struct agent *self, const struct vassal_account *account)
+/* Without a seal a node answers for what it has seen itself. */
+static struct dz_account
+own_account(const struct agent *self)
 {
-    if (account->is_late && agent_begin_anew(self))
-        return;
-    uint64_t collected = account->is_sealed ? account->collected : self->manifest.count;
-    uint64_t counted_now = account->is_sealed ? account->counted : self->counted;
-    self->done = (struct dz_msg_done){
-        .collected = collected,
-        .run = counted_now - account->carried,
-        .counted = counted_now,
-        .duplicates = account->is_sealed ? account->duplicates : self->duplicates,
-        .lost = account->agrees || !account->is_sealed ? 0 : 1,
-        .not_run =
-            collected - (counted_now < collected ? counted_now : collected) - account->elsewhere,
-        .elsewhere = account->elsewhere,
-        .carried = account->carried,
-        .nodes = account->is_sealed ? account->nodes : 1,
-        .workers = account->is_sealed ? account->workers : self->seat_count,
-        .failed = account->is_sealed ? account->failed : self->failed,
-        .digest = account->digest,
+    return (struct dz_account){
+        .collected = self->manifest.count,
+        .counted = self->counted,
+        .duplicates = self->duplicates,
+        .nodes = 1,
+        .workers = self->seat_count,
+        .failed = self->failed,
+        .agrees = true,
     };
-    if (account->is_sealed)
-        self->up.sealed(self->up.arg, account);
-    if (account->is_shard)
+}
+
+static void
+done(struct agent *self, const struct vassal_end *end)
+{
+    if (end->is_late && agent_begin_anew(self))
+        return;
+    struct dz_account account = end->is_sealed ? end->account : own_account(self);
+    uint64_t of_them = account.counted < account.collected ? account.counted : account.collected;
+    self->done = (struct dz_msg_done){
+        .collected = account.collected,
+        .run = account.counted - account.carried,
+        .counted = account.counted,
+        .duplicates = account.duplicates,
+        .lost = account.agrees ? 0 : 1,
+        .not_run = account.collected - of_them - account.elsewhere,
+        .elsewhere = account.elsewhere,
+        .carried = account.carried,
+        .nodes = account.nodes,
+        .workers = account.workers,
+        .failed = account.failed,
+        .digest = account.digest,
+    };
+    if (end->is_sealed)
+        self->up.sealed(self->up.arg, end);
+    if (end->is_shard)
         tell_note(self, 1, "only this slot's share was run, completeness not verified");
     /* who schedules answers for the whole job, the others for what ran on them */
     uint64_t failed = self->is_leading ? self->done.failed : self->failed;
     int exit_code = failed > 0 ? 1 : 0;
-    if (account->is_late)
+    if (end->is_late)
         exit_code = 0;
-    else if (!account->is_sealed)
+    else if (!end->is_sealed)
         exit_code = 3;
-    else if (!account->agrees)
+    else if (!account.agrees)
         exit_code = 16;
     agent_wind_down(self, exit_code);
 }

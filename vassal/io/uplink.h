@@ -75,7 +75,7 @@ struct uplink {
     void (*flush)(void *arg); /* write what was logged */
     void (*progress)(void *arg, struct uplink_progress *out);
     /* A scheduler has told that the job is over; the end comes later. */
-    void (*sealed)(void *arg, const struct vassal_account *account);
+    void (*sealed)(void *arg, const struct vassal_end *end);
     /* The end: the job is sealed. */
     void (*end)(void *arg, const struct dz_msg_done *done, uint32_t deselected, int exit_code,
                 const char *reason);

@@ -200,7 +200,7 @@ a_job_is_drained_sealed_and_done(void **state)
     count_all(&lab);
     assert_int_equal(told(&lab, DZ_MSG_mesh_drain, 0)->how, 0);
     say(&lab, 1, &(struct dz_msg){ .id = DZ_MSG_mesh_drained });
-    const struct coord_account sealed = effect(&lab, COORD_FX_SEAL)->as.seal;
+    const struct dz_account sealed = effect(&lab, COORD_FX_SEAL)->as.seal;
     assert_int_equal(sealed.counted, TOTAL);
     assert_int_equal(sealed.failed, 1);
     give(&lab,

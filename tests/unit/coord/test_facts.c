@@ -129,7 +129,7 @@ rows_that_are_told_before_the_seal_count(void **state)
     uint64_t digest = dz_ledger_mix(2, 0, DZ_RESULT_OK);
     give(&lab, &(struct coord_event){ .kind = COORD_EV_SEALED, .as.sealed = { 1, digest } });
     say(&lab, 1, &(struct dz_msg){ .id = DZ_MSG_mesh_bye });
-    const struct coord_account account = effect(&lab, COORD_FX_DONE)->as.done;
+    const struct dz_account account = effect(&lab, COORD_FX_DONE)->as.done;
     assert_true(account.agrees);
     assert_int_equal(account.counted, 1);
     assert_int_equal(account.duplicates, 1);

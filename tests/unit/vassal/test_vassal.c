@@ -172,7 +172,7 @@ a_job_ends_when_workers_are_gone_and_all_is_acknowledged(void **state)
     order(&lab, &(struct dz_msg){ .id = DZ_MSG_mesh_seal,
                                   .as.mesh_seal = { .collected = 1, .counted = 1, .agrees = 1 } });
     assert_true(effect(&lab, VASSAL_FX_DONE, 0)->as.done.is_sealed);
-    assert_true(effect(&lab, VASSAL_FX_DONE, 0)->as.done.agrees);
+    assert_true(effect(&lab, VASSAL_FX_DONE, 0)->as.done.account.agrees);
     assert_true(has_said(&lab, DZ_MSG_mesh_bye));
 }
 

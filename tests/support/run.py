@@ -22,6 +22,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ INTERPRETERS = ("3.10", "3.11", "3.12", "3.13")
 JOBS = str(os.cpu_count() or 2)
 SHOWN_LINES = 150
 MINUTE = 60
+HISTORIES_AT_ONCE = 500_000
+SIM = "build/dev/tests/sim/sim_swift"
 
 SANITIZED = {
     "DAGZ_AGENT": str(BUILD / "dev/bin/dagz-agent"),
@@ -328,6 +331,7 @@ def test(session: Session) -> None:
 def soak(session: Session) -> None:
     os.environ.update(DZT_FAULTS="200", DZT_LONGEST_STOP_S="5", DZT_HOSTILE="5")
     test(session)
+    os.environ.setdefault("DZT_HISTORIES", "100_000_000")
     session.do("sim", sim)
     session.do("power cuts and kills", crash)
     for version in INTERPRETERS:
@@ -343,14 +347,26 @@ def soak(session: Session) -> None:
 
 def sim(step: Step) -> None:
     """Histories with faults, each message in each state, and each rule of the protocol broken is found out."""
-    argv = ["build/dev/tests/sim/sim_swift", "--first", "1000001", "--count", "200000"]
-    must(step, run(step, argv, limit_s=3600), "sim")
-    argv = ["build/dev/tests/sim/sim_swift", "--cells", "--first", "100001", "--count", "1000000"]
+
+    def block(number: int) -> int:
+        first, count = str(number * HISTORIES_AT_ONCE + 1), str(HISTORIES_AT_ONCE)
+        return run(step, [SIM, "--first", first, "--count", count], limit_s=3600)
+
+    done = 0
+    pool = ThreadPoolExecutor(int(JOBS))
+    try:
+        for code in pool.map(block, range(int(os.environ["DZT_HISTORIES"]) // HISTORIES_AT_ONCE)):
+            must(step, code, f"sim, after {done:,} histories")
+            done += HISTORIES_AT_ONCE
+    finally:
+        pool.shutdown(cancel_futures=True)
+    argv = [SIM, "--cells", "--first", "100001", "--count", "1000000"]
     must(step, run(step, argv, limit_s=3600), "sim --cells")
     step.passed = 1
     argv = ["build/dev/tests/sim/sim_mutants", "--mutants", "--count", "20000"]
     must(step, run(step, argv, limit_s=3600 * 2), "sim --mutants")
     step.passed = 2
+    step.note = f"{done:,} histories"
 
 
 def crash(step: Step) -> None:

@@ -88,7 +88,7 @@ host_tell_plan(struct host *self, const struct coord_row *rows, size_t row_count
         if (rows[i].is_counted && rows[i].what.test < self->manifest->count)
             is_counted[rows[i].what.test] = 1;
     for (uint32_t i = 0; i < self->manifest->count; i++) {
-        int64_t est_us = self->manifest->est_us[i];
+        int64_t est_us = catalog_est_us(self->manifest, i);
         if (is_counted[i])
             continue;
         tests++;

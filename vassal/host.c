@@ -310,6 +310,7 @@ estimate(struct host *self, struct catalog *manifest)
 {
     if (!self->durations || store_durations_count(self->durations) == 0)
         return;
+    manifest->est_us = dz_alloc0(manifest->count + 1, sizeof(*manifest->est_us));
     for (uint32_t i = 0; i < manifest->count; i++) {
         double mean_us = 0, spread = 0;
         if (store_durations_get(self->durations, manifest->ids[i], &mean_us, &spread))

@@ -41,9 +41,9 @@ list_tests(struct host *self)
     self->tests = dz_alloc0(manifest->count + 1, sizeof(*self->tests));
     for (uint32_t i = 0; i < manifest->count; i++)
         self->tests[i] = (struct coord_test){ .id = manifest->ids[i],
-                                              .group = manifest->groups[i],
+                                              .group = catalog_group(manifest, i),
                                               .order = manifest->order[i],
-                                              .est_us = manifest->est_us[i] };
+                                              .est_us = catalog_est_us(manifest, i) };
 }
 
 static enum dz_rc

@@ -84,84 +84,86 @@ roll_add(struct roll *self, const struct dz_msg_manifest *part, struct dz_err *e
     return DZ_OK;
 }
 
+/* ------------------------------------------------------------------ sorting */
+
+/* The sorted half from begin to middle and the one from there to end become one.  spare: for the first. */
+static void
+merge(const struct roll_entry *entries, uint32_t *begin, uint32_t *middle, const uint32_t *end,
+      uint32_t *spare)
+{
+    size_t count = (size_t) (middle - begin);
+    memcpy(spare, begin, count * sizeof(*spare));
+    const uint32_t *left = spare, *left_end = spare + count, *right = middle;
+    while (left < left_end) {
+        bool is_right = right < end && dz_slice_cmp(entries[*right].id, entries[*left].id) < 0;
+        *begin++ = is_right ? *right++ : *left++;
+    }
+}
+
+/* Collecting goes through files in the order of their names, so most of it is sorted as it comes: of two
+ * halves in order only their ends are compared.  Equal ones stay in the order of collection. */
+static uint32_t *
+sort(const struct roll_entry *entries, uint32_t total)
+{
+    uint32_t *by_id = dz_alloc0(total + 1, sizeof(*by_id));
+    DZ_AUTO(dz_free) uint32_t *spare = dz_alloc0(total + 1, sizeof(*spare));
+    for (uint32_t i = 0; i < total; i++)
+        by_id[i] = i;
+    for (size_t width = 1; width < total; width *= 2) {
+        for (size_t at = 0; at + width < total; at += 2 * width) {
+            uint32_t *middle = by_id + at + width;
+            size_t rest = total - at;
+            if (dz_slice_cmp(entries[middle[-1]].id, entries[*middle].id) > 0)
+                merge(entries, by_id + at, middle,
+                      by_id + at + (rest < 2 * width ? rest : 2 * width), spare);
+        }
+    }
+    return by_id;
+}
+
 /* ------------------------------------------------------------------ the union */
 
-struct named {
-    const struct roll_entry *entry; /* of its roll */
-    uint64_t key;   /* the bytes after what all ids begin with: mostly they tell two apart */
-    uint32_t order; /* position in all rolls, one after another */
-};
-
-static size_t
-common_len(const struct named *all, uint32_t total)
+static uint32_t
+total_of(struct roll *const *rolls, size_t count)
 {
-    struct dz_slice first = total > 0 ? all[0].entry->id : (struct dz_slice){ 0 };
-    size_t len = first.len;
-    for (uint32_t i = 1; i < total; i++) {
-        struct dz_slice id = all[i].entry->id;
-        size_t at = 0, most = id.len < len ? id.len : len;
-        while (at < most && id.ptr[at] == first.ptr[at])
-            at++;
-        len = at;
-    }
-    return len;
-}
-
-static void
-set_keys(struct named *all, uint32_t total)
-{
-    size_t begin = common_len(all, total);
-    for (uint32_t i = 0; i < total; i++) {
-        struct dz_slice id = all[i].entry->id;
-        for (size_t k = begin; k < begin + sizeof(all[i].key); k++)
-            all[i].key = all[i].key << 8 | (k < id.len ? id.ptr[k] : 0u);
-    }
-}
-
-static int
-by_id(const void *left, const void *right)
-{
-    const struct named *a = left, *b = right;
-    if (a->key != b->key)
-        return a->key < b->key ? -1 : 1;
-    int difference = dz_slice_cmp(a->entry->id, b->entry->id);
-    return difference ? difference : (a->order > b->order) - (a->order < b->order);
-}
-
-static struct named *
-gather(struct roll *const *rolls, size_t count, uint32_t *total_out)
-{
-    uint32_t total = 0, at = 0;
+    uint32_t total = 0;
     for (size_t i = 0; i < count; i++)
         total += rolls[i]->count;
-    struct named *all = dz_alloc0(total ? total : 1, sizeof(*all));
+    return total;
+}
+
+/* One after another. */
+static struct roll_entry *
+gather(struct roll *const *rolls, size_t count, uint32_t total)
+{
+    struct roll_entry *all = dz_alloc0(total + 1, sizeof(*all)), *at = all;
     for (size_t i = 0; i < count; i++) {
-        for (uint32_t k = 0; k < rolls[i]->count; k++, at++)
-            all[at] = (struct named){ .entry = &rolls[i]->entries[k], .order = at };
+        if (rolls[i]->count > 0)
+            memcpy(at, rolls[i]->entries, rolls[i]->count * sizeof(*at));
+        at += rolls[i]->count;
     }
-    *total_out = total;
     return all;
 }
 
 /* Keep the first of equal names, unless it is left out; returns how many stay.  place[order] is where
  * each went. */
 static uint32_t
-choose(struct named *all, uint32_t total, const struct catalog_filter *filter, uint32_t *place,
-       uint32_t *left_out)
+choose(const struct roll_entry *entries, uint32_t *by_id, uint32_t total,
+       const struct catalog_filter *filter, uint32_t *place, uint32_t *left_out)
 {
     uint32_t kept = 0, at = CATALOG_NO_TEST;
     struct dz_slice last = { 0 };
     for (uint32_t i = 0; i < total; i++) {
-        struct named one = all[i];
-        struct dz_slice id = one.entry->id;
+        uint32_t order = by_id[i];
+        struct dz_slice id = entries[order].id;
         bool is_repeat = i > 0 && dz_slice_eq(last, id);
         bool is_out = !is_repeat && filter && filter->is_left_out(filter->arg, id);
         if (!is_repeat)
             at = is_out ? CATALOG_NO_TEST : kept;
         if (!is_repeat && !is_out)
-            all[kept++] = one;
+            by_id[kept++] = order;
         *left_out += is_out;
-        place[one.order] = at;
+        place[order] = at;
         last = id;
     }
     return kept;
@@ -169,31 +171,43 @@ choose(struct named *all, uint32_t total, const struct catalog_filter *filter, u
 
 /* What was not kept left holes in the numbering: close them, so that it is a permutation. */
 static void
-rank_orders(struct catalog *self, const struct named *all, uint32_t total)
+rank_orders(uint32_t *orders, uint32_t count, uint32_t total)
 {
-    uint32_t *rank = dz_alloc0(total ? total : 1, sizeof(*rank));
-    for (uint32_t i = 0; i < self->count; i++)
-        rank[all[i].order] = 1;
+    if (count == total)
+        return;
+    uint32_t *rank = dz_alloc0(total + 1, sizeof(*rank));
+    for (uint32_t i = 0; i < count; i++)
+        rank[orders[i]] = 1;
     uint32_t before = 0;
     for (uint32_t i = 0; i < total; i++) {
         uint32_t is_kept = rank[i];
         rank[i] = before;
         before += is_kept;
     }
-    for (uint32_t i = 0; i < self->count; i++)
-        self->order[i] = rank[all[i].order];
+    for (uint32_t i = 0; i < count; i++)
+        orders[i] = rank[orders[i]];
     dz_free(&rank);
+}
+
+static void
+set_group(struct catalog *self, uint32_t test, struct dz_slice group)
+{
+    if (!self->groups)
+        self->groups = dz_alloc0(self->count, sizeof(*self->groups));
+    self->groups[test] = group;
 }
 
 /* sole: the one roll there is; its text is not copied. */
 static void
-take_texts(struct catalog *self, const struct named *all, struct roll *sole)
+take_texts(struct catalog *self, const struct roll_entry *entries, const uint32_t *by_id,
+           struct roll *sole)
 {
-    uint64_t *hashes = dz_alloc0(self->count ? self->count : 1, sizeof(*hashes));
+    DZ_AUTO(dz_free) uint64_t *hashes = dz_alloc0(self->count + 1, sizeof(*hashes));
     for (uint32_t i = 0; i < self->count; i++) {
-        const struct roll_entry *entry = all[i].entry;
+        const struct roll_entry *entry = &entries[by_id[i]];
         self->ids[i] = sole ? entry->id : dz_arena_copy(&self->text, entry->id);
-        self->groups[i] = sole ? entry->group : dz_arena_copy(&self->text, entry->group);
+        if (entry->group.len > 0)
+            set_group(self, i, sole ? entry->group : dz_arena_copy(&self->text, entry->group));
         hashes[i] = dz_hash64(entry->id);
     }
     if (sole) {
@@ -202,7 +216,6 @@ take_texts(struct catalog *self, const struct named *all, struct roll *sole)
     }
     self->digest =
         dz_hash64((struct dz_slice){ (const uint8_t *) hashes, self->count * sizeof(*hashes) });
-    dz_free(&hashes);
 }
 
 /* ------------------------------------------------------------------ mapping */
@@ -230,39 +243,26 @@ set_places(const struct catalog *self, struct roll *roll, const uint32_t *places
     return strangers;
 }
 
-static void
-size_catalog(struct catalog *self, uint32_t count)
-{
-    size_t room = count ? count : 1;
-    *self = (struct catalog){
-        .ids = dz_alloc0(room, sizeof(*self->ids)),
-        .groups = dz_alloc0(room, sizeof(*self->groups)),
-        .order = dz_alloc0(room, sizeof(*self->order)),
-        .est_us = dz_alloc0(room, sizeof(*self->est_us)),
-        .count = count,
-    };
-}
-
 void
 catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
               const struct catalog_filter *filter)
 {
-    uint32_t total = 0, left_out = 0;
-    struct named *all = gather(rolls, count, &total);
-    set_keys(all, total);
-    qsort(all, total, sizeof(*all), by_id);
-    uint32_t *place = dz_alloc0(total ? total : 1, sizeof(*place));
-    size_catalog(self, choose(all, total, filter, place, &left_out));
-    self->left_out = left_out;
-    rank_orders(self, all, total);
-    take_texts(self, all, count == 1 ? rolls[0] : NULL);
+    struct roll *sole = count == 1 ? rolls[0] : NULL;
+    uint32_t total = total_of(rolls, count);
+    DZ_AUTO(dz_free) struct roll_entry *all = sole ? NULL : gather(rolls, count, total);
+    const struct roll_entry *entries = sole ? sole->entries : all;
+    DZ_AUTO(dz_free) uint32_t *place = dz_alloc0(total + 1, sizeof(*place));
+    uint32_t *by_id = sort(entries, total);
+    *self = (struct catalog){ .order = by_id };
+    self->count = choose(entries, by_id, total, filter, place, &self->left_out);
+    self->ids = dz_alloc0(self->count + 1, sizeof(*self->ids));
+    take_texts(self, entries, by_id, sole);
+    rank_orders(by_id, self->count, total);
     const uint32_t *from = place;
     for (size_t i = 0; i < count; i++) {
         (void) set_places(self, rolls[i], from); /* what it lacks was left out */
         from += rolls[i]->count;
     }
-    dz_free(&place);
-    dz_free(&all);
 }
 
 void

@@ -42,11 +42,11 @@ DZ_MUST_USE enum dz_rc roll_add(struct roll *self, const struct dz_msg_manifest 
                                 struct dz_err *err);
 
 struct catalog {
-    struct dz_arena text; /* ids and groups */
-    struct dz_slice *ids; /* owned; sorted, no two equal; so are the others, in the same order */
-    struct dz_slice *groups;
-    uint32_t *order;  /* a permutation: position in collection order */
-    uint32_t *est_us; /* expected durations, 0 unknown; filled by the host */
+    struct dz_arena text;    /* ids and groups */
+    struct dz_slice *ids;    /* owned; sorted, no two equal; so are the others, in the same order */
+    struct dz_slice *groups; /* NULL: none has one */
+    uint32_t *order;         /* a permutation: position in collection order */
+    uint32_t *est_us;        /* expected durations, 0 unknown; the host's, NULL: none is known */
     uint32_t count;
     uint32_t left_out; /* so many more were collected: others have run them */
     uint64_t digest;   /* of the ids */
@@ -62,6 +62,18 @@ struct catalog_filter {
 void catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
                    const struct catalog_filter *filter);
 void catalog_fini(struct catalog *self);
+
+static inline struct dz_slice
+catalog_group(const struct catalog *self, uint32_t test)
+{
+    return self->groups ? self->groups[test] : (struct dz_slice){ 0 };
+}
+
+static inline uint32_t
+catalog_est_us(const struct catalog *self, uint32_t test)
+{
+    return self->est_us ? self->est_us[test] : 0;
+}
 
 /* Map one more complete roll, of a process that came later; returns how many of its tests the
  * node does not know. */

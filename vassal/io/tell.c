@@ -111,7 +111,8 @@ add_running(struct seat *seat, dz_us now, struct dz_list *list, struct dz_buf *b
     struct dz_item_running item = { .worker = seat->num,
                                     .test = given->test,
                                     .elapsed_ms = (uint64_t) (now - seat->seen_us) / 1000,
-                                    .expected_ms = agent->manifest.est_us[given->test] / 1000,
+                                    .expected_ms =
+                                        catalog_est_us(&agent->manifest, given->test) / 1000,
                                     .id = id_of(agent, given->test) };
     dz_running_add(list, bytes, &item);
 }

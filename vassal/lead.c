@@ -265,8 +265,12 @@ say_rank(struct host *self, const struct vassal_effect *effect)
     if (!self->peers.gate || !self->peers.is_meeting)
         return; /* there is nobody else */
     if (strcmp(name, "LEADING") == 0 ||
-        (strcmp(name, "VASSAL") == 0 && strcmp(effect->as.rank.why, "is led") == 0)) {
+        (strcmp(name, "VASSAL") == 0 && strcmp(effect->as.rank.why, VASSAL_WHY_LED) == 0)) {
         say_who_leads(self, &effect->as.rank.epoch);
+    } else if (strcmp(effect->as.rank.why, VASSAL_WHY_YIELDS) == 0) {
+        agent_note(self->agent, 0,
+                   dz_str("this node still collects: one that has collected "
+                          "schedules the job from now on"));
     } else if (strcmp(name, "CANDIDATE") == 0 && self->told.n > 0 && !self->is_lost_told) {
         self->is_lost_told = true;
         dz_buf_addf(&text, lost, effect->as.rank.why);

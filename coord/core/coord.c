@@ -128,8 +128,12 @@ on_start(struct coord *self, const struct coord_event *event, dz_us now)
 }
 
 static void
-on_manifest(struct coord *self, const struct coord_event *event)
+on_manifest(struct coord *self, const struct coord_event *event, dz_us now)
 {
+    if (!self->has_manifest) {
+        self->briefed_at = now;
+        coord_wake(self, now + self->cfg.state_us);
+    }
     self->manifest_digest = event->as.manifest.digest;
     self->crowd =
         event->as.manifest.nodes < COORD_NODES_MAX ? event->as.manifest.nodes : COORD_NODES_MAX;
@@ -189,7 +193,7 @@ handle(struct coord *self, const struct coord_event *event, dz_us now)
     case COORD_EV_TICK: on_tick(self, event->as.tick.is_behind, now); break;
     case COORD_EV_START: on_start(self, event, now); break;
     case COORD_EV_PERSISTED: (void) coord_turn(self, TURN_PERSISTED, now); break;
-    case COORD_EV_MANIFEST: on_manifest(self, event); break;
+    case COORD_EV_MANIFEST: on_manifest(self, event, now); break;
     case COORD_EV_LEDGER: facts_load(self, event->as.ledger.rows, event->as.ledger.count); break;
     case COORD_EV_MESSAGE: node_hear(self, event->as.message, now); break;
     case COORD_EV_COUNTED:

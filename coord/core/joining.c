@@ -9,6 +9,8 @@
 
 #include "coord/core/inside.h"
 
+enum { YIELD_US = 2 * 1000 * 1000 /* others that have collected wait so long */ };
+
 void
 node_lead(struct coord *self, struct node *node, dz_us now)
 {
@@ -83,6 +85,29 @@ node_redirect(struct coord *self, const struct dz_msg_mesh *from)
     whisper_to_stranger(self, from, &msg);
 }
 
+/* This node still collects, and others could run tests meanwhile: one of them shall schedule. */
+static void
+yield(struct coord *self, const struct dz_msg_mesh *to, dz_us now)
+{
+    struct dz_msg msg = { .id = DZ_MSG_mesh_nack };
+    whisper_to_stranger(self, to, &msg);
+    self->outranked_by = (struct dz_epoch){ 0 };
+    (void) coord_turn(self, TURN_OUTRANKED, now);
+}
+
+/* Before we have a manifest. */
+static void
+keep_waiting(struct coord *self, const struct dz_msg_mesh *from, dz_us now)
+{
+    bool is_other = from->node != self->cfg.node && self->cfg.shard_total <= 1;
+    if (is_other && self->awaited_since == 0)
+        self->awaited_since = now;
+    if (is_other && now - self->awaited_since >= YIELD_US)
+        yield(self, from, now);
+    else
+        node_redirect(self, from); /* and that it is alive */
+}
+
 /* What it said of itself; its manifest may be another one than that of its earlier life. */
 static void
 know(struct coord *self, struct node *node, uint64_t inc, const struct dz_msg_mesh_hello *hello,
@@ -117,8 +142,12 @@ node_hello(struct coord *self, const struct dz_msg_mesh *from,
     }
     if (self->phase < PHASE_LEADING)
         return; /* it asks again */
-    if (!self->has_manifest || is_stranger) {
-        node_redirect(self, from); /* and that it is alive */
+    if (is_stranger) {
+        node_redirect(self, from);
+        return;
+    }
+    if (!self->has_manifest) {
+        keep_waiting(self, from, now);
         return;
     }
     struct node *node = node_find(self, from->node);

@@ -193,7 +193,8 @@ is_ready(const struct coord *self, dz_us now)
 {
     if (!self->has_manifest)
         return false;
-    if (now - self->phase_since >= self->cfg.state_us)
+    dz_us since = self->briefed_at > self->phase_since ? self->briefed_at : self->phase_since;
+    if (now - since >= self->cfg.state_us)
         return true;
     /* Nodes that joined in the last moments of the one before: nobody was told of them yet. */
     if (self->epoch.n > 1 && now - self->phase_since < TAKEOVER_US)

@@ -140,6 +140,13 @@ def test_without_a_store_to_compare_with_all_run(late, store):
     assert jobs(late) == [(TESTS, 0), (TESTS + MORE, 0)]
 
 
+def let_collect(path: Path, end: int) -> None:
+    """Who waits for `path` goes on, and who collects again does not wait."""
+    path.rename(path.with_suffix(".old"))
+    path.touch()
+    os.close(end)
+
+
 class Slow:
     """A run that comes when another schedules, and collects until their job has ended."""
 
@@ -156,9 +163,7 @@ class Slow:
         self.party.go()
         first = self.other.finish()
         assert first.code == 0 and first.counts == {"passed": TESTS}, first.out
-        self.path.rename(self.path.with_suffix(".old"))
-        self.path.touch()  # who collects again does not wait
-        os.close(self.end)
+        let_collect(self.path, self.end)
         self.party.done = [first]
 
     def finish(self) -> Result:
@@ -212,6 +217,12 @@ def test_one_whose_workers_collect_is_compared_too(hosts):
     assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
 
 
+def test_workers_that_have_collected_end_when_nothing_is_left(hosts):
+    result = outlived(hosts, PYTEST_ADDOPTS="-o dagz_fork=before-conftests")
+    assert result.code == 0 and "nothing is left to run" in result.out, result.out
+    assert jobs(hosts) == [(TESTS, 0)]
+
+
 def test_its_agent_may_die_then(tmp_path, hosts):
     slow = Slow(hosts, tmp_path / "waits", DZT_MORE="1", DZT_TAKES="1")
     slow.outlive()
@@ -243,6 +254,38 @@ def test_one_that_hears_it_while_it_collects_goes_on_collecting(hosts, store):
     assert ENDED in result.out and server.left == 0, result.out
     assert result.code == 0 and result.counts == {"passed": MORE, "deselected": TESTS}, result.out
     assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def leave_first(party: Party, path: Path, **env: str) -> list[Result]:
+    """The first run, which schedules, collects until another has run all, or as good as all."""
+    os.mkfifo(path)
+    first = party.join(DZT_WAITS=str(path), **env)
+    end = os.open(path, os.O_WRONLY)
+    other = party.join()
+    party.wait_for(other, 1)
+    party.go()
+    result = other.finish()
+    let_collect(path, end)
+    party.done = [first.finish(), result]
+    party.finish()
+    return party.done
+
+
+YIELDED = "this node still collects: one that has collected schedules the job from now on"
+
+
+def test_a_scheduler_that_still_collects_leaves_it_to_one_that_has(tmp_path, hosts):
+    first, other = leave_first(hosts, tmp_path / "waits", DZT_MORE="1")
+    assert codes([first, other]) == [0, 0], first.out + other.out
+    assert YIELDED in first.out and YIELDED not in other.out
+    assert other.counts == {"passed": TESTS} and first.counts == {"passed": MORE, "deselected": TESTS}
+    assert jobs(hosts) == [(TESTS, 0), (MORE, 0)]
+
+
+def test_on_one_host_it_leaves_it_too(tmp_path):
+    first, other = leave_first(Party(tmp_path, SUITE), tmp_path / "waits")
+    assert codes([first, other]) == [0, 0], first.out + other.out
+    assert YIELDED in first.out and other.counts == {"passed": TESTS}
 
 
 def test_one_that_still_collects_on_one_host_is_compared_too(tmp_path):

@@ -293,6 +293,8 @@ collect(struct world *self, uint32_t n)
                          .ids = node->own_ids,
                          .groups = node->own_groups },
     };
+    node->has_collected = true;
+    coord_brief(self, n);
     agent_give(self, n, &event);
 }
 

@@ -311,9 +311,18 @@ coord_begin(struct world *self, uint32_t n, const struct vassal_effect *lead)
     coord_give(
         self, n,
         &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = lead->as.lead.n - 1 });
+    coord_brief(self, n);
+    uplink_plan(self, n);
+}
+
+void
+coord_brief(struct world *self, uint32_t n)
+{
+    const struct node *node = &self->nodes[n];
+    if (!node->coord || !node->has_collected)
+        return;
     give_manifest(self, n);
     give_rows(self, n, ledger_of(self, n));
-    uplink_plan(self, n);
 }
 
 void

@@ -64,6 +64,8 @@ draw_faults(struct options *self, struct rng *rng)
     self->faults_us = (dz_us) (200 + rng_below(rng, 4000)) * 1000;
     if (rng_chance(rng, 60))
         self->store_lost_us = 1 + (dz_us) rng_below(rng, (uint64_t) self->faults_us);
+    if (self->collect_us > 0 && rng_chance(rng, 100))
+        self->collect_us = 8000 * 1000; /* some wait for others */
 }
 
 /* What a mode excludes. */

@@ -145,6 +145,7 @@ node_new_life(struct world *self, uint32_t n)
     node->started_at = self->now;
     node->tick_at = 0;
     node->is_draining = node->is_flushing = node->is_uplinking = node->is_starting = false;
+    node->has_collected = false;
     uint64_t known[NODES_MAX];
     for (uint32_t i = 0; i < self->opt.nodes; i++)
         known[i] = self->nodes[i].id;

@@ -192,6 +192,7 @@ struct node {
     uint64_t disk_n;
     dz_us frozen_until, tick_at, started_at;
     bool is_draining, is_flushing, has_left, is_gone, is_starting;
+    bool has_collected;    /* in this life */
     struct vassal_end end; /* of DONE */
     bool is_leaving;
     bool has_met;             /* its disk names the others */
@@ -342,6 +343,8 @@ void node_new_life(struct world *self, uint32_t node);
 /* coords.c */
 void coord_begin(struct world *self, uint32_t n, const struct vassal_effect *lead);
 void coord_end(struct world *self, uint32_t n);
+/* Its tests, and what its ledger holds, once they are collected. */
+void coord_brief(struct world *self, uint32_t n);
 void coord_give(struct world *self, uint32_t n, const struct coord_event *event);
 void coord_on(struct world *self, struct happening *it);
 

@@ -19,7 +19,7 @@
 #define MEMBER_STATES(X) X(NEW) X(JOINING) X(SERVING) X(DRAINING) X(DRAINED) X(LEAVING) X(EXITED)
 #define MEMBER_TURNS(X)  X(COLLECTED) X(LED) X(DRAIN) X(EMPTY) X(SEAL) X(LEAVE) X(REFUSED)
 #define RANK_STATES(X)   X(NEW) X(JOINING) X(VASSAL) X(CANDIDATE) X(LEADING) X(SHARD) X(LEAVING) X(OUT)
-#define RANK_TURNS(X)    X(JOIN) X(GRANT) X(HELD) X(ALONE) X(LED) X(LOST) X(OUTRANKED) X(LEAVE) X(END)
+#define RANK_TURNS(X)    X(JOIN) X(GRANT) X(HELD) X(ALONE) X(LED) X(LOST) X(OUTRANKED) X(YIELD) X(LEAVE) X(END)
 #define SLOT_STATES(X)   X(ABSENT) X(FORKING) X(IDLE) X(BUSY) X(LEAVING) X(LOST)
 #define SLOT_TURNS(X)    X(FORK) X(UP) X(FEED) X(DRY) X(END) X(DOWN) X(LOSE)
 /* clang-format on */
@@ -217,7 +217,9 @@ void rank_members(struct vassal *self, const struct dz_msg_mesh_members *members
 void rank_knows(struct vassal *self, const uint64_t *nodes,
                 size_t count); /* from an earlier life */
 void rank_leave(struct vassal *self, dz_us now);
-dz_us rank_wait_us(const struct vassal *self); /* for those who come before it in succession */
+dz_us rank_patience_us(const struct vassal *self); /* with the authority's answer */
+bool rank_may_hear(const struct vassal *self);     /* it has collected, and the job goes on */
+dz_us rank_wait_us(const struct vassal *self);     /* for those who come before it in succession */
 void rank_meet(struct vassal *self, const struct vassal_event *event);
 bool rank_is_led(const struct vassal *self);   /* by whom it believes to schedule */
 void rank_end(struct vassal *self, dz_us now); /* it takes no part any more */

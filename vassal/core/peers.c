@@ -2,10 +2,25 @@
 #include "vassal/core/inside.h"
 
 enum {
-    SUCCEED_US = 300 * 1000,      /* the authority is given so long before successors decide */
-    SUCCEED_STEP_US = 250 * 1000, /* one place in the order of succession */
-    STRANGERS = 8,                /* those who are not in the order spread over so many places */
+    SUCCEED_US = 300 * 1000,        /* the authority is given so long before successors decide */
+    SUCCEED_STEP_US = 250 * 1000,   /* one place in the order of succession */
+    STRANGERS = 8,                  /* those who are not in the order spread over so many places */
+    JOIN_PATIENCE_US = 1500 * 1000, /* of one try; two of them, then it goes on without */
+    PATIENCE_US = 500 * 1000,
 };
+
+dz_us
+rank_patience_us(const struct vassal *self)
+{
+    dz_us usual_us = self->ranking.rank == RANK_JOINING ? JOIN_PATIENCE_US : PATIENCE_US;
+    return usual_us + dz_pace_crowd_us(self->nodes);
+}
+
+bool
+rank_may_hear(const struct vassal *self)
+{
+    return self->state != MEMBER_NEW && self->state != MEMBER_EXITED;
+}
 
 /* Its place among them is not known: it comes last. */
 void

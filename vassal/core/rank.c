@@ -13,8 +13,6 @@
 #include "vassal/core/inside.h"
 
 enum {
-    JOIN_PATIENCE_US = 1500 * 1000, /* of one try; two of them, then it goes on without */
-    PATIENCE_US = 500 * 1000,
     SLACK_US = 100 * 1000, /* the driver's own deadline comes first */
     JOIN_TRIES = 2,
     COMPANY_TRIES = 4,           /* the same where others are known to have come, and not who */
@@ -33,17 +31,11 @@ saw(struct vassal *self, uint64_t n)
         self->seen_n = n;
 }
 
-static bool
-is_collected(const struct vassal *self)
-{
-    return self->state != MEMBER_NEW && self->state != MEMBER_EXITED;
-}
-
 static void
 hello_now(struct vassal *self, dz_us now)
 {
     self->hellos = 0;
-    if (is_collected(self))
+    if (rank_may_hear(self))
         session_hello(self, now);
 }
 
@@ -54,13 +46,6 @@ ask_at(struct vassal *self, dz_us at)
 {
     self->ranking.ask_at = at;
     vassal_wake(self, at);
-}
-
-static dz_us
-patience(const struct vassal *self)
-{
-    dz_us usual_us = self->ranking.rank == RANK_JOINING ? JOIN_PATIENCE_US : PATIENCE_US;
-    return usual_us + dz_pace_crowd_us(self->nodes);
 }
 
 static void
@@ -76,7 +61,7 @@ ask(struct vassal *self, enum dz_lease_kind kind, dz_us now)
     it->ask_at = INT64_MAX;
     struct vassal_effect *fx = vassal_effect(self, VASSAL_FX_ASK);
     fx->as.ask.number = it->asked;
-    fx->as.ask.patience_us = patience(self);
+    fx->as.ask.patience_us = rank_patience_us(self);
     fx->as.ask.ask = (struct dz_lease_ask){
         .kind = kind,
         .me = { is_own ? it->claimed_n : self->seen_n, self->cfg.node, self->cfg.inc },
@@ -84,7 +69,7 @@ ask(struct vassal *self, enum dz_lease_kind kind, dz_us now)
     };
     if (kind == DZ_LEASE_CLAIM && it->is_holder_gone)
         fx->as.ask.ask.gone = it->holder;
-    vassal_wake(self, now + patience(self) + SLACK_US);
+    vassal_wake(self, now + rank_patience_us(self) + SLACK_US);
 }
 
 /* ------------------------------------------------------------------ leading */
@@ -141,6 +126,8 @@ rank_collected(struct vassal *self, dz_us now)
     struct ranking *it = &self->ranking;
     if (self->cfg.rendezvous == VASSAL_ALONE && rank_turn(self, RANK_TURN_JOIN, "collected", now))
         go_alone(self, now);
+    else if (it->rank == RANK_VASSAL && it->holder.n == 0 && !it->asked)
+        ask(self, DZ_LEASE_WHO, now); /* it has yielded */
     else if (it->holder.n > 0 || it->peer_count > 0)
         hello_now(self, now);
     it->holder_at = now; /* nothing could be heard of it before */
@@ -211,7 +198,7 @@ rank_admits(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
     bool was_leading = it->rank == RANK_LEADING;
     struct dz_epoch before = it->holder;
     it->holder = *epoch;
-    if (!rank_turn(self, RANK_TURN_LED, "is led", now)) {
+    if (!rank_turn(self, RANK_TURN_LED, VASSAL_WHY_LED, now)) {
         it->holder = before;
         return false;
     }
@@ -239,10 +226,27 @@ rank_hint(struct vassal *self, const struct dz_epoch *epoch, dz_us now)
         follow(self, epoch, now);
 }
 
+/* Its coordinator has no manifest yet, and others that have one wait.  Without one this node does not
+ * claim the lease again. */
+static void
+yield(struct vassal *self, dz_us now)
+{
+    struct ranking *it = &self->ranking;
+    it->holder = (struct dz_epoch){ 0 };
+    if (!rank_turn(self, RANK_TURN_YIELD, VASSAL_WHY_YIELDS, now))
+        return;
+    it->holder_at = now;
+    ask(self, DZ_LEASE_RELEASE, now);
+}
+
 void
 rank_deposed(struct vassal *self, const struct dz_epoch *by, dz_us now)
 {
     bool is_us = by->node == self->cfg.node && by->inc == self->cfg.inc;
+    if (by->n == 0 && self->ranking.rank == RANK_LEADING) {
+        yield(self, now);
+        return;
+    }
     if (by->n == 0 || is_us ||
         !rank_turn(self, RANK_TURN_OUTRANKED, "another scheduler has a greater epoch", now))
         return;
@@ -474,7 +478,7 @@ void
 rank_tick(struct vassal *self, dz_us now)
 {
     struct ranking *it = &self->ranking;
-    dz_us late_at = it->asked_at + patience(self) + SLACK_US;
+    dz_us late_at = it->asked_at + rank_patience_us(self) + SLACK_US;
     if (it->asked && now >= late_at) {
         it->asked = 0;
         on_unreachable(self, now);
@@ -485,8 +489,8 @@ rank_tick(struct vassal *self, dz_us now)
         ask_what_is_due(self, now);
     else
         vassal_wake(self, it->ask_at);
-    if (it->rank == RANK_VASSAL && is_collected(self))
+    if (it->rank == RANK_VASSAL && rank_may_hear(self))
         watch_holder(self, now);
-    else if (it->rank == RANK_CANDIDATE && is_collected(self))
+    else if (it->rank == RANK_CANDIDATE && rank_may_hear(self))
         wait_for_turn(self, now);
 }

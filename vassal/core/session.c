@@ -356,7 +356,7 @@ on_stranger(struct vassal *self, const struct dz_msg_mesh *from, const struct dz
     if (msg->id == DZ_MSG_mesh_nack) {
         struct dz_epoch epoch = { msg->as.mesh_nack.n, msg->as.mesh_nack.node,
                                   msg->as.mesh_nack.inc };
-        if (epoch.n > 0)
+        if (epoch.n > 0 || from->node == self->ranking.holder.node)
             rank_hint(self, &epoch, now);
         if (self->state >= MEMBER_JOINING && self->state < MEMBER_EXITED && now >= self->hello_at)
             session_hello(self, now);

@@ -202,6 +202,10 @@ enum vassal_effect_kind {
     VASSAL_FX_RANK,     /* what this node is has changed; for logs and people */
 };
 
+/* Reasons of a RANK that people are told of. */
+#define VASSAL_WHY_LED    "is led"
+#define VASSAL_WHY_YIELDS "still collects, and others wait"
+
 /* What DONE tells: message `done` can be filled from it. */
 struct vassal_end {
     struct dz_account account; /* unless is_sealed, nothing of it is known */

@@ -54,10 +54,13 @@ present_seats(struct agent *self)
     }
 }
 
-/* Others have run everything. */
+/* Others have run everything.  Workers that an earlier agent had made end as after their last test. */
 static void
 end_for_nothing(struct agent *self)
 {
+    present_seats(self);
+    for (unsigned i = 0; i < self->seat_count; i++)
+        seat_feed(&self->seats[i], NULL, 0, DZ_MORE_END);
     self->done = (struct dz_msg_done){ .nodes = 1, .workers = self->seat_count };
     agent_wind_down(self, 0);
 }

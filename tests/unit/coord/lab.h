@@ -211,8 +211,9 @@ manifest(struct lab *lab)
     manifest_in_crowd(lab, 0);
 }
 
+/* It leads, and its own node still collects. */
 static inline struct lab
-lab_new_after(unsigned strikes, uint64_t seen_n)
+lab_without_manifest(unsigned strikes, uint64_t seen_n)
 {
     struct lab lab = { .now = 1000000 };
     struct coord_cfg cfg = { .job = dz_str("J"), .node = 1, .inc = 1, .strikes = strikes };
@@ -221,6 +222,13 @@ lab_new_after(unsigned strikes, uint64_t seen_n)
     lab.coord = coord_new(&cfg);
     give(&lab, &(struct coord_event){ .kind = COORD_EV_START, .as.start.seen_n = seen_n });
     assert_int_equal(effect(&lab, COORD_FX_PERSIST)->as.persist.n, seen_n + 1);
+    return lab;
+}
+
+static inline struct lab
+lab_new_after(unsigned strikes, uint64_t seen_n)
+{
+    struct lab lab = lab_without_manifest(strikes, seen_n);
     manifest(&lab);
     return lab;
 }

@@ -13,6 +13,22 @@ nobody_is_led_before_the_epoch_is_on_disk(void **state)
     assert_non_null(told(&lab, DZ_MSG_mesh_lead, 0));
 }
 
+/* Others have collected, and this node has not. */
+static void
+without_a_manifest_it_leaves_the_job_to_those_who_have_one(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_without_manifest(3, 0);
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
+    hello(&lab, 2, DIGEST);
+    lab.now += 1900000;
+    hello(&lab, 2, DIGEST);
+    assert_int_equal(lab.fx_count, 0);
+    lab.now += 200000;
+    hello(&lab, 2, DIGEST);
+    assert_int_equal(effect(&lab, COORD_FX_DEPOSED)->as.deposed.n, 0);
+}
+
 /* The one before may have died before it could say that they had joined. */
 static void
 one_that_takes_over_waits_for_nodes_that_it_has_not_heard_of(void **state)
@@ -276,6 +292,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_result_that_was_announced_frees_no_slot),
         cmocka_unit_test(nobody_is_led_before_the_epoch_is_on_disk),
+        cmocka_unit_test(without_a_manifest_it_leaves_the_job_to_those_who_have_one),
         cmocka_unit_test(one_that_takes_over_waits_for_nodes_that_it_has_not_heard_of),
         cmocka_unit_test(tests_are_granted_when_the_state_is_told),
         cmocka_unit_test(a_node_with_other_tests_is_told_so),

@@ -19,16 +19,16 @@ static const char *const members_drawn[MEMBER_STATE_COUNT] = {
 
 /* NEW JOINING VASSAL CANDIDATE LEADING SHARD LEAVING OUT */
 static const char rank_letters[RANK_COUNT + 1] = "njvcdslo";
-/* Columns: JOIN GRANT HELD ALONE LED LOST OUTRANKED LEAVE END. */
+/* Columns: JOIN GRANT HELD ALONE LED LOST OUTRANKED YIELD LEAVE END. */
 static const char *const ranks_drawn[RANK_COUNT] = {
-    [RANK_NEW]       = "j......oo",
-    [RANK_JOINING]   = ".dvsvc.oo",
-    [RANK_VASSAL]    = "..v.vc.lo",
-    [RANK_CANDIDATE] = ".dv.v..lo",
-    [RANK_LEADING]   = "....v.vlo",
-    [RANK_SHARD]     = "........o",
-    [RANK_LEAVING]   = "..l.l...o",
-    [RANK_OUT]       = ".........",
+    [RANK_NEW]       = "j.......oo",
+    [RANK_JOINING]   = ".dvsvc..oo",
+    [RANK_VASSAL]    = "..v.vc..lo",
+    [RANK_CANDIDATE] = ".dv.v...lo",
+    [RANK_LEADING]   = "....v.vvlo",
+    [RANK_SHARD]     = ".........o",
+    [RANK_LEAVING]   = "..l.l....o",
+    [RANK_OUT]       = "..........",
 };
 
 /* ABSENT FORKING IDLE BUSY LEAVING LOST */

@@ -52,6 +52,7 @@ host_fini(struct host *self)
     free(self->memory.counted);
     free(self->home);
     free(self->note);
+    free(self->unsent);
 }
 
 /* ------------------------------------------------------------------ begin */
@@ -264,7 +265,7 @@ begin(void *arg, const struct dz_msg_start *start, struct uplink_job *out, struc
         return rc;
     if (self->is_apart)
         host_announce(self);
-    else if (self->job && !self->upload) /* else the server numbers it */
+    else if (self->job && !self->url) /* else the server numbers it */
         (void) snprintf(self->short_id, sizeof(self->short_id), "%s", store_job_short(self->job));
     keep_settings(self, start);
     if (self->peers.how.len > 0)

@@ -126,6 +126,7 @@ struct host {
     struct host_memory memory;
     struct host_late late;
     char *home, *note;
+    char *unsent; /* owned; why nothing can be sent to the server at all; NULL: it can be tried */
     int64_t wall_offset_us; /* add it to the monotonic clock */
     struct host_numbers numbers;
     uint32_t test_count; /* of the scheduler here: brought ones, too */

@@ -17,6 +17,7 @@
 #include "shared/base/log.h"
 #include "shared/conf/url.h"
 #include "store/push/drain.h"
+#include "store/sync.h"
 #include "vassal/client.h"
 #include "vassal/host.h"
 
@@ -373,6 +374,7 @@ host_upload(struct host *self, const char *uri, const char *profile)
     if (rc == DZ_OK)
         return;
     host_say(self, err.text); /* then it waits in its folder, as if nobody answered */
+    self->unsent = dz_strdup(err.text);
     upload_destroy(&self->upload);
 }
 
@@ -420,6 +422,21 @@ settle_at_home(struct host *self)
     return false;
 }
 
+/* It could not even be tried. */
+static void
+leave_unsent(struct host *self)
+{
+    struct store_outbox *outbox = NULL;
+    struct store_at total = { 0 };
+    struct dz_err unused;
+    bool is_sealed;
+    if (store_outbox_open(self->store, self->spool.ulid, &outbox, &unused) == DZ_OK)
+        dz_ignore(store_outbox_total(outbox, &total, &is_sealed, &unused)); /* it stays 0 */
+    store_outbox_close(&outbox);
+    agent_settled(self->agent, total.count[STREAM_RESULTS], self->spool.path,
+                  self->unsent ? self->unsent : "");
+}
+
 /* There never was a job, but who keeps the meeting has to hear that this node has left it. */
 static bool
 leave_for_nothing(struct host *self)
@@ -445,8 +462,8 @@ host_settle(void *arg)
         return leave_for_nothing(self);
     if (self->is_apart)
         return settle_at_home(self);
-    if (self->url) { /* it could not even be tried */
-        agent_settled(self->agent, 0, self->spool.path, "");
+    if (self->url) {
+        leave_unsent(self);
         return false;
     }
     if (self->store) /* folders of runs that a daemon of this home did not live to see the end of */

@@ -132,6 +132,19 @@ def test_without_a_daemon_the_store_is_used_and_a_daemon_shows_it_later(sync):
     sync.check_stored()
 
 
+def test_a_run_without_the_token_that_it_was_told_of_says_so_and_keeps_all(sync, tmp_path):
+    url = sync.place.up()
+    token = tmp_path / "token"
+    result = sync.run(DAGZ_URL=url, DAGZ_TOKEN_FILE=str(token))
+    (spool,) = sync.spools()
+    why = f"DAGZ_TOKEN_FILE: '{token}' cannot be read"
+    assert f"{TESTS} results pending in {spool} ({why}); zb push {spool}" in result.out
+    assert sync.summary()["short"] == ""  # a number of the folder's own would be another job's
+    done = sync.place.zb("push", str(spool))
+    assert (done.returncode, done.stderr) == (0, "")
+    sync.check_stored()
+
+
 @pytest.mark.parametrize("after", [0, 40, TESTS])
 def test_a_killed_daemon_costs_nothing(sync, after):
     sync.place.up()

@@ -49,6 +49,8 @@ const struct zb_topic zb_topics[] = {
       "                    default; empty or cat: nothing\n"
       "  LESS              FRX unless set: one screen is printed as without a pager\n"
       "  DAGZ_TOKEN        the key to the server; or DAGZ_TOKEN_FILE, a file with it\n"
+      "  SSL_CERT_FILE     certificates that a server's may be signed by, in place of\n"
+      "                    the system's\n"
       "  NO_COLOR          no colours unless --color=always\n"
       "  FORCE_COLOR       colours even into a pipe; CLICOLOR_FORCE is the same\n" },
     { "exit-codes", "what the exit codes mean", NULL },

@@ -156,6 +156,13 @@ is_loopback(const char *url)
     return is;
 }
 
+static const char *
+given_ca(void)
+{
+    const char *given = getenv("SSL_CERT_FILE"); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    return given && *given ? given : NULL;
+}
+
 /* The bundled library may look where another distribution keeps them. */
 static const char *
 system_ca(void)
@@ -163,9 +170,8 @@ system_ca(void)
     static const char *const files[] = { "/etc/ssl/certs/ca-certificates.crt",
                                          "/etc/pki/tls/certs/ca-bundle.crt",
                                          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
-    const char *given = getenv("SSL_CERT_FILE"); // NOLINT(concurrency-mt-unsafe): nobody sets it
-    if (given && *given)
-        return given;
+    if (given_ca())
+        return given_ca();
     for (size_t i = 0; i < DZ_LEN(files); i++)
         if (access(files[i], R_OK) == 0)
             return files[i];
@@ -332,6 +338,9 @@ answer(struct ask *ask, CURLcode code)
         told.status = (int) status;
         told.body = dz_buf_slice(&ask->body);
     } else {
+        if (code == CURLE_SSL_CACERT_BADFILE && !ask->http->ca_file && given_ca())
+            (void) snprintf(ask->why, sizeof(ask->why),
+                            "SSL_CERT_FILE: no certificate can be read from '%.150s'", given_ca());
         told.rc = rc_of(ask, code);
         told.why = ask->is_too_long ? "the answer is too long"
                    : ask->why[0]    ? ask->why

@@ -61,6 +61,16 @@ def test_a_token_that_is_not_there_is_no_empty_store(server):
     assert "/no/token" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_certificates_that_are_not_there_are_named(server):
+    url = server.url.replace("http:", "https:")
+    done = server.zb("jobs", DAGZ_HOME="/no", DAGZ_URL=url, SSL_CERT_FILE="/no/cert.pem")
+    assert (done.returncode, done.stdout) == (3, "")
+    line = (
+        f"the store at {url} does not answer: SSL_CERT_FILE: no certificate can be read from '/no/cert.pem'"
+    )
+    assert done.stderr == f"zb jobs: {line}\n"
+
+
 def test_a_running_job_is_followed_from_afar(server):
     job = subprocess.Popen(
         [FILL, server.home, server.dir, "running"],

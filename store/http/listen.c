@@ -103,6 +103,41 @@ find_bridge(struct place *out, struct dz_err *err)
                               "docker0 with an IPv4 address)");
 }
 
+static bool
+is_any(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ((const struct sockaddr_in *) address)->sin_addr.s_addr == htonl(INADDR_ANY);
+    return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *) address)->sin6_addr);
+}
+
+static bool
+is_within(const struct place *a, const struct place *b)
+{
+    return a->address.ss_family == b->address.ss_family &&
+           (is_any(&a->address) || is_any(&b->address) || strcmp(a->name, b->name) == 0);
+}
+
+/* What holds the port that `place` wants: another program, unless it is one of the first `count`
+ * addresses of our own. */
+static enum dz_rc
+blame(const struct settings *settings, size_t count, const struct place *place, struct dz_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct place other = { .len = 0 };
+        struct dz_err unused;
+        if (read_address(settings->listen.items[i], &other, &unused) != DZ_OK ||
+            !is_within(&other, place))
+            continue;
+        if (strcmp(other.name, place->name) == 0)
+            return dz_fail(err, DZ_CORRUPT, "listen: %s is there twice", place->name);
+        bool is_wide = is_any(&place->address);
+        return dz_fail(err, DZ_CORRUPT, "listen: %s takes in %s: leave out one of them",
+                       is_wide ? place->name : other.name, is_wide ? other.name : place->name);
+    }
+    return DZ_EXISTS;
+}
+
 /* ---- sockets ---- */
 
 static enum dz_rc
@@ -213,6 +248,8 @@ listen_all(const struct settings *settings, struct gate *gate, struct server_opt
         rc = read_address(settings->listen.items[i], &place, err);
         if (rc == DZ_OK)
             rc = add(settings, gate, &place, opts, &port, err);
+        if (rc == DZ_EXISTS)
+            rc = blame(settings, i, &place, err);
         if (rc == DZ_REFUSED && may_be_missing(&place, opts))
             rc = DZ_OK;
     }
@@ -221,6 +258,8 @@ listen_all(const struct settings *settings, struct gate *gate, struct server_opt
         rc = find_bridge(&place, err);
         if (rc == DZ_OK)
             rc = add(settings, gate, &place, opts, &port, err);
+        if (rc == DZ_EXISTS)
+            rc = blame(settings, settings->listen.count, &place, err);
     }
     if (rc != DZ_OK)
         listen_close(opts);

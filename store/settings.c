@@ -48,6 +48,17 @@ check_url(const char *text, struct dz_err *why)
                          "must be a URL such as https://dagz.acme.example, not '%.60s'", text);
 }
 
+/* Only the own home has a short name: "~somebody/x" would be a folder of that name. */
+static enum dz_rc
+check_path(const char *text, struct dz_err *why)
+{
+    bool is_somebodys = text[0] == '~' && text[1] != '/';
+    return *text && !is_somebodys
+               ? DZ_OK
+               : dz_fail(why, DZ_CORRUPT, "must be a path such as /srv/dagz or ~/dagz, not '%.60s'",
+                         text);
+}
+
 #define AT(field) offsetof(struct settings, field)
 
 /* clang-format off */
@@ -55,15 +66,15 @@ static const struct dz_conf_key KEYS[] = {
     { "port", DZ_CONF_U64, AT(port), 0, 65535, NULL, NULL },
     { "listen", DZ_CONF_STRS, AT(listen), 0, 0, check_address, NULL },
     { "listen_on_docker_bridge", DZ_CONF_BOOL, AT(listens_on_bridge), 0, 0, NULL, NULL },
-    { "data_dir", DZ_CONF_STR, AT(data_dir), 0, 0, NULL, NULL },
+    { "data_dir", DZ_CONF_STR, AT(data_dir), 0, 0, check_path, NULL },
     { "public_url", DZ_CONF_STR, AT(public_url), 0, 0, check_url, NULL },
     { "retention.days", DZ_CONF_U64, AT(retention_days), 1, 36500, NULL, NULL },
-    { "retention.max_size", DZ_CONF_BYTES, AT(retention_bytes), 16 << 20, 1e18, NULL, NULL },
+    { "retention.max_size", DZ_CONF_BYTES, AT(retention_bytes), 16 << 20, 0x1p60, NULL, NULL },
     { "storage", DZ_CONF_STR, AT(storage), 0, 0, check_storage, NULL },
     { "blobs", DZ_CONF_STR, AT(blobs), 0, 0, check_blobs, NULL },
-    { "tls.cert", DZ_CONF_STR, AT(tls_cert), 0, 0, NULL, "tls.key" },
-    { "tls.key", DZ_CONF_STR, AT(tls_key), 0, 0, NULL, "tls.cert" },
-    { "tokens", DZ_CONF_STR, AT(tokens), 0, 0, NULL, NULL },
+    { "tls.cert", DZ_CONF_STR, AT(tls_cert), 0, 0, check_path, "tls.key" },
+    { "tls.key", DZ_CONF_STR, AT(tls_key), 0, 0, check_path, "tls.cert" },
+    { "tokens", DZ_CONF_STR, AT(tokens), 0, 0, check_path, NULL },
     { "limits.connections", DZ_CONF_U64, AT(connections), 16, 100000, NULL, NULL },
     { "limits.connections_per_address", DZ_CONF_U64, AT(per_address), 1, 100000, NULL, NULL },
     { "limits.streams", DZ_CONF_U64, AT(streams), 1, 100000, NULL, NULL },

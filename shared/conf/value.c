@@ -16,9 +16,12 @@ is_bounded(const struct dz_conf_key *key)
 static enum dz_rc
 check_bounds(const struct dz_conf_key *key, double number, struct dz_err *why)
 {
-    if (is_bounded(key) && (number < key->min || number > key->max))
-        return dz_fail(why, DZ_CORRUPT, "must be from %.15g to %.15g", key->min, key->max);
-    return DZ_OK;
+    if (!is_bounded(key) || (number >= key->min && number <= key->max))
+        return DZ_OK;
+    if (key->kind == DZ_CONF_BYTES)
+        return dz_fail(why, DZ_CORRUPT, "must be from %.15g MiB to %.15g MiB", key->min / 0x1p20,
+                       key->max / 0x1p20);
+    return dz_fail(why, DZ_CORRUPT, "must be from %.15g to %.15g", key->min, key->max);
 }
 
 enum dz_rc

@@ -98,6 +98,10 @@ a_refusal_names_the_place_and_the_nearest_key(void **state)
         { "blobs: s3://b/p\n", "daemon.yaml:1:8: 'blobs' must be local: 's3" },
         { "port: 1\ntls: {cert: x}\n", "daemon.yaml:2:13: 'tls.cert' needs 'tls.key' beside it" },
         { "tls:\n  key: x\n", "daemon.yaml:2:8: 'tls.key' needs 'tls.cert' beside it" },
+        { "data_dir: ''\n", "daemon.yaml:1:11: 'data_dir' must be a path such as" },
+        { "tokens: ~root/t\n", "daemon.yaml:1:9: 'tokens' must be a path such as" },
+        { "retention: {max_size: 1}\n",
+          "daemon.yaml:1:23: 'retention.max_size' must be from 16 MiB to 1099511627776 MiB" },
         { "public_url: dagz.acme.example\n",
           "daemon.yaml:1:13: 'public_url' must be a URL such as" },
     };

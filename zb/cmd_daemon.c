@@ -165,7 +165,10 @@ do_up(struct zb *zb, struct daemon_args *self)
         return stay_up(zb, self);
     if (rc != DZ_OK)
         return zb_fail(zb, exit_of(rc), "%s", err.text);
-    say_status(zb, &status, NULL);
+    if (zb->is_json)
+        say_status(zb, &status, NULL);
+    else
+        zb_say(zb, "daemon: pid %ld, %s is up already\n", status.pid, status.url);
     return ZB_DONE;
 }
 
@@ -209,6 +212,12 @@ do_logs(struct zb *zb, struct daemon_args *self)
 {
     DZ_AUTO(dz_free) char *path = daemon_log_path(self->home);
     DZ_AUTO(dz_fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT) {
+        int code = errno == EACCES ? ZB_DENIED : ZB_NO_STORE;
+        struct dz_err err;
+        dz_ignore(dz_fail_errno(&err, "open '%s'", path)); /* for its text */
+        return zb_fail(zb, code, "%s", err.text);
+    }
     if (fd < 0)
         return zb_fail(zb, ZB_ABSENT, "no daemon has run here yet: there is no '%s'", path);
     off_t at = tail_of(fd, self->lines);

@@ -46,7 +46,7 @@ def test_up_and_down_may_be_said_again(place: DaemonPlace) -> None:
     place.up()
     pid = place.pid()
     again = place.zb("daemon", "up", "--bg")
-    assert (again.returncode, again.stdout) == (0, f"daemon: pid {pid}, {place.url()}\n")
+    assert (again.returncode, again.stdout) == (0, f"daemon: pid {pid}, {place.url()} is up already\n")
     assert place.zb("daemon", "up").stdout == again.stdout
     place.down()
     done = place.zb("daemon", "down")
@@ -141,6 +141,10 @@ def test_a_port_that_is_taken_is_named(place: DaemonPlace) -> None:
             "HOME/local.env/daemon.yaml:1:10: 'listen' must be addresses such as 127.0.0.1 or ::1, not 'nowhere'",
         ),
         ("port: 0\nlisten: [192.0.2.1]\n", None),
+        (
+            "port: 0\nlisten: [127.0.0.1, 127.0.0.1]\n",
+            "listen: 127.0.0.1 is there twice",
+        ),
         ("storage: postgresql://x/y\n", None),
         (
             "port: 0\ntokens: tokns\n",
@@ -164,6 +168,14 @@ def test_beyond_this_machine_it_wants_tls_and_tokens(place: DaemonPlace) -> None
     assert place.refused(4, "daemon", "up", "--bg") == line + "'tls: {cert: ..., key: ...}' is not set"
     place.settings("port: 0\nlisten: [0.0.0.0]\ntls: {cert: c.pem, key: k.pem}\n")
     assert place.refused(4, "daemon", "up", "--bg") == line + "there is no token in HOME/local.env/tokens"
+
+
+def test_an_address_within_another_is_named(place: DaemonPlace) -> None:
+    """Not called a port that another program has taken."""
+    place.settings("port: 0\nlisten: [127.0.0.1, '::', 0.0.0.0]\ntls: {cert: c.pem, key: k.pem}\n")
+    place.tokens("0123456789abcdef *\n")
+    line = "zb daemon: listen: 0.0.0.0 takes in 127.0.0.1: leave out one of them"
+    assert place.refused(2, "daemon", "up", "--bg") == line
 
 
 def test_a_bridge_that_is_not_there_is_named(place: DaemonPlace) -> None:

@@ -14,7 +14,7 @@
 #include "shared/base/log.h"
 #include "shared/wire/frame.h"
 
-enum { RETRY_US = 200000, LINE_LEN = 256, NUMBER_LEN = 12 };
+enum { RETRY_US = 200000, LINE_LEN = 256, NUMBER_LEN = 12, NODE_LEN = 32 };
 
 /* Rows that wait for the ledger. */
 struct batch {
@@ -78,18 +78,20 @@ log_sent(struct coordinator *self, uint64_t node, struct dz_slice frame)
         return;
     log_debug("coord.send", "msg=%s node=%016" PRIx64 " seq=%" PRIu64 " epoch=%" PRIu64,
               dz_msg_name(msg.id), node, mesh.seq, mesh.epoch_n);
-    char line[LINE_LEN];
+    char line[LINE_LEN], of[NODE_LEN] = "";
     bool is_plan = msg.id == DZ_MSG_mesh_assign && msg.as.mesh_assign.grants.count > 0;
     uint64_t count = is_plan ? msg.as.mesh_assign.grants.count : 0;
     if (is_plan && dz_log_wants(DZ_LOG_DEBUG))
         log_assigned(node, &msg.as.mesh_assign);
+    if (self->nodes > 1)
+        (void) snprintf(of, sizeof(of), " of node %016" PRIx64, node);
     if (msg.id == DZ_MSG_mesh_revoke)
-        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of jw%" PRIu64,
+        (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of jw%" PRIu64 "%s",
                         msg.as.mesh_revoke.count, msg.as.mesh_revoke.count == 1 ? "" : "s",
-                        msg.as.mesh_revoke.slot);
+                        msg.as.mesh_revoke.slot, of);
     else if (is_plan)
-        (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to jw%" PRIu64, count,
-                        count == 1 ? "" : "s", msg.as.mesh_assign.slot);
+        (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to jw%" PRIu64 "%s", count,
+                        count == 1 ? "" : "s", msg.as.mesh_assign.slot, of);
     else
         return;
     self->host.line(self->host.arg, dz_str(line));

@@ -207,8 +207,13 @@ write_ndjson(struct export *self)
 {
     struct dz_buf *out = &self->zb->out;
     jot_open(out, '{');
-    jot_text(out, "schema", "zb.job/1");
+    jot_text(out, "schema", "zb.jobs/1");
+    jot_key(out, "jobs");
+    jot_open(out, '[');
+    jot_open(out, '{');
     doc_info_fields(out, &self->info);
+    jot_close(out, '}');
+    jot_close(out, ']');
     jot_close(out, '}');
     jot_end(out);
     for (size_t i = 0; i < self->count; i++) {

@@ -131,18 +131,32 @@ note_near(struct near *self, struct dz_slice id, size_t cost)
     self->ids[at] = id;
 }
 
+/* "test_b" of "a.py::TestA::test_b[1]": a name without a file is meant to be such a one. */
+static struct dz_slice
+function_of(struct dz_slice id)
+{
+    const uint8_t *bracket = memchr(id.ptr, '[', id.len);
+    size_t end = bracket ? (size_t) (bracket - id.ptr) : id.len, begin = end;
+    while (begin > 0 && id.ptr[begin - 1] != ':')
+        begin--;
+    return (struct dz_slice){ id.ptr + begin, end - begin };
+}
+
 /* Those that contain it, or, with `most`, those that have at most so many slips. */
 static void
 each_test(const struct store_view *view, struct near *near, struct dz_slice wanted, size_t most)
 {
     uint32_t all = store_view_count(view);
+    bool is_function = !memmem(wanted.ptr, wanted.len, "::", 2);
     for (uint32_t i = 0; i < all; i++) {
         struct store_test test;
         store_view_test(view, i, &test);
         size_t cost = 0;
         if (most > 0)
             cost = distance(test.id, wanted, most);
-        else if (!memmem(test.id.ptr, test.id.len, wanted.ptr, wanted.len))
+        if (cost > most && is_function)
+            cost = distance(function_of(test.id), wanted, most);
+        if (most == 0 && !memmem(test.id.ptr, test.id.len, wanted.ptr, wanted.len))
             continue;
         if (cost <= most)
             note_near(near, test.id, cost);

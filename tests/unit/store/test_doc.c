@@ -180,6 +180,8 @@ the_nearest_tests_are_told_the_nearest_first(void **state)
     assert_true(dz_slice_eq(near[1], slices[1]));
     assert_int_equal(doc_near(view, "test_get", 1, near, &all), 1); /* contains it */
     assert_int_equal(all, 2);
+    assert_int_equal(doc_near(view, "tset_get", 8, near, &all), 1); /* of a function's name */
+    assert_true(dz_slice_eq(near[0], slices[0]));
     assert_int_equal(doc_near(view, "something else altogether", 8, near, &all), 0);
     store_job_close(&job);
 }

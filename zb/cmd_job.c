@@ -401,15 +401,16 @@ print_events(struct zb *zb, const struct overview *self)
     }
 }
 
-/* What to type next, and why. */
+/* What to type next, and why, if there is room. */
 static void
 suggest(struct zb *zb, const char *id, const char *command, const char *rest, const char *why)
 {
     char text[ZB_WORD];
+    bool has_room = zb->width == 0 || SUGGESTION + 2 + strlen(why) <= (size_t) zb->width;
     (void) snprintf(text, sizeof(text), "zb %s %s%s", command, id, rest);
-    zb_say(zb, "%-*s", SUGGESTION, text);
+    zb_say(zb, "%-*s", has_room ? SUGGESTION : 0, text);
     zb_tint(zb, ZB_DIM);
-    zb_say(zb, "  %s", why);
+    zb_say(zb, "%s%s", has_room ? "  " : "", has_room ? why : "");
     zb_tint(zb, ZB_PLAIN);
     zb_put(zb, dz_str("\n"));
 }
@@ -429,11 +430,7 @@ print_next(struct zb *zb, const struct doc_job *doc)
         }
     } else if (doc->info.state == STORE_INCOMPLETE) {
         suggest(zb, id, "tests", " outcome:notrun", "what is missing");
-        zb_say(zb, "%-*s", SUGGESTION, "zb push SPOOL");
-        zb_tint(zb, ZB_DIM);
-        zb_say(zb, "  the folder that another slot's log names");
-        zb_tint(zb, ZB_PLAIN);
-        zb_put(zb, dz_str("\n"));
+        suggest(zb, "SPOOL", "push", "", "the folder that another slot's log names");
     } else if (doc->info.state == STORE_RUNNING) {
         suggest(zb, id, "watch", "", "see it go on");
         suggest(zb, id, "logs", " -f", "follow what it prints");

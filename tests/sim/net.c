@@ -166,8 +166,8 @@ correct(struct world *self, uint32_t n, uint32_t test)
     node->ledger.counted[test] = -1;
     (void) ledger_write(&node->ledger, &theirs, &is_repeat);
     node->knows[test] = 1;
-    if (!node->coord)
-        return;
+    if (!node->coord || !node->has_collected)
+        return; /* coord_brief() tells it */
     for (uint32_t t = 0; t < node->coord_total; t++) {
         if (node->coord_tests[t] != test)
             continue;

@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import leftovers
 import netns
 from hosts import Far
-from test_nodes import kill_node
+from test_nodes import WAIT_S, kill_node
 from wire import Wire
 
 HOSTS = 4
@@ -124,9 +125,11 @@ class Wild(Far):
         return self.draw.choice(numbers) if numbers else None
 
     def aim(self, words: str, tails: dict[int, Tail] | None = None) -> int | None:
-        """Wait until an agent logs a line with these words; the number of its run.  None: all ended before."""
+        """Wait until an agent logs a line with these words; the number of its run.  None: all ended before, or
+        it has been logged before: tests wait at the gate, and so nothing more may happen."""
         tails = tails or {n: self.tail(n) for n in self.alive()}
-        while any(self.is_running(n) for n in tails):
+        limit = time.monotonic() + WAIT_S
+        while any(self.is_running(n) for n in tails) and time.monotonic() < limit:
             for number, tail in tails.items():
                 if any(words in line for line in tail.lines()):
                     return number

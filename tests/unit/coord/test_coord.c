@@ -286,6 +286,45 @@ what_only_the_ledger_named_is_tied_as_its_node_says(void **state)
     assert_int_equal(granted, 1);
 }
 
+static void
+manifest_of_one_group(struct lab *lab)
+{
+    struct coord_test tests[TOTAL];
+    static const char *const ids[TOTAL] = { "a::0", "a::1", "a::2", "a::3", "a::4", "a::5" };
+    for (uint32_t t = 0; t < TOTAL; t++)
+        tests[t] = (struct coord_test){ .id = dz_str(ids[t]), .group = dz_str("gx"), .order = t };
+    give(lab, &(struct coord_event){ .kind = COORD_EV_MANIFEST,
+                                     .as.manifest = { tests, TOTAL, DIGEST, 0 } });
+}
+
+/* Node 1 still runs a test of the group, which is counted already, when node 2 brings one more. */
+static void
+what_a_drained_slot_had_begun_of_a_group_is_for_others(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_without_manifest(3, 0);
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct coord_row rows[TOTAL] = { 0 };
+    for (uint32_t t = 0; t < TOTAL; t++)
+        rows[t] =
+            (struct coord_row){ .what = { t, 0 }, .result = DZ_RESULT_OK, .is_counted = true };
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
+    manifest_of_one_group(&lab);
+    manifest_of_one_group(&lab); /* as an answer to RETELL */
+    join(&lab, 1);
+    assert_true(told(&lab, DZ_MSG_mesh_assign, 0)->count > 0);
+    give(&lab, &(struct coord_event){ .kind = COORD_EV_LEDGER, .as.ledger = { rows, TOTAL } });
+    assert_non_null(told(&lab, DZ_MSG_mesh_drain, 0));
+    hello(&lab, 2, DIGEST + 1);
+    struct dz_msg own = { .id = DZ_MSG_mesh_own, .as.mesh_own.last = 1 };
+    const struct dz_item_own item = { .id = dz_str("a::6"), .group = dz_str("gx") };
+    dz_own_add(&own.as.mesh_own.tests, &bytes, &item);
+    say(&lab, 2, &own);
+    tell_state(&lab, 2, DZ_SLOT_UP, 0);
+    assert_non_null(told(&lab, DZ_MSG_mesh_assign, 0));
+    assert_true(told(&lab, DZ_MSG_mesh_assign, 0)->count > 0);
+}
+
 int
 main(void)
 {
@@ -305,6 +344,7 @@ main(void)
         cmocka_unit_test(a_stop_drains_with_tests_not_run),
         cmocka_unit_test(what_the_ledger_held_before_is_not_run_again),
         cmocka_unit_test(what_only_the_ledger_named_is_tied_as_its_node_says),
+        cmocka_unit_test(what_a_drained_slot_had_begun_of_a_group_is_for_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

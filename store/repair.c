@@ -117,7 +117,8 @@ send_trouble(void *arg, const struct store_trouble *trouble)
                               (struct dz_slice){ (uint8_t *) &message, sizeof(message) }, &unused));
 }
 
-/* No store is there, as it seems: damage may hide the names of its tables. */
+/* Damage may hide the names of tables, so that no store seems to be there, or lie where only who
+ * writes looks. */
 static enum dz_rc
 look_behind(const char *home, struct dz_err *err)
 {
@@ -143,6 +144,8 @@ check_in_child(void *arg, int tell, struct dz_err *err)
         rc = check_all(&checking, err);
     if (rc == DZ_ABSENT)
         rc = look_behind(self->home, err);
+    else if (rc == DZ_OK && work.troubles == 0 && look_behind(self->home, err) == DZ_CORRUPT)
+        rc = DZ_CORRUPT;
     if (rc == DZ_IO)
         rc = DZ_CORRUPT; /* LMDB has many names for what it cannot walk */
     struct message last = { .is_last = true,

@@ -58,7 +58,7 @@ repair(struct doctor *self, const char *home)
     struct dz_err err;
     DZ_AUTO(dz_free) char *saved = NULL;
     enum dz_rc rc = store_repair(home, &work, &saved, &err);
-    if (rc != DZ_OK)
+    if (rc != DZ_OK && rc != DZ_ABSENT)
         doctor_say(self, FINDING_WRONG, "store", NULL, "%s", err.text);
     if (saved)
         doctor_say(self, FINDING_NOTE, "store", NULL,

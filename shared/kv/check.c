@@ -30,6 +30,7 @@ enum {
     WHOLE_MS = 600 * 1000, /* most for a walk without a budget */
     BAD_NAMES_MAX = 10000,
     CHILD_BASE = 40, /* exit status of the child: this + enum dz_rc */
+    METAS = 2,       /* pages that a file begins with */
 };
 
 /* ---- in the child ---- */
@@ -72,6 +73,46 @@ walk_table(MDB_txn *txn, MDB_dbi dbi, int64_t deadline, struct dz_err *err)
     return compare(txn, dbi, code, seen, err);
 }
 
+/* A list of free pages: their number, then each, the last one first. */
+static bool
+is_free_list(MDB_val key, MDB_val list, size_t last_page)
+{
+    const size_t *items = list.mv_data;
+    if (key.mv_size != sizeof(size_t) || list.mv_size < sizeof(size_t) ||
+        list.mv_size % sizeof(size_t) != 0 || items[0] > list.mv_size / sizeof(size_t) - 1)
+        return false;
+    size_t above = last_page + 1;
+    for (size_t i = 1; i <= items[0]; i++) {
+        if (items[i] >= above || items[i] < METAS)
+            return false;
+        above = items[i];
+    }
+    return true;
+}
+
+/* Only who writes needs these; with a bad one all can be read, and the next commit fails or
+ * overwrites what is in use. */
+static enum dz_rc
+walk_free(MDB_env *env, MDB_txn *txn, int64_t deadline, struct dz_err *err)
+{
+    enum { FREE_TABLE = 0 }; /* LMDB's own */
+    MDB_cursor *cursor = NULL;
+    MDB_val key, list;
+    MDB_envinfo info;
+    size_t seen = 0;
+    int code = mdb_env_info(env, &info);
+    if (code == 0)
+        code = mdb_cursor_open(txn, FREE_TABLE, &cursor);
+    while (code == 0 && (code = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
+        seen++;
+        if (!is_free_list(key, list, info.me_last_pgno))
+            return dz_fail(err, DZ_CORRUPT, "a list of free pages makes no sense");
+        if (deadline && dz_clock_ms() > deadline)
+            return DZ_AGAIN;
+    }
+    return compare(txn, FREE_TABLE, code, seen, err);
+}
+
 /* The main table holds the names of the others. */
 static enum dz_rc
 walk(MDB_env *env, int64_t deadline, struct dz_err *err)
@@ -85,7 +126,7 @@ walk(MDB_env *env, int64_t deadline, struct dz_err *err)
         code = mdb_dbi_open(txn, NULL, 0, &main_dbi);
     if (code == 0)
         code = mdb_cursor_open(txn, main_dbi, &names);
-    enum dz_rc rc = DZ_OK;
+    enum dz_rc rc = code == 0 ? walk_free(env, txn, deadline, err) : DZ_OK;
     size_t seen = 0;
     while (code == 0 && rc == DZ_OK &&
            (code = mdb_cursor_get(names, &name, &stored, MDB_NEXT)) == 0) {
@@ -237,7 +278,7 @@ struct meta {
     uint64_t last_page, txn;
 };
 
-enum { METAS = 2, SECTOR = 512, FIRST_PAGES = 16 /* most that the first commit makes it */ };
+enum { SECTOR = 512, FIRST_PAGES = 16 /* most that the first commit makes it */ };
 #define MAGIC UINT32_C(0xbeefc0de)
 
 /* Could this page have come of making the file?  complete_out: it is what it was to be. */

@@ -223,6 +223,50 @@ one_that_had_commits_is_damaged_however_short_it_is(void **state)
     assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_CORRUPT);
 }
 
+/* Where the newer of two meta pages says that the table of free pages begins. */
+static off_t
+free_table_of(struct fixture *f)
+{
+    enum { ROOT_AT = 80, TXN_AT = 144 };
+    uint64_t root = 0, newest = 0;
+    int fd = open_data(f);
+    for (off_t meta = 0; meta <= PAGE; meta += PAGE) {
+        uint64_t txn = 0;
+        assert_int_equal(pread(fd, &txn, sizeof(txn), meta + TXN_AT), sizeof(txn));
+        if (txn > newest)
+            assert_int_equal(pread(fd, &root, sizeof(root), meta + ROOT_AT), sizeof(root));
+        newest = txn > newest ? txn : newest;
+    }
+    (void) close(fd);
+    assert_true(root > 1 && root < UINT32_MAX);
+    return (off_t) root * PAGE;
+}
+
+static void
+a_damaged_list_of_free_pages_is_found_although_all_can_be_read(void **state)
+{
+    struct fixture *f = *state;
+    char other[PAGE];
+    memset(other, 'x', sizeof(other));
+    fill(f);
+    fill(f); /* what the first one wrote is free now */
+    overwrite(f, free_table_of(f), other, sizeof(other));
+    assert_int_equal(dz_kv_check(f->dir, 0, &f->err), DZ_CORRUPT);
+    assert_int_equal(dz_kv_check(f->dir, 5, &f->err), DZ_CORRUPT);
+}
+
+static void
+one_with_nothing_in_it_is_absent_for_who_reads(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_kv_opts opts = OPTS;
+    struct dz_kv *kv = NULL;
+    fill(f);
+    cut_to(f, 0);
+    opts.is_readonly = true;
+    assert_int_equal(dz_kv_open(f->dir, &opts, &kv, &f->err), DZ_ABSENT);
+}
+
 static void
 random_damage_never_harms_the_one_who_asks(void **state)
 {
@@ -280,6 +324,8 @@ main(void)
         T(one_whose_making_was_cut_short_is_made_anew),
         T(one_whose_first_commit_was_cut_off_is_made_anew),
         T(one_that_had_commits_is_damaged_however_short_it_is),
+        T(a_damaged_list_of_free_pages_is_found_although_all_can_be_read),
+        T(one_with_nothing_in_it_is_absent_for_who_reads),
         T(random_damage_never_harms_the_one_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,7 +181,8 @@ struct coord {
     dz_us phase_since;
     dz_us empty_since;   /* DRAINING: everybody is drained; 0 not */
     dz_us briefed_at;    /* the manifest came */
-    dz_us awaited_since; /* LEADING: a node that has collected waits for our manifest; 0 not */
+    dz_us awaited_since; /* LEADING: nodes that have collected wait for our manifest */
+    unsigned awaiting;   /* HELLOs of theirs */
     dz_us stepped_at;
     dz_us wake_at; /* a tick is due; INT64_MAX: none */
 

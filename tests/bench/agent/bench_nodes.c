@@ -124,16 +124,22 @@ leave(struct bench *self, struct node *node)
              0);
 }
 
+static void
+look_for_test(struct bench *self, struct node *node)
+{
+    if (node->has_test || dz_queue_len(node->kit.shm) == 0)
+        return;
+    node->has_test = true;
+    self->joined++;
+}
+
 /* Take what is there, then ask for more or sleep, as link_ask() and link_wait() do. */
 void
 node_work(struct bench *self, struct node *node)
 {
     struct dz_shm *shm = node->kit.shm;
     uint32_t test = 0, attempt = 0;
-    if (!node->has_test && dz_queue_len(shm) > 0) {
-        node->has_test = true;
-        self->joined++;
-    }
+    look_for_test(self, node);
     while (!node->has_left && (self->is_going || atomic_load(&shm->more) == DZ_MORE_END)) {
         uint32_t more = atomic_load(&shm->more);
         atomic_store(&shm->waiting, 0);
@@ -150,6 +156,7 @@ node_work(struct bench *self, struct node *node)
         return;
     }
     atomic_store(&shm->waiting, 1);
+    look_for_test(self, node); /* put there before the agent saw that we wait */
 }
 
 /* ------------------------------------------------------------------ seed and zygote */

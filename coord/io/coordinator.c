@@ -78,22 +78,22 @@ log_sent(struct coordinator *self, uint64_t node, struct dz_slice frame)
         return;
     log_debug("coord.send", "msg=%s node=%016" PRIx64 " seq=%" PRIu64 " epoch=%" PRIu64,
               dz_msg_name(msg.id), node, mesh.seq, mesh.epoch_n);
-    char line[LINE_LEN], of[NODE_LEN] = "";
     bool is_plan = msg.id == DZ_MSG_mesh_assign && msg.as.mesh_assign.grants.count > 0;
-    uint64_t count = is_plan ? msg.as.mesh_assign.grants.count : 0;
+    bool is_steal = msg.id == DZ_MSG_mesh_revoke;
+    if (!is_plan && !is_steal)
+        return;
     if (is_plan && dz_log_wants(DZ_LOG_DEBUG))
         log_assigned(node, &msg.as.mesh_assign);
+    char line[LINE_LEN], of[NODE_LEN] = "";
+    uint64_t count = is_plan ? msg.as.mesh_assign.grants.count : msg.as.mesh_revoke.count;
     if (self->nodes > 1)
         (void) snprintf(of, sizeof(of), " of node %016" PRIx64, node);
-    if (msg.id == DZ_MSG_mesh_revoke)
+    if (is_steal)
         (void) snprintf(line, sizeof(line), "steal: ask for %" PRIu64 " test%s of jw%" PRIu64 "%s",
-                        msg.as.mesh_revoke.count, msg.as.mesh_revoke.count == 1 ? "" : "s",
-                        msg.as.mesh_revoke.slot, of);
-    else if (is_plan)
+                        count, count == 1 ? "" : "s", msg.as.mesh_revoke.slot, of);
+    else
         (void) snprintf(line, sizeof(line), "plan: %" PRIu64 " test%s to jw%" PRIu64 "%s", count,
                         count == 1 ? "" : "s", msg.as.mesh_assign.slot, of);
-    else
-        return;
     self->host.line(self->host.arg, dz_str(line));
 }
 

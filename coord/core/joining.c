@@ -103,7 +103,7 @@ yield(struct coord *self, const struct dz_msg_mesh *to, dz_us now)
 static void
 keep_waiting(struct coord *self, const struct dz_msg_mesh *from, dz_us now)
 {
-    bool is_other = from->node != self->cfg.node && self->cfg.shard_total <= 1;
+    bool is_other = from->node != self->cfg.node;
     if (is_other && self->awaiting++ == 0)
         self->awaited_since = now;
     /* One of a crowd on the same machine may collect late because of the others. */

@@ -199,9 +199,9 @@ replan(struct coord *self)
             plan_open(self->plan, slot->number, slot->node->number);
         for (uint32_t h = 0; h < slot->held_count; h++)
             plan_held(self->plan, slot->number, slot->held[h]);
+        /* A drained one begins nothing more: its classes are for others. */
         if (slot->node->drain_said >= 0)
-            plan_close(self->plan,
-                       slot->number); /* it begins nothing more: its classes are for others */
+            plan_close(self->plan, slot->number);
     }
     self->brought_count = 0;
 }

@@ -309,4 +309,6 @@ def test_it_is_so_on_one_host_without_a_store(tmp_path):
     assert codes([first, *results]) == [0, 0, 0], [result.out for result in results]
     assert set(more(party).values()) == {1} and len(more(party)) == MORE
     told = [summary(result) for result in results]
-    assert told[0]["counted"] == MORE and told[0]["job"] != summary(first)["job"]
+    # Who is there only when the other has run them counts none.
+    assert max(one["counted"] for one in told) == MORE
+    assert summary(first)["job"] not in [one["job"] for one in told]

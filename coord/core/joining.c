@@ -32,6 +32,8 @@ void
 node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now)
 {
     node_turn(self, node, NODE_TURN_GREET);
+    if (node->inc != 0 && node->inc != inc)
+        copies_orphan(self, node); /* of a life whose end nobody saw */
     node->inc = inc;
     node->sessions++;
     node->flow.job = self->cfg.job;

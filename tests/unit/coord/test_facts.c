@@ -1,4 +1,5 @@
 /* What counts: strikes, and the ledger's word. */
+#include "coord/core/inside.h"
 #include "tests/unit/coord/lab.h"
 
 static void
@@ -159,6 +160,23 @@ a_test_that_only_the_ledger_names_is_given_up(void **state)
     assert_non_null(told(&lab, DZ_MSG_mesh_drain, 0));
 }
 
+/* The agent of a node was replaced before its silence was noticed: what it told may have gone with it. */
+static void
+what_an_earlier_life_told_is_copied(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    lab.coord->cfg.has_store = true;
+    join(&lab, 1);
+    join(&lab, 2);
+    report(&lab, 2, 0, DZ_RESULT_OK, 1);
+    counted(&lab, 1, DZ_WORD_COUNTED);
+    assert_null(told(&lab, DZ_MSG_mesh_copy, 0));
+    lab.flows[2].inc++;
+    join(&lab, 2);
+    assert_non_null(told(&lab, DZ_MSG_mesh_copy, 0));
+}
+
 int
 main(void)
 {
@@ -172,6 +190,7 @@ main(void)
         cmocka_unit_test(nothing_is_said_of_what_comes_while_the_ledger_closes),
         cmocka_unit_test(rows_that_are_told_before_the_seal_count),
         cmocka_unit_test(a_test_that_only_the_ledger_names_is_given_up),
+        cmocka_unit_test(what_an_earlier_life_told_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

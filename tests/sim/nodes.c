@@ -73,7 +73,8 @@ spool_journal(struct world *self, uint32_t n, uint64_t record, const struct vass
         node->spool_cap = node->spool_cap ? node->spool_cap * 2 : 16;
         node->spool = dz_realloc(node->spool, node->spool_cap, sizeof(*node->spool));
     }
-    node->spool[node->spool_len++] = (struct spooled){ .record = record, .outcome = *outcome };
+    node->spool[node->spool_len++] =
+        (struct spooled){ .record = record, .outcome = *outcome, .at = self->now };
     if (!node->is_flushing) {
         struct happening *it =
             world_at(self, self->now + 1 + (dz_us) rng_below(&self->rng, COMMIT_US), FLUSHED);

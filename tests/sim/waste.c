@@ -24,15 +24,18 @@ is_member(const struct world *self, uint32_t n, uint32_t x)
     return strcmp(state, "MEMBER") == 0 || strcmp(state, "DRAINED") == 0;
 }
 
-/* It lies in the ring of a worker that lives, or in the spool.  What is stored is told only to one that
- * cannot read the store. */
+/* It lies in the ring of a worker that lives, or in the spool.  What is stored is told only to a scheduler
+ * that cannot read the store; a copy that was taken since it leads, from another one, is not told to it. */
 static bool
-has_result(const struct world *self, uint32_t x, uint64_t exec, bool is_blind)
+has_result(const struct world *self, uint32_t x, uint64_t exec, const struct node *scheduler)
 {
     const struct node *node = &self->nodes[x];
-    for (size_t i = 0; i < node->spool_len; i++)
-        if (node->spool[i].outcome.exec == exec && (is_blind || !node->spool[i].is_stored))
+    for (size_t i = 0; i < node->spool_len; i++) {
+        const struct spooled *it = &node->spool[i];
+        bool is_old = it->outcome.origin == 0 || it->at < scheduler->led_at;
+        if (it->outcome.exec == exec && is_old && (scheduler->is_blind || !it->is_stored))
             return true;
+    }
     for (uint32_t s = 0; s < self->opt.slots; s++)
         for (size_t i = 0; i < node->workers[s].ring_len; i++)
             if (node->workers[s].ring[i].exec == exec)
@@ -45,7 +48,7 @@ static bool
 is_told(const struct world *self, uint32_t n, uint64_t exec)
 {
     for (uint32_t m = 0; m < self->opt.nodes; m++)
-        if (is_member(self, n, m) && has_result(self, m, exec, self->nodes[n].is_blind))
+        if (is_member(self, n, m) && has_result(self, m, exec, &self->nodes[n]))
             return true;
     return false;
 }

@@ -158,6 +158,7 @@ struct worker {
 struct spooled {
     uint64_t record;
     struct vassal_outcome outcome; /* in numbers of the node */
+    dz_us at;                      /* when it was written */
     bool is_durable, is_known;     /* known: the scheduler's word was heard */
     bool is_stored;                /* deleted, as the core said */
 };

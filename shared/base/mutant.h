@@ -51,6 +51,7 @@
     X(SHARD_ONLY, "a shard runs its own share only") \
     X(REFUSE_FENCED, "a LEAD of a lower epoch is refused") \
     X(GONE_IS_GONE, "a scheduler whose process has ended is not obeyed any more") \
+    X(LATE_GRANT, "a lease is taken by who is led when it is granted") \
     X(HAS_RESULT, "what has a result is not run again where it was run") \
     X(MAIN_ONLY, "what belongs to the main worker runs in slot 0") \
     X(ALONE, "what must be alone on its node is")

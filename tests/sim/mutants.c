@@ -29,6 +29,9 @@ static const struct pair {
     { DZ_RULE_HELLO_AGAIN, DZ_RULE_LOSE_SILENT }, /* who looks for another says HELLO as well */
     { DZ_RULE_HELLO_AGAIN, DZ_RULE_GREET_ANEW },  /* who is heard again is led again */
     { DZ_RULE_FITS_LIFE, DZ_RULE_MY_LIFE },       /* a session begins with LEAD */
+    { DZ_RULE_GONE_IS_GONE,
+      DZ_RULE_LATE_GRANT }, /* who obeyed it is granted its lease all the same */
+    { DZ_RULE_LATE_GRANT, DZ_RULE_GONE_IS_GONE },
 };
 
 /* The quick hunt: about twice as many seeds as the rarest of them needed when this was written, so that an

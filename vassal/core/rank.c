@@ -269,10 +269,12 @@ on_granted(struct vassal *self, const struct vassal_event *event, dz_us now)
         ask_at(self, now + DZ_LEASE_RENEW_US);
         return;
     }
-    if (it->rank != RANK_JOINING && it->rank != RANK_CANDIDATE)
+    bool is_refused = it->rank == RANK_VASSAL && DZ_BROKEN(LATE_GRANT);
+    if (rank_after(it->rank, RANK_TURN_GRANT) < 0 || is_refused)
         return;                           /* it comes too late: the lease runs out by itself */
     if (reply->epoch.n <= self->seen_n) { /* we have learned of a greater one since we asked */
-        ask(self, DZ_LEASE_CLAIM, now);
+        if (it->rank != RANK_VASSAL)
+            ask(self, DZ_LEASE_CLAIM, now);
         return;
     }
     uint64_t known = it->members > 0 ? it->members - 1 : 0;

@@ -203,7 +203,7 @@ is_ready(const struct coord *self, dz_us now)
     const struct node *own = node_find(self, self->cfg.node);
     if (!own || own->state != NODE_MEMBER)
         return false;
-    if (self->stop_how < 0 && self->in_state[NODE_MEMBER] < self->cfg.nodes_expected)
+    if (self->in_state[NODE_MEMBER] < self->cfg.nodes_expected)
         return false;
     for (size_t i = 0; i < self->node_count; i++)
         if (self->nodes[i]->state == NODE_MEMBER && self->nodes[i]->results_due > 0)

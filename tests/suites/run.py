@@ -202,6 +202,7 @@ class Bench:
         text = (state / "out.txt").read_text("utf-8", "replace")
         lines = read_lines(state / "record.jsonl")
         keep = WORK / f"last-{self.name}-{label}.txt"
+        keep.parent.mkdir(parents=True, exist_ok=True)
         keep.write_text(text)
         shutil.rmtree(state, ignore_errors=True)
         return Outcome(code, seconds, lines, text[-3000:], left)

@@ -10,10 +10,15 @@
 
 enum { PER_WAKE = 256, DOMAIN_PART = 2, MECHANISM_PART = 5, KEY_PART = 6, PARTS = 7 };
 
+struct member {
+    struct dz_key key;
+    bool has_come; /* a connection of it was let in */
+};
+
 struct dz_gate {
-    struct dz_loop *loop; /* borrowed */
-    zsock_t *sock;        /* owned */
-    struct dz_map keys;   /* a node's number -> its key, owned */
+    struct dz_loop *loop;  /* borrowed */
+    zsock_t *sock;         /* owned */
+    struct dz_map members; /* a node's number -> struct member, owned */
     uint64_t refused;
     dz_gate_fn *stranger_fn; /* may be NULL */
     void *stranger_arg;
@@ -22,25 +27,34 @@ struct dz_gate {
 /* ------------------------------------------------------------------ answers */
 
 static bool
-is_admitted(const struct dz_gate *self, const struct dz_key *key)
+is_of(const struct member *member, const struct dz_key *key)
 {
-    const struct dz_key *known = dz_map_get(&self->keys, dz_key_node(key));
-    return known && memcmp(known, key, sizeof(*key)) == 0;
+    return memcmp(&member->key, key, sizeof(*key)) == 0;
+}
+
+static struct member *
+find(const struct dz_gate *self, uint64_t node)
+{
+    return dz_map_get(&self->members, node);
 }
 
 /* The node that this key is admitted as, 0: none. */
 static uint64_t
-node_of(struct dz_gate *self, zframe_t *frame)
+let_in(struct dz_gate *self, zframe_t *frame)
 {
     struct dz_key key;
     if (zframe_size(frame) != sizeof(key.bytes))
         return 0;
     memcpy(key.bytes, zframe_data(frame), sizeof(key.bytes));
-    if (is_admitted(self, &key))
-        return dz_key_node(&key);
-    bool is_known = self->stranger_fn && self->stranger_fn(self->stranger_arg, &key) &&
-                    dz_gate_admit(self, &key) == DZ_OK;
-    return is_known ? dz_key_node(&key) : 0;
+    uint64_t node = dz_key_node(&key);
+    struct member *member = find(self, node);
+    if ((!member || !is_of(member, &key)) && self->stranger_fn &&
+        self->stranger_fn(self->stranger_arg, &key) && dz_gate_admit(self, &key) == DZ_OK)
+        member = find(self, node);
+    if (!member || !is_of(member, &key))
+        return 0;
+    member->has_come = true;
+    return node;
 }
 
 void
@@ -56,7 +70,7 @@ judge(struct dz_gate *self, zframe_t *const parts[PARTS])
     if (!zframe_streq(parts[0], "1.0") || !zframe_streq(parts[DOMAIN_PART], DZ_GATE_DOMAIN) ||
         !zframe_streq(parts[MECHANISM_PART], "CURVE"))
         return 0;
-    return node_of(self, parts[KEY_PART]);
+    return let_in(self, parts[KEY_PART]);
 }
 
 static void
@@ -104,30 +118,37 @@ enum dz_rc
 dz_gate_admit(struct dz_gate *self, const struct dz_key *public)
 {
     uint64_t node = dz_key_node(public);
-    struct dz_key *known = dz_map_get(&self->keys, node);
-    if (known)
-        return memcmp(known, public, sizeof(*known)) == 0 ? DZ_OK : DZ_REFUSED;
-    if (self->keys.len >= DZ_GATE_KEYS_MAX)
+    struct member *member = find(self, node);
+    if (member)
+        return is_of(member, public) ? DZ_OK : DZ_REFUSED;
+    if (self->members.len >= DZ_GATE_KEYS_MAX)
         return DZ_LIMIT;
-    known = dz_alloc0(1, sizeof(*known));
-    *known = *public;
-    (void) dz_map_put(&self->keys, node, known); /* there was none */
+    member = dz_alloc0(1, sizeof(*member));
+    member->key = *public;
+    (void) dz_map_put(&self->members, node, member); /* there was none */
     return DZ_OK;
 }
 
 void
 dz_gate_expel(struct dz_gate *self, const struct dz_key *public)
 {
-    struct dz_key *known = dz_map_get(&self->keys, dz_key_node(public));
-    if (!known || memcmp(known, public, sizeof(*known)) != 0)
-        return;
-    free(dz_map_del(&self->keys, dz_key_node(public)));
+    const struct member *member = find(self, dz_key_node(public));
+    if (member && is_of(member, public))
+        free(dz_map_del(&self->members, dz_key_node(public)));
 }
 
 const struct dz_key *
 dz_gate_key(const struct dz_gate *self, uint64_t node)
 {
-    return dz_map_get(&self->keys, node);
+    const struct member *member = find(self, node);
+    return member ? &member->key : NULL;
+}
+
+bool
+dz_gate_awaits(const struct dz_gate *self, uint64_t node)
+{
+    const struct member *member = find(self, node);
+    return member && !member->has_come;
 }
 
 uint64_t
@@ -171,9 +192,9 @@ dz_gate_destroy(struct dz_gate **self_p)
     }
     zsock_destroy(&self->sock);
     uint64_t node = 0;
-    void *key = NULL;
-    for (size_t at = 0; dz_map_next(&self->keys, &at, &node, &key);)
-        free(key);
-    dz_map_fini(&self->keys);
+    void *member = NULL;
+    for (size_t at = 0; dz_map_next(&self->members, &at, &node, &member);)
+        free(member);
+    dz_map_fini(&self->members);
     free(self);
 }

@@ -30,6 +30,9 @@ void dz_gate_expel(struct dz_gate *self, const struct dz_key *public);
 /* The key of an admitted node, NULL: none.  Borrowed until it is expelled. */
 const struct dz_key *dz_gate_key(const struct dz_gate *self, uint64_t node);
 
+/* It is admitted, and no connection of it was let in yet. */
+bool dz_gate_awaits(const struct dz_gate *self, uint64_t node);
+
 /* Handshakes that were refused. */
 uint64_t dz_gate_refused(const struct dz_gate *self);
 

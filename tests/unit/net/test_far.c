@@ -122,17 +122,20 @@ static void
 a_member_is_let_in_and_known_by_its_key(void **state)
 {
     struct fixture *f = *state;
+    struct dz_peer peer = { .node = dz_key_node(&f->keys.public), .inc = 1 };
     assert_ok(dz_gate_admit(f->gate, &f->keys.public));
+    assert_true(dz_gate_awaits(f->gate, peer.node));
+    assert_int_equal(dz_hub_send(f->hub, peer, dz_str("too early")), DZ_ABSENT);
     const char *endpoints[] = { f->endpoint };
     struct dz_link *link = dial(f, endpoints, 1);
     assert_int_equal(dz_link_send(link, dz_str("too early")), DZ_AGAIN);
     await(f, &f->at_link.events[DZ_LINK_UP], 1);
+    assert_false(dz_gate_awaits(f->gate, peer.node));
     assert_string_equal(dz_link_way(link), f->endpoint);
     assert_ok(dz_link_send(link, dz_str("hello")));
     await(f, &f->at_hub.bodies, 1);
     assert_string_equal(f->at_hub.last, "hello");
-    assert_int_equal(f->at_hub.from, dz_key_node(&f->keys.public));
-    struct dz_peer peer = { .node = f->at_hub.from, .inc = 1 };
+    assert_int_equal(f->at_hub.from, peer.node);
     assert_ok(dz_hub_send(f->hub, peer, dz_str("welcome")));
     await(f, &f->at_link.bodies, 1);
     assert_string_equal(f->at_link.last, "welcome");

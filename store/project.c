@@ -104,7 +104,7 @@ read_config(struct project *self, struct dz_err *err)
 {
     if (!self->config)
         return DZ_OK;
-    enum dz_rc rc = dz_conf_load(self->config, KEYS, DZ_LEN(KEYS), self, err);
+    enum dz_rc rc = dz_conf_load(self->config, KEYS, DZ_LEN(KEYS), self, NULL, err);
     if (rc == DZ_ABSENT)
         return DZ_OK; /* gone since a moment ago */
     return rc;

@@ -2,6 +2,7 @@
 #include "store/settings.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,11 +83,61 @@ static const struct dz_conf_key KEYS[] = {
 };
 /* clang-format on */
 
+static_assert(DZ_LEN(KEYS) == SETTINGS_KEYS, "a mark for each key");
+
 void
 settings_fini(struct settings *self)
 {
+    free(self->path);
+    self->path = NULL;
     dz_conf_fini(KEYS, DZ_LEN(KEYS), self);
 }
+
+/* ---- complaints that come later ---- */
+
+static struct dz_conf_mark
+mark_of(const struct settings *self, const char *key)
+{
+    size_t i = 0;
+    while (strcmp(KEYS[i].path, key) != 0) {
+        i++;
+        dz_assert(i < DZ_LEN(KEYS));
+    }
+    return self->marks[i];
+}
+
+bool
+settings_has(const struct settings *self, const char *key)
+{
+    return mark_of(self, key).line > 0;
+}
+
+static enum dz_rc
+blame(const struct settings *self, const char *key, struct dz_conf_mark mark, enum dz_rc rc,
+      struct dz_err *err)
+{
+    if (mark.line > 0) {
+        dz_conf_blame(self->path, mark, err);
+        return rc;
+    }
+    struct dz_err what = *err;
+    return dz_fail(err, rc, "%s (the default: '%s' is not set in daemon.yaml)", what.text, key);
+}
+
+enum dz_rc
+settings_blame(const struct settings *self, const char *key, enum dz_rc rc, struct dz_err *err)
+{
+    return blame(self, key, mark_of(self, key), rc, err);
+}
+
+enum dz_rc
+settings_blame_listen(const struct settings *self, size_t index, enum dz_rc rc, struct dz_err *err)
+{
+    const struct dz_conf_mark *marks = self->listen.marks; /* an empty list has none */
+    return blame(self, "listen", marks ? marks[index] : mark_of(self, "listen"), rc, err);
+}
+
+/* ---- reading ---- */
 
 static char *
 under(const char *home, const char *name)
@@ -99,6 +150,7 @@ static void
 set_defaults(struct settings *self, const char *home)
 {
     *self = (struct settings){
+        .path = under(home, "daemon.yaml"),
         .port = DZ_URL_PORT,
         .data_dir = under(home, "store"),
         .retention_days = 30,
@@ -141,9 +193,8 @@ enum dz_rc
 settings_load(const char *home, struct settings *out, struct dz_err *err)
 {
     struct settings self;
-    DZ_AUTO(dz_free) char *path = under(home, "daemon.yaml");
     set_defaults(&self, home);
-    enum dz_rc rc = dz_conf_load(path, KEYS, DZ_LEN(KEYS), &self, err);
+    enum dz_rc rc = dz_conf_load(self.path, KEYS, DZ_LEN(KEYS), &self, self.marks, err);
     if (rc != DZ_OK && rc != DZ_ABSENT) {
         settings_fini(&self);
         return rc;
@@ -153,7 +204,6 @@ settings_load(const char *home, struct settings *out, struct dz_err *err)
     make_absolute(&self.data_dir, home);
     make_absolute(&self.tls_cert, home);
     make_absolute(&self.tls_key, home);
-    self.is_tokens_named = self.tokens != NULL;
     if (!self.tokens)
         self.tokens = under(home, "tokens");
     make_absolute(&self.tokens, home);

@@ -192,6 +192,14 @@ store_open_in(const char *dir, enum store_mode mode, struct store **self_out, st
     return rc;
 }
 
+/* The place of data that lie elsewhere is part of what is wrong with them. */
+static enum dz_rc
+blame(const struct settings *settings, enum dz_rc rc, struct dz_err *err)
+{
+    bool is_named = rc != DZ_OK && settings_has(settings, "data_dir");
+    return is_named ? settings_blame(settings, "data_dir", rc, err) : rc;
+}
+
 enum dz_rc
 store_open(const char *home, enum store_mode mode, struct store **self_out, char **warning_out,
            struct dz_err *err)
@@ -202,6 +210,7 @@ store_open(const char *home, enum store_mode mode, struct store **self_out, char
     if (rc != DZ_OK)
         return rc;
     rc = open_any(settings.data_dir, mode, self_out, &bad, err);
+    rc = blame(&settings, rc, err);
     settings_fini(&settings);
     if (rc == DZ_OK && warning_out)
         *warning_out = warning_of((*self_out)->dir, bad);
@@ -240,15 +249,20 @@ store_open_unchecked(const char *home, enum store_mode mode, struct store **self
                      struct dz_err *err)
 {
     DZ_AUTO(store_close) struct store *self = dz_alloc0(1, sizeof(*self));
+    struct settings settings;
     long version = 0;
     self->is_readonly = mode == STORE_READ;
-    enum dz_rc rc = store_dir_of(home, &self->dir, err);
-    if (rc == DZ_OK)
-        rc = store_open_tables(self->dir, self->is_readonly, &self->kv, err);
+    enum dz_rc rc = settings_load(home, &settings, err);
+    if (rc != DZ_OK)
+        return rc;
+    self->dir = dz_strdup(settings.data_dir);
+    rc = store_open_tables(self->dir, self->is_readonly, &self->kv, err);
     if (rc == DZ_ABSENT)
         rc = dz_fail(err, rc, "there is no store in '%s' yet", self->dir);
     if (rc == DZ_OK)
         rc = check_version(self, &version, err);
+    rc = blame(&settings, rc, err);
+    settings_fini(&settings);
     if (rc == DZ_OK)
         *self_out = dz_move(self);
     return rc;

@@ -15,7 +15,8 @@
 #include "shared/base/fd.h"
 #include "shared/conf/value.h"
 
-enum { PATH_MAX_LEN = 128, DEPTH_MAX = 8, KEYS_MAX = 64, NAME_SHOWN = 100 };
+enum { PATH_MAX_LEN = 128, DEPTH_MAX = 8, KEYS_MAX = 64 };
+enum { NAME_SHOWN = 100, NAME_LEAST = 30, POSITION = 30 }; /* of a complaint */
 
 struct reader {
     yaml_parser_t yaml;
@@ -25,20 +26,37 @@ struct reader {
     const struct dz_conf_key *keys;
     size_t key_count;
     struct value values[KEYS_MAX];
-    yaml_mark_t marks[KEYS_MAX]; /* where each value began */
+    struct dz_conf_mark marks[KEYS_MAX]; /* where each value began */
     struct dz_err *err;
 };
 
 /* ---- complaints ---- */
 
-static enum dz_rc
-refuse_at(struct reader *self, size_t line, size_t column, const char *what)
+void
+dz_conf_blame(const char *path, struct dz_conf_mark mark, struct dz_err *err)
 {
-    size_t len = strlen(self->name);
-    bool is_long = len > NAME_SHOWN; /* its end tells most, and the complaint must have room */
-    return dz_fail(self->err, DZ_CORRUPT, "%s%s:%zu:%zu: %s", is_long ? "..." : "",
-                   is_long ? self->name + len - NAME_SHOWN : self->name, line + 1, column + 1,
-                   what);
+    struct dz_err what = *err;
+    size_t len = strlen(path), room = sizeof(err->text) - strlen(what.text);
+    size_t shown = room > POSITION + NAME_LEAST ? room - POSITION : NAME_LEAST;
+    if (shown > NAME_SHOWN)
+        shown = NAME_SHOWN;
+    bool is_long = len > shown; /* its end tells most */
+    dz_ignore(dz_fail(err, DZ_CORRUPT, "%s%s:%u:%u: %s", is_long ? "..." : "",
+                      is_long ? path + len - shown : path, mark.line, mark.column, what.text));
+}
+
+static struct dz_conf_mark
+mark_of(yaml_mark_t at)
+{
+    return (struct dz_conf_mark){ (uint32_t) at.line + 1, (uint32_t) at.column + 1 };
+}
+
+static enum dz_rc
+refuse_at(struct reader *self, struct dz_conf_mark at, const char *what)
+{
+    enum dz_rc rc = dz_fail(self->err, DZ_CORRUPT, "%s", what);
+    dz_conf_blame(self->name, at, self->err);
+    return rc;
 }
 
 static enum dz_rc DZ_PRINTF(2, 3) refuse(struct reader *self, const char *fmt, ...)
@@ -48,7 +66,7 @@ static enum dz_rc DZ_PRINTF(2, 3) refuse(struct reader *self, const char *fmt, .
     va_start(args, fmt);
     (void) vsnprintf(what.text, sizeof(what.text), fmt, args);
     va_end(args);
-    return refuse_at(self, self->event.start_mark.line, self->event.start_mark.column, what.text);
+    return refuse_at(self, mark_of(self->event.start_mark), what.text);
 }
 
 /* What libyaml itself does not like.  Its reader (encodings) gives an offset, its scanner a mark. */
@@ -57,15 +75,15 @@ refuse_yaml(struct reader *self)
 {
     const yaml_parser_t *yaml = &self->yaml;
     const char *problem = yaml->problem ? yaml->problem : "not YAML";
-    size_t line = yaml->problem_mark.line, column = yaml->problem_mark.column;
+    struct dz_conf_mark at = mark_of(yaml->problem_mark);
     if (yaml->error == YAML_READER_ERROR) {
-        line = column = 0;
+        at = (struct dz_conf_mark){ 1, 1 };
         for (size_t i = 0; i < yaml->problem_offset && i < self->text.len; i++) {
-            column = self->text.ptr[i] == '\n' ? 0 : column + 1;
-            line += self->text.ptr[i] == '\n';
+            at.column = self->text.ptr[i] == '\n' ? 1 : at.column + 1;
+            at.line += self->text.ptr[i] == '\n';
         }
     }
-    return refuse_at(self, line, column, problem);
+    return refuse_at(self, at, problem);
 }
 
 /* ---- events ---- */
@@ -120,7 +138,7 @@ read_list(struct reader *self, const struct dz_conf_key *key, struct value *valu
         struct dz_err why;
         if (key->check && key->check(text, &why) != DZ_OK)
             return refuse(self, "'%s' %s", key->path, why.text);
-        value_add_str(value, text);
+        value_add_str(value, text, mark_of(self->event.start_mark));
     }
 }
 
@@ -170,7 +188,7 @@ read_value(struct reader *self, size_t index)
 {
     const struct dz_conf_key *key = &self->keys[index];
     struct value *value = &self->values[index];
-    self->marks[index] = self->event.start_mark;
+    self->marks[index] = mark_of(self->event.start_mark);
     if (key->kind == DZ_CONF_STRS)
         return read_list(self, key, value);
     if (key->kind == DZ_CONF_MAP)
@@ -300,7 +318,7 @@ check_needs(struct reader *self)
             continue;
         (void) snprintf(what.text, sizeof(what.text), "'%s' needs '%s' beside it", key->path,
                         key->needs);
-        return refuse_at(self, self->marks[i].line, self->marks[i].column, what.text);
+        return refuse_at(self, self->marks[i], what.text);
     }
     return DZ_OK;
 }
@@ -326,36 +344,54 @@ read_document(struct reader *self)
     return rc == DZ_OK ? check_needs(self) : rc;
 }
 
-enum dz_rc
-dz_conf_parse(const char *name, struct dz_slice text, const struct dz_conf_key *keys,
-              size_t key_count, void *out, struct dz_err *err)
+static struct reader *
+reader_new(const char *name, const struct dz_conf_key *keys, size_t key_count, struct dz_err *err)
 {
-    dz_assert(key_count <= KEYS_MAX);
     struct reader *self = dz_alloc0(1, sizeof(*self));
-    *self = (struct reader){
-        .name = name, .text = text, .keys = keys, .key_count = key_count, .err = err
-    };
+    dz_assert(key_count <= KEYS_MAX);
+    *self = (struct reader){ .name = name, .keys = keys, .key_count = key_count, .err = err };
+    return self;
+}
+
+static void
+reader_destroy(struct reader **self_p)
+{
+    struct reader *self = dz_move(*self_p);
+    for (size_t i = 0; i < self->key_count; i++)
+        value_fini(&self->values[i]);
+    yaml_event_delete(&self->event);
+    yaml_parser_delete(&self->yaml);
+    free(self);
+}
+
+static enum dz_rc
+read_text(struct reader *self, struct dz_slice text, void *out)
+{
+    static const struct dz_conf_mark start = { 1, 1 };
     enum dz_rc rc = DZ_IO;
+    self->text = text;
     if (text.len > DZ_CONF_BYTES_MAX)
-        rc = refuse_at(self, 0, 0, "the file is longer than 1 MiB");
+        rc = refuse_at(self, start, "the file is longer than 1 MiB");
     else if (yaml_parser_initialize(&self->yaml)) {
         yaml_parser_set_input_string(&self->yaml, text.ptr, text.len);
         rc = read_document(self);
     }
-    for (size_t i = 0; i < key_count; i++) {
-        if (rc == DZ_OK)
-            value_store(&self->values[i], &keys[i], out);
-        value_fini(&self->values[i]);
-    }
-    yaml_event_delete(&self->event);
-    yaml_parser_delete(&self->yaml);
-    free(self);
+    for (size_t i = 0; rc == DZ_OK && i < self->key_count; i++)
+        value_store(&self->values[i], &self->keys[i], out);
     return rc;
 }
 
 enum dz_rc
+dz_conf_parse(const char *name, struct dz_slice text, const struct dz_conf_key *keys,
+              size_t key_count, void *out, struct dz_err *err)
+{
+    DZ_AUTO(reader_destroy) struct reader *self = reader_new(name, keys, key_count, err);
+    return read_text(self, text, out);
+}
+
+enum dz_rc
 dz_conf_load(const char *path, const struct dz_conf_key *keys, size_t key_count, void *out,
-             struct dz_err *err)
+             struct dz_conf_mark *marks, struct dz_err *err)
 {
     struct dz_err unused;
     DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
@@ -366,7 +402,11 @@ dz_conf_load(const char *path, const struct dz_conf_key *keys, size_t key_count,
         return dz_fail(err, DZ_CORRUPT, "%.100s:1:1: the file is longer than 1 MiB", path);
     if (rc != DZ_OK)
         return dz_fail(err, rc, "%s", unused.text);
-    return dz_conf_parse(path, dz_buf_slice(&text), keys, key_count, out, err);
+    DZ_AUTO(reader_destroy) struct reader *self = reader_new(path, keys, key_count, err);
+    rc = read_text(self, dz_buf_slice(&text), out);
+    if (rc == DZ_OK && marks)
+        memcpy(marks, self->marks, key_count * sizeof(*marks));
+    return rc;
 }
 
 /* ---- writing ---- */

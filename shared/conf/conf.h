@@ -15,8 +15,14 @@
 
 enum { DZ_CONF_BYTES_MAX = 1 << 20, DZ_CONF_ITEMS_MAX = 4096 };
 
+/* Where a value stands in its file, counted from 1; line 0: the file does not have it. */
+struct dz_conf_mark {
+    uint32_t line, column;
+};
+
 struct dz_conf_strs {
-    char **items; /* owned, each owned */
+    char **items;               /* owned, each owned */
+    struct dz_conf_mark *marks; /* owned; of each item; NULL: they come from no file */
     size_t count;
 };
 
@@ -55,9 +61,14 @@ struct dz_conf_key {
 DZ_MUST_USE enum dz_rc dz_conf_parse(const char *name, struct dz_slice text,
                                      const struct dz_conf_key *keys, size_t key_count, void *out,
                                      struct dz_err *err);
-/* ABSENT: there is no such file (err is untouched). */
+/* ABSENT: there is no such file (err is untouched).  `marks`: as many as keys, filled where the file
+ * has a value, for complaints that come later; NULL: not wanted. */
 DZ_MUST_USE enum dz_rc dz_conf_load(const char *path, const struct dz_conf_key *keys,
-                                    size_t key_count, void *out, struct dz_err *err);
+                                    size_t key_count, void *out, struct dz_conf_mark *marks,
+                                    struct dz_err *err);
+/* Put in front of the complaint in `err` where in which file the value stands that it is about.
+ * All of the complaint stays: if there is no room, the end of the file's name is what is shown. */
+void dz_conf_blame(const char *path, struct dz_conf_mark mark, struct dz_err *err);
 /* Free what the struct owns and clear it; safe on a zeroed struct. */
 void dz_conf_fini(const struct dz_conf_key *keys, size_t key_count, void *out);
 

@@ -126,11 +126,14 @@ value_from_text(struct value *self, const struct dz_conf_key *key, const char *t
 }
 
 void
-value_add_str(struct value *self, const char *text)
+value_add_str(struct value *self, const char *text, struct dz_conf_mark mark)
 {
     struct dz_conf_strs *strs = &self->strs;
-    if (strs->count % 16 == 0)
+    if (strs->count % 16 == 0) {
         strs->items = dz_realloc(strs->items, strs->count + 16, sizeof(*strs->items));
+        strs->marks = dz_realloc(strs->marks, strs->count + 16, sizeof(*strs->marks));
+    }
+    strs->marks[strs->count] = mark;
     strs->items[strs->count++] = dz_strdup(text);
 }
 
@@ -149,6 +152,7 @@ strs_fini(struct dz_conf_strs *self)
     for (size_t i = 0; i < self->count; i++)
         free(self->items[i]);
     free(self->items);
+    free(self->marks);
     *self = (struct dz_conf_strs){ 0 };
 }
 

@@ -19,7 +19,7 @@ DZ_MUST_USE enum dz_rc value_from_text(struct value *self, const struct dz_conf_
                                        const char *text, bool is_quoted, struct dz_err *why);
 DZ_MUST_USE enum dz_rc value_number(const struct dz_conf_key *key, const char *text, uint64_t *out,
                                     struct dz_err *why);
-void value_add_str(struct value *self, const char *text);
+void value_add_str(struct value *self, const char *text, struct dz_conf_mark mark);
 void value_add_pair(struct value *self, const char *name, uint64_t number);
 
 /* Move it into the caller's struct, freeing what was there. */

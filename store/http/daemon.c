@@ -21,6 +21,7 @@
 #include "store/http/pidfile.h"
 #include "store/http/server.h"
 #include "store/settings.h"
+#include "store/http/tls.h"
 #include "store/store.h"
 
 enum { HEAD_MS = 10000, IDLE_MS = 30000, BODY_RATE = 1024, LOG_MAX = 16 << 20 };
@@ -30,6 +31,7 @@ struct daemon {
     struct settings settings;
     struct gate gate;
     struct server_opts opts;
+    struct tls tls;
     struct store *store;        /* owned */
     struct http_server *server; /* owned */
     struct pickup *pickup;      /* owned */
@@ -94,21 +96,32 @@ add_public_name(struct daemon *self)
 }
 
 static enum dz_rc
+static enum dz_rc
+read_tokens(struct daemon *self, struct dz_err *err)
+{
+    enum dz_rc rc = gate_load_tokens(&self->gate, self->settings.tokens, err);
+    if (rc == DZ_ABSENT) {
+        if (!settings_has(&self->settings, "tokens"))
+            return DZ_OK;
+        rc = dz_fail(err, DZ_CORRUPT, "there is no '%s'", self->settings.tokens);
+    }
+    return rc == DZ_OK ? DZ_OK : settings_blame(&self->settings, "tokens", rc, err);
+}
+
 read_settings(struct daemon *self, struct dz_err *err)
 {
     enum dz_rc rc = settings_load(self->home, &self->settings, err);
     if (rc != DZ_OK)
         return rc;
-    rc = gate_load_tokens(&self->gate, self->settings.tokens, err);
-    if (rc == DZ_ABSENT && self->settings.is_tokens_named)
-        return dz_fail(err, DZ_CORRUPT, "there is no '%s', which daemon.yaml names for 'tokens'",
-                       self->settings.tokens);
-    if (rc != DZ_OK && rc != DZ_ABSENT)
+    rc = read_tokens(self, err);
+    if (rc == DZ_OK)
+        rc = tls_load(&self->tls, &self->settings, err);
+    if (rc != DZ_OK)
         return rc;
     add_public_name(self);
     self->opts = (struct server_opts){
-        .tls_cert = self->settings.tls_cert,
-        .tls_key = self->settings.tls_key,
+        .tls_cert = self->tls.cert,
+        .tls_key = self->tls.key,
         .gate = &self->gate,
         .limits = { .total = (uint32_t) self->settings.connections,
                     .per_address = (uint32_t) self->settings.per_address,
@@ -156,7 +169,7 @@ begin(struct daemon *self, struct dz_err *err)
     if (rc == DZ_OK)
         rc = open_store(self, err);
     if (rc == DZ_OK)
-        rc = server_new(self->store, &self->opts, &self->server, err);
+        rc = start_server(self, err);
     if (rc != DZ_OK)
         return rc;
     name_url(self);
@@ -207,3 +220,4 @@ daemon_run(const char *home, daemon_ready_fn *ready, void *arg, struct dz_err *e
     end(&self);
     return rc;
 }
+    tls_fini(&self->tls);

@@ -20,7 +20,9 @@ struct place {
     struct sockaddr_storage address;
     socklen_t len;
     bool is_loopback, is_bridge;
+    size_t index;            /* in `listen`; of the bridge: behind them */
     bool is_absent;          /* this machine has no such address */
+    bool is_ports_fault;     /* it could be had on another port */
     char name[NAME_MAX_LEN]; /* as in the settings */
 };
 
@@ -54,8 +56,9 @@ port_of(int fd)
 }
 
 static enum dz_rc
-read_address(const char *text, struct place *out, struct dz_err *err)
+read_address(const struct settings *settings, size_t index, struct place *out, struct dz_err *err)
 {
+    const char *text = settings->listen.items[index];
     struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
     if (getaddrinfo(text, NULL, &hints, &found) != 0)
@@ -64,6 +67,7 @@ read_address(const char *text, struct place *out, struct dz_err *err)
     memcpy(&out->address, found->ai_addr, found->ai_addrlen);
     out->len = found->ai_addrlen;
     freeaddrinfo(found);
+    out->index = index;
     out->is_loopback = is_loopback(&out->address);
     (void) snprintf(out->name, sizeof(out->name), "%s", text);
     return DZ_OK;
@@ -111,25 +115,37 @@ is_any(const struct sockaddr_storage *address)
     return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *) address)->sin6_addr);
 }
 
+/* One address may be written in several ways. */
+static bool
+is_same(const struct place *a, const struct place *b)
+{
+    if (a->address.ss_family == AF_INET)
+        return ((const struct sockaddr_in *) &a->address)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *) &b->address)->sin_addr.s_addr;
+    const struct sockaddr_in6 *c = (const struct sockaddr_in6 *) &a->address;
+    const struct sockaddr_in6 *d = (const struct sockaddr_in6 *) &b->address;
+    return IN6_ARE_ADDR_EQUAL(&c->sin6_addr, &d->sin6_addr) && c->sin6_scope_id == d->sin6_scope_id;
+}
+
 static bool
 is_within(const struct place *a, const struct place *b)
 {
     return a->address.ss_family == b->address.ss_family &&
-           (is_any(&a->address) || is_any(&b->address) || strcmp(a->name, b->name) == 0);
+           (is_any(&a->address) || is_any(&b->address) || is_same(a, b));
 }
 
-/* What holds the port that `place` wants: another program, unless it is one of the first `count`
- * addresses of our own. */
+/* What holds the port that `place` wants: another program, unless it is an address of our own
+ * before it. */
 static enum dz_rc
-blame(const struct settings *settings, size_t count, const struct place *place, struct dz_err *err)
+find_holder(const struct settings *settings, struct place *place, struct dz_err *err)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < place->index; i++) {
         struct place other = { .len = 0 };
         struct dz_err unused;
-        if (read_address(settings->listen.items[i], &other, &unused) != DZ_OK ||
-            !is_within(&other, place))
+        if (read_address(settings, i, &other, &unused) != DZ_OK || !is_within(&other, place))
             continue;
-        if (strcmp(other.name, place->name) == 0)
+        place->is_ports_fault = false;
+        if (is_same(&other, place))
             return dz_fail(err, DZ_CORRUPT, "listen: %s is there twice", place->name);
         bool is_wide = is_any(&place->address);
         return dz_fail(err, DZ_CORRUPT, "listen: %s takes in %s: leave out one of them",
@@ -144,10 +160,10 @@ static enum dz_rc
 fail_bind(struct place *place, uint16_t port, struct dz_err *err)
 {
     place->is_absent = errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT;
+    place->is_ports_fault = errno == EADDRINUSE || errno == EACCES;
     if (errno == EADDRINUSE)
         return dz_fail(err, DZ_EXISTS,
-                       "port %u of %s is taken by another program; choose another with 'port:' in "
-                       "daemon.yaml",
+                       "port %u of %s is taken by another program; choose another with 'port:'",
                        port, place->name);
     if (errno == EACCES)
         return dz_fail(err, DZ_REFUSED, "port %u of %s is not for this user", port, place->name);
@@ -230,6 +246,17 @@ add(const struct settings *settings, struct gate *gate, struct place *place,
 }
 
 /* IPv6 is off on many machines; then the default address ::1 is left out. */
+/* Say where in the settings stands what is wrong with it. */
+static enum dz_rc
+blame(const struct settings *settings, const struct place *place, enum dz_rc rc, struct dz_err *err)
+{
+    if (place->is_ports_fault)
+        return settings_blame(settings, "port", rc, err);
+    return place->index < settings->listen.count
+               ? settings_blame_listen(settings, place->index, rc, err)
+               : settings_blame(settings, "listen_on_docker_bridge", rc, err);
+}
+
 static bool
 may_be_missing(const struct place *place, const struct server_opts *opts)
 {
@@ -245,21 +272,25 @@ listen_all(const struct settings *settings, struct gate *gate, struct server_opt
     enum dz_rc rc = DZ_OK;
     for (size_t i = 0; rc == DZ_OK && i < settings->listen.count; i++) {
         struct place place = { .len = 0 };
-        rc = read_address(settings->listen.items[i], &place, err);
+        rc = read_address(settings, i, &place, err);
         if (rc == DZ_OK)
             rc = add(settings, gate, &place, opts, &port, err);
         if (rc == DZ_EXISTS)
-            rc = blame(settings, i, &place, err);
+            rc = find_holder(settings, &place, err);
         if (rc == DZ_REFUSED && may_be_missing(&place, opts))
             rc = DZ_OK;
     }
+        if (rc != DZ_OK)
+            rc = blame(settings, &place, rc, err);
     if (rc == DZ_OK && settings->listens_on_bridge) {
-        struct place place = { .len = 0 };
+        struct place place = { .index = settings->listen.count };
         rc = find_bridge(&place, err);
         if (rc == DZ_OK)
             rc = add(settings, gate, &place, opts, &port, err);
         if (rc == DZ_EXISTS)
-            rc = blame(settings, settings->listen.count, &place, err);
+            rc = find_holder(settings, &place, err);
+        if (rc != DZ_OK)
+            rc = blame(settings, &place, rc, err);
     }
     if (rc != DZ_OK)
         listen_close(opts);

@@ -362,13 +362,13 @@ on_library_log(void *arg, const char *fmt, va_list args)
 static const struct hub_ops stream_ops = { hold_stream, wake_stream };
 
 static struct MHD_Daemon *
-start(struct http_server *self, unsigned places, bool is_tls)
+start(struct http_server *self, const struct server_opts *opts, bool is_tls)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                      MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG | (is_tls ? MHD_USE_TLS : 0);
     const struct MHD_OptionItem secure[] = {
-        { MHD_OPTION_HTTPS_MEM_CERT, 0, self->cert },
-        { MHD_OPTION_HTTPS_MEM_KEY, 0, self->key },
+        { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) opts->tls_cert },
+        { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) opts->tls_key },
         { MHD_OPTION_END, 0, NULL },
     };
     const struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
@@ -376,22 +376,9 @@ start(struct http_server *self, unsigned places, bool is_tls)
         flags, 0, NULL, NULL, on_request, self, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, self, MHD_OPTION_NOTIFY_COMPLETED, on_end, self,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_CONNECTION_LIMIT,
-        places + PLACES_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) SILENCE_S,
+        opts->limits.total + PLACES_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned) SILENCE_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) MEMORY_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 0,
         MHD_OPTION_ARRAY, is_tls ? secure : none, MHD_OPTION_END);
-}
-
-static enum dz_rc
-read_pem(const char *path, char **out, struct dz_err *err)
-{
-    enum { PEM_MAX = 1 << 20 };
-    struct dz_buf text = { 0 };
-    enum dz_rc rc = dz_fd_read_file(path, PEM_MAX, &text, err);
-    if (rc == DZ_ABSENT)
-        rc = dz_fail(err, DZ_REFUSED, "there is no '%s'", path);
-    dz_buf_add(&text, "", 1);
-    *out = (char *) text.data;
-    return rc;
 }
 
 static enum dz_rc
@@ -400,20 +387,20 @@ start_daemons(struct http_server *self, const struct server_opts *opts, struct d
     bool wants_tls = false;
     for (size_t i = 0; i < opts->listener_count; i++)
         wants_tls |= opts->listeners[i].is_tls;
-    self->plain = start(self, opts->limits.total, false);
+    self->plain = start(self, opts, false);
     if (!self->plain)
         return dz_fail(err, DZ_IO, "the HTTP server does not start");
-    if (!wants_tls)
+    if (!opts->tls_cert)
         return DZ_OK;
-    enum dz_rc rc = read_pem(opts->tls_cert, &self->cert, err);
-    if (rc == DZ_OK)
-        rc = read_pem(opts->tls_key, &self->key, err);
-    if (rc != DZ_OK)
-        return rc;
-    self->tls = start(self, opts->limits.total, true);
-    return self->tls ? DZ_OK
-                     : dz_fail(err, DZ_REFUSED, "'%s' and '%s' are not a certificate and its key",
-                               opts->tls_cert, opts->tls_key);
+    self->tls = start(self, opts, true);
+    if (!self->tls)
+        return dz_fail(err, DZ_REFUSED,
+                       "the certificate does not fit its key, or one of them is damaged");
+    if (!wants_tls) { /* it was to be seen only that it would start */
+        MHD_stop_daemon(self->tls);
+        self->tls = NULL;
+    }
+    return DZ_OK;
 }
 
 enum dz_rc
@@ -458,8 +445,6 @@ server_destroy(struct http_server **self_p)
     relay_destroy(&self->relay);
     conns_destroy(&self->conns);
     (void) pthread_mutex_destroy(&self->counting);
-    free(self->cert);
-    free(self->key);
     free(self);
 }
 

@@ -28,12 +28,12 @@ struct http_listener {
 struct server_opts {
     struct http_listener listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
-    const char *tls_cert, *tls_key; /* PEM; NULL: no listener is TLS */
+    const char *tls_cert, *tls_key; /* PEM texts, borrowed; NULL: no listener is TLS */
     struct conn_limits limits;
     const struct gate *gate; /* borrowed */
 };
 
-/* REFUSED: the certificate or key is not usable. */
+/* REFUSED: the certificate or key is not usable, whether a listener needs it or not. */
 DZ_MUST_USE enum dz_rc server_new(struct store *store, const struct server_opts *opts,
                                   struct http_server **self_out, struct dz_err *err);
 /* What it has done so far; from any thread. */

@@ -22,7 +22,6 @@ struct http_server {
     atomic_size_t bodies; /* bytes of bodies that are held */
     pthread_mutex_t counting;
     struct server_counts counts; /* of answers; under `counting` */
-    char *cert, *key;            /* owned; the library keeps pointers to them */
 };
 
 /* accept.c */

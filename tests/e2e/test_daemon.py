@@ -15,7 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon_place import SOON_S, DaemonPlace, ended, foreground, is_running, wait_for
+from daemon_place import (
+    SOON_S,
+    DaemonPlace,
+    ended,
+    foreground,
+    is_running,
+    make_certificate,
+    wait_for,
+)
 from zb_place import ROOT, ZB
 
 
@@ -124,9 +132,9 @@ def test_a_port_that_is_taken_is_named(place: DaemonPlace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         place.settings(f"port: {port}\n")
-        assert place.refused(1, "daemon", "up", "--bg") == (
-            f"zb daemon: port {port} of 127.0.0.1 is taken by another program; choose another with 'port:' in"
-            " daemon.yaml"
+        taken = f"port {port} of 127.0.0.1 is taken by another program; choose another with 'port:'"
+        assert (
+            place.refused(1, "daemon", "up", "--bg") == f"zb daemon: HOME/local.env/daemon.yaml:1:7: {taken}"
         )
     place.up()
 
@@ -143,12 +151,28 @@ def test_a_port_that_is_taken_is_named(place: DaemonPlace) -> None:
         ("port: 0\nlisten: [192.0.2.1]\n", None),
         (
             "port: 0\nlisten: [127.0.0.1, 127.0.0.1]\n",
-            "listen: 127.0.0.1 is there twice",
+            "HOME/local.env/daemon.yaml:2:21: listen: 127.0.0.1 is there twice",
+        ),
+        (
+            "port: 0\nlisten:\n- '::1'\n- 0:0:0:0:0:0:0:1\n",
+            "HOME/local.env/daemon.yaml:4:3: listen: 0:0:0:0:0:0:0:1 is there twice",
         ),
         ("storage: postgresql://x/y\n", None),
         (
             "port: 0\ntokens: tokns\n",
-            "there is no 'HOME/local.env/tokns', which daemon.yaml names for 'tokens'",
+            "HOME/local.env/daemon.yaml:2:9: there is no 'HOME/local.env/tokns'",
+        ),
+        (
+            "port: 0\ntokens: daemon.yaml\n",
+            "HOME/local.env/daemon.yaml:2:9: others may read 'HOME/local.env/daemon.yaml': chmod 600 it",
+        ),
+        (
+            "port: 0\ntls: {key: k.pem, cert: c.pem}\n",
+            "HOME/local.env/daemon.yaml:2:25: there is no 'HOME/local.env/c.pem'",
+        ),
+        (
+            "port: 0\ntls: {key: k.pem, cert: daemon.yaml}\n",
+            "HOME/local.env/daemon.yaml:2:25: there is no certificate in 'HOME/local.env/daemon.yaml'",
         ),
     ],
 )
@@ -157,24 +181,61 @@ def test_settings_that_are_wrong_are_named(place: DaemonPlace, text: str, line: 
     done = place.zb("daemon", "up", "--bg")
     assert done.returncode in (2, 4), done.stderr
     assert done.stdout == ""
+    assert place.mask(done.stderr).startswith("zb daemon: HOME/local.env/daemon.yaml:")
     assert done.stderr.count("\n") == 1
     if line:
         assert place.mask(done.stderr) == f"zb daemon: {line}\n"
 
 
-def test_beyond_this_machine_it_wants_tls_and_tokens(place: DaemonPlace) -> None:
+def test_what_is_wrong_with_a_default_is_told_as_one(place: DaemonPlace) -> None:
+    place.settings("port: 0\n")
+    place.tokens("short *\n")
+    assert place.refused(2, "daemon", "up", "--bg") == (
+        "zb daemon: HOME/local.env/tokens:1:1: a token has at least 16 characters"
+        " (the default: 'tokens' is not set in daemon.yaml)"
+    )
+
+
+def test_a_certificate_is_looked_at_although_no_address_needs_it(place: DaemonPlace, tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = make_certificate(tmp_path / "other")[1]
+    place.settings(f"port: 0\ntls:\n  cert: {cert}\n  key: {cert}\n")
+    line = "zb daemon: HOME/local.env/daemon.yaml:"
+    assert place.refused(4, "daemon", "up", "--bg") == f"{line}4:8: there is no private key in '{cert}'"
+    place.settings(f"port: 0\ntls:\n  cert: {cert}\n  key: {other}\n")
+    does_not_fit = "the certificate does not fit its key, or one of them is damaged"
+    assert place.refused(4, "daemon", "up", "--bg") == f"{line}3:9: {does_not_fit}"
+    place.settings(f"port: 0\ntls:\n  cert: {cert}\n  key: {key}\n")
+    place.up()
+    assert place.url().startswith("http://127.0.0.1:")
+
+
+def test_data_that_cannot_lie_where_they_should_are_told_with_the_place(place: DaemonPlace) -> None:
+    (place.dir / "file").write_text("")
+    place.settings(f"port: 0\ndata_dir: {place.dir}/file\n")
+    line = "zb daemon: HOME/local.env/daemon.yaml:2:11: open 'DIR/file': Not a directory"
+    assert place.refused(3, "daemon", "up", "--bg") == line
+
+
+def test_beyond_this_machine_it_wants_tls_and_tokens(place: DaemonPlace, tmp_path: Path) -> None:
     place.settings("port: 0\nlisten: [127.0.0.1, 0.0.0.0]\n")
-    line = "zb daemon: 0.0.0.0 is reachable from other machines, which needs TLS and tokens: "
+    reachable = "0.0.0.0 is reachable from other machines, which needs TLS and tokens: "
+    line = f"zb daemon: HOME/local.env/daemon.yaml:2:21: {reachable}"
     assert place.refused(4, "daemon", "up", "--bg") == line + "'tls: {cert: ..., key: ...}' is not set"
-    place.settings("port: 0\nlisten: [0.0.0.0]\ntls: {cert: c.pem, key: k.pem}\n")
-    assert place.refused(4, "daemon", "up", "--bg") == line + "there is no token in HOME/local.env/tokens"
+    cert, key = make_certificate(tmp_path)
+    place.settings(f"port: 0\nlisten: [0.0.0.0]\ntls: {{cert: {cert}, key: {key}}}\n")
+    line = f"/local.env/daemon.yaml:2:10: {reachable}there is no token in HOME/local.env/tokens"
+    assert place.refused(4, "daemon", "up", "--bg").endswith(line)
 
 
-def test_an_address_within_another_is_named(place: DaemonPlace) -> None:
+def test_an_address_within_another_is_named(place: DaemonPlace, tmp_path: Path) -> None:
     """Not called a port that another program has taken."""
-    place.settings("port: 0\nlisten: [127.0.0.1, '::', 0.0.0.0]\ntls: {cert: c.pem, key: k.pem}\n")
+    cert, key = make_certificate(tmp_path)
+    place.settings(f"port: 0\nlisten: [127.0.0.1, '::', 0.0.0.0]\ntls: {{cert: {cert}, key: {key}}}\n")
     place.tokens("0123456789abcdef *\n")
-    line = "zb daemon: listen: 0.0.0.0 takes in 127.0.0.1: leave out one of them"
+    place_of = "HOME/local.env/daemon.yaml:2:27"
+    line = f"zb daemon: {place_of}: listen: 0.0.0.0 takes in 127.0.0.1: leave out one of them"
     assert place.refused(2, "daemon", "up", "--bg") == line
 
 
@@ -182,7 +243,8 @@ def test_a_bridge_that_is_not_there_is_named(place: DaemonPlace) -> None:
     if Path("/sys/class/net/docker0").exists():
         pytest.skip("this machine has one")
     place.settings("port: 0\nlisten_on_docker_bridge: true\n")
-    assert "there is no bridge here" in place.refused(4, "daemon", "up", "--bg")
+    line = "zb daemon: HOME/local.env/daemon.yaml:2:26: listen_on_docker_bridge: there is no bridge here"
+    assert place.refused(4, "daemon", "up", "--bg").startswith(line)
 
 
 def read_only(place: DaemonPlace, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:

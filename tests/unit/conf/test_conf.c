@@ -190,7 +190,8 @@ a_file_that_is_not_there_is_absent(void **state)
     (void) state;
     struct settings s = { 0 };
     struct dz_err err;
-    assert_int_equal(dz_conf_load("/nonexistent/c.yaml", KEYS, DZ_LEN(KEYS), &s, &err), DZ_ABSENT);
+    assert_int_equal(dz_conf_load("/nonexistent/c.yaml", KEYS, DZ_LEN(KEYS), &s, NULL, &err),
+                     DZ_ABSENT);
 }
 
 static void
@@ -239,6 +240,23 @@ the_nearest_word_is_found_only_when_it_is_near(void **state)
     assert_null(dz_nearest("", words, DZ_LEN(words)));
 }
 
+static void
+a_long_complaint_stays_whole_when_its_place_is_put_before_it(void **state)
+{
+    (void) state;
+    struct dz_err err;
+    char path[300], what[220];
+    memset(path, 'p', sizeof(path) - 1);
+    memset(what, 'w', sizeof(what) - 1);
+    path[sizeof(path) - 1] = what[sizeof(what) - 1] = '\0';
+    (void) snprintf(err.text, sizeof(err.text), "%.190s", what);
+    dz_conf_blame(path, (struct dz_conf_mark){ 1000000, 1000000 }, &err);
+    const char *place = strstr(err.text, "p:1000000:1000000: w");
+    assert_non_null(place);
+    assert_int_equal(strlen(strchr(err.text, 'w')), 190);
+    assert_memory_equal(err.text, "...ppp", 6);
+}
+
 int
 main(void)
 {
@@ -249,6 +267,7 @@ main(void)
         cmocka_unit_test(a_refused_file_changes_nothing),
         cmocka_unit_test(sizes_are_read_with_their_units),
         cmocka_unit_test(of_a_long_path_the_end_is_told),
+        cmocka_unit_test(a_long_complaint_stays_whole_when_its_place_is_put_before_it),
         cmocka_unit_test(a_file_that_is_not_there_is_absent),
         cmocka_unit_test(what_is_quoted_reads_back_as_it_was),
         cmocka_unit_test(the_nearest_word_is_found_only_when_it_is_near),

@@ -114,12 +114,46 @@ a_refusal_names_the_place_and_the_nearest_key(void **state)
     }
 }
 
+static void
+a_value_is_found_again_when_it_does_not_do(void **state)
+{
+    (void) state;
+    struct settings s;
+    struct dz_err err;
+    char expected[256];
+    assert_ok(load("tls: {cert: c, key: k}\nlisten:\n- 127.0.0.1\n-   '::1'\n", &s, &err));
+    assert_true(settings_has(&s, "tls.key"));
+    assert_false(settings_has(&s, "port"));
+
+    (void) snprintf(err.text, sizeof(err.text), "it is no key");
+    assert_int_equal(settings_blame(&s, "tls.key", DZ_REFUSED, &err), DZ_REFUSED);
+    (void) snprintf(expected, sizeof(expected), "%s:1:21: it is no key", file);
+    assert_string_equal(err.text, expected);
+    (void) snprintf(err.text, sizeof(err.text), "it is far");
+    assert_int_equal(settings_blame_listen(&s, 1, DZ_IO, &err), DZ_IO);
+    (void) snprintf(expected, sizeof(expected), "%s:4:5: it is far", file);
+    assert_string_equal(err.text, expected);
+    (void) snprintf(err.text, sizeof(err.text), "it is taken");
+    assert_int_equal(settings_blame(&s, "port", DZ_EXISTS, &err), DZ_EXISTS);
+    assert_string_equal(err.text, "it is taken (the default: 'port' is not set in daemon.yaml)");
+    settings_fini(&s);
+
+    assert_ok(load("listen: []\n", &s, &err));
+    (void) snprintf(err.text, sizeof(err.text), "it is absent");
+    assert_int_equal(settings_blame_listen(&s, 1, DZ_IO, &err), DZ_IO);
+    (void) snprintf(expected, sizeof(expected), "%s:1:9: it is absent", file);
+    assert_string_equal(err.text, expected);
+    settings_fini(&s);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_a_file_all_is_default, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_file_says_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_value_is_found_again_when_it_does_not_do, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_refusal_names_the_place_and_the_nearest_key, set_up,
                                         tear_down),
     };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@
 #include "store/http/pickup.h"
 #include "store/http/pidfile.h"
 #include "store/http/server.h"
-#include "store/settings.h"
 #include "store/http/tls.h"
+#include "store/settings.h"
 #include "store/store.h"
 
 enum { HEAD_MS = 10000, IDLE_MS = 30000, BODY_RATE = 1024, LOG_MAX = 16 << 20 };
@@ -30,8 +31,8 @@ struct daemon {
     const char *home;
     struct settings settings;
     struct gate gate;
-    struct server_opts opts;
     struct tls tls;
+    struct server_opts opts;
     struct store *store;        /* owned */
     struct http_server *server; /* owned */
     struct pickup *pickup;      /* owned */
@@ -96,7 +97,6 @@ add_public_name(struct daemon *self)
 }
 
 static enum dz_rc
-static enum dz_rc
 read_tokens(struct daemon *self, struct dz_err *err)
 {
     enum dz_rc rc = gate_load_tokens(&self->gate, self->settings.tokens, err);
@@ -108,6 +108,7 @@ read_tokens(struct daemon *self, struct dz_err *err)
     return rc == DZ_OK ? DZ_OK : settings_blame(&self->settings, "tokens", rc, err);
 }
 
+static enum dz_rc
 read_settings(struct daemon *self, struct dz_err *err)
 {
     enum dz_rc rc = settings_load(self->home, &self->settings, err);
@@ -144,14 +145,59 @@ open_store(struct daemon *self, struct dz_err *err)
     return rc;
 }
 
+static enum dz_rc
+start_server(struct daemon *self, struct dz_err *err)
+{
+    enum dz_rc rc = server_new(self->store, &self->opts, &self->server, err);
+    return rc == DZ_REFUSED ? settings_blame(&self->settings, "tls.cert", rc, err) : rc;
+}
+
+static bool
+is_known_here(const char *host)
+{
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(host, NULL, NULL, &found) != 0)
+        return false;
+    freeaddrinfo(found);
+    return true;
+}
+
+/* What a certificate has instead of 0.0.0.0. */
+static const char *
+name_of_any(const struct daemon *self, struct dz_url *public)
+{
+    struct dz_err unused;
+    const char *text = self->settings.public_url, *why = "'public_url' is not set";
+    if (text && dz_url_parse("public_url", text, public, &unused) == DZ_OK) {
+        if (is_known_here(public->host))
+            return public->host;
+        why = "the name in 'public_url' is not known on this machine";
+    }
+    log_warn("daemon.nameless", "path=%s why=%s", self->settings.path, why);
+    return "localhost";
+}
+
 /* Where programs on this machine find it: by the first address. */
 static void
 name_url(struct daemon *self)
 {
-    const char *first = self->settings.listen.items[0];
-    bool is_tls = self->opts.listeners[0].is_tls, is_v6 = strchr(first, ':') != NULL;
+    struct dz_url public;
+    const struct http_listener *listener = &self->opts.listeners[0];
+    const char *first =
+        listener->is_any ? name_of_any(self, &public) : self->settings.listen.items[0];
+    bool is_tls = listener->is_tls, is_v6 = strchr(first, ':') != NULL;
     (void) snprintf(self->url, sizeof(self->url), "%s://%s%s%s:%u", is_tls ? "https" : "http",
                     is_v6 ? "[" : "", first, is_v6 ? "]" : "", self->port);
+}
+
+static void
+warn_of_tls(const struct daemon *self)
+{
+    bool is_used = !self->tls.cert;
+    for (size_t i = 0; i < self->opts.listener_count; i++)
+        is_used |= self->opts.listeners[i].is_tls;
+    if (!is_used)
+        log_warn("daemon.tls_unused", "path=%s url=%s", self->settings.path, self->url);
 }
 
 static enum dz_rc
@@ -173,6 +219,7 @@ begin(struct daemon *self, struct dz_err *err)
     if (rc != DZ_OK)
         return rc;
     name_url(self);
+    warn_of_tls(self);
     rc = dz_url_announce(self->home, self->url, err);
     if (rc == DZ_OK)
         rc = pidfile_write(self->pid_fd, self->url, err);
@@ -195,6 +242,7 @@ end(struct daemon *self)
     server_destroy(&self->server);
     store_close(&self->store);
     settings_fini(&self->settings);
+    tls_fini(&self->tls);
     gate_fini(&self->gate);
     dz_fd_close(&self->signals);
     pidfile_release(self->home, &self->pid_fd);
@@ -220,4 +268,3 @@ daemon_run(const char *home, daemon_ready_fn *ready, void *arg, struct dz_err *e
     end(&self);
     return rc;
 }
-    tls_fini(&self->tls);

@@ -233,8 +233,9 @@ add(const struct settings *settings, struct gate *gate, struct place *place,
     if (rc != DZ_OK)
         return rc;
     bool is_near = place->is_loopback || place->is_bridge;
-    opts->listeners[opts->listener_count++] =
-        (struct http_listener){ .fd = fd, .is_tls = !is_near, .is_trusted = is_near };
+    opts->listeners[opts->listener_count++] = (struct http_listener){
+        .fd = fd, .is_tls = !is_near, .is_any = is_any(&place->address), .is_trusted = is_near
+    };
     *port_p = port_of(fd);
     char host[NAME_MAX_LEN + 2];
     bool is_v6 = place->address.ss_family == AF_INET6;
@@ -245,7 +246,6 @@ add(const struct settings *settings, struct gate *gate, struct place *place,
     return DZ_OK;
 }
 
-/* IPv6 is off on many machines; then the default address ::1 is left out. */
 /* Say where in the settings stands what is wrong with it. */
 static enum dz_rc
 blame(const struct settings *settings, const struct place *place, enum dz_rc rc, struct dz_err *err)
@@ -257,6 +257,7 @@ blame(const struct settings *settings, const struct place *place, enum dz_rc rc,
                : settings_blame(settings, "listen_on_docker_bridge", rc, err);
 }
 
+/* IPv6 is off on many machines; then the default address ::1 is left out. */
 static bool
 may_be_missing(const struct place *place, const struct server_opts *opts)
 {
@@ -279,9 +280,9 @@ listen_all(const struct settings *settings, struct gate *gate, struct server_opt
             rc = find_holder(settings, &place, err);
         if (rc == DZ_REFUSED && may_be_missing(&place, opts))
             rc = DZ_OK;
-    }
         if (rc != DZ_OK)
             rc = blame(settings, &place, rc, err);
+    }
     if (rc == DZ_OK && settings->listens_on_bridge) {
         struct place place = { .index = settings->listen.count };
         rc = find_bridge(&place, err);

@@ -22,6 +22,7 @@ enum { SERVER_LISTENERS_MAX = 16 };
 struct http_listener {
     int fd; /* owned by the server from server_new() on; listening, non-blocking */
     bool is_tls;
+    bool is_any;     /* all addresses of a family: it has no name of its own */
     bool is_trusted; /* whoever comes here is on this machine or in one of its containers */
 };
 

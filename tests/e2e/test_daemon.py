@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 from daemon_place import (
     SOON_S,
     DaemonPlace,
+    ask_on,
     ended,
     foreground,
     is_running,
@@ -227,6 +229,26 @@ def test_beyond_this_machine_it_wants_tls_and_tokens(place: DaemonPlace, tmp_pat
     place.settings(f"port: 0\nlisten: [0.0.0.0]\ntls: {{cert: {cert}, key: {key}}}\n")
     line = f"/local.env/daemon.yaml:2:10: {reachable}there is no token in HOME/local.env/tokens"
     assert place.refused(4, "daemon", "up", "--bg").endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("public", "name"),
+    [("", "localhost"), ("public_url: https://127.0.0.2:1/dagz\n", "127.0.0.2")],
+    ids=["no-name", "public-name"],
+)
+def test_all_addresses_are_announced_by_a_name_that_a_certificate_can_have(
+    place: DaemonPlace, tmp_path: Path, public: str, name: str
+) -> None:
+    cert, key = make_certificate(tmp_path, "127.0.0.2")
+    place.settings(f"port: 0\nlisten: [0.0.0.0]\ntls: {{cert: {cert}, key: {key}}}\n{public}")
+    place.tokens("0123456789abcdef *\n")
+    place.up()
+    host, port = place.address()
+    assert host == name
+    connection = http.client.HTTPSConnection(
+        host, port, timeout=SOON_S, context=ssl.create_default_context(cafile=str(cert))
+    )
+    assert ask_on(connection, "/healthz").status == 200
 
 
 def test_an_address_within_another_is_named(place: DaemonPlace, tmp_path: Path) -> None:

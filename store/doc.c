@@ -1,6 +1,7 @@
 /* doc.c - jobs, tests and log records as people and scripts see them. */
 #include "store/doc.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,43 @@ doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker)
     else
         (void) snprintf(out, DOC_WORKER, "jw%u", worker);
     return out;
+}
+
+/* A number of at most nine digits; moves *p behind it. */
+static bool
+read_digits(const char **p, int *out)
+{
+    int number = 0, count = 0;
+    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
+        number = number * 10 + (**p - '0');
+    *out = number;
+    return count > 0;
+}
+
+/* A word, then a number: "jw" and 12. */
+static bool
+read_named(const char **p, const char *word, int *out)
+{
+    size_t len = strlen(word);
+    if (strncmp(*p, word, len) != 0)
+        return false;
+    *p += len;
+    return read_digits(p, out);
+}
+
+bool
+doc_worker_read(const char *text, int *node, int *worker, int *thread)
+{
+    *node = *worker = *thread = -1;
+    if (strcmp(text, "agent") == 0) {
+        *worker = DOC_AGENT;
+        return true;
+    }
+    if (*text == 'n' && !(read_named(&text, "n", node) && *text++ == '.'))
+        return false;
+    if (!read_named(&text, *text == 'g' ? "gw" : "jw", worker))
+        return false;
+    return !*text || (read_named(&text, ".t", thread) && !*text);
 }
 
 const char *

@@ -25,6 +25,10 @@ enum {
 
 /* "jw0", on several nodes "n2.jw0"; "agent". */
 const char *doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker);
+/* The other way round: "jw0", "n2.jw0", "jw0.t12", "agent" (DOC_AGENT), and with 'gw' for 'jw', as
+ * pytest's terminal has it.  Numbers that are not said are -1.  false: it is none of these. */
+enum { DOC_AGENT = -2 };
+bool doc_worker_read(const char *text, int *node, int *worker, int *thread);
 const char *doc_outcome(enum dz_result result); /* "FAILED", and "not run" for none */
 /* "passed", "failed", "running", "broken off", "INCOMPLETE", "wrong count", "stopped", "no tests" */
 const char *doc_verdict(const struct store_job_info *job);

@@ -1,5 +1,4 @@
 /* doc_logs.c - a job's log, chosen by names: workers, threads, tests. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,44 +25,6 @@ struct doc_logs {
 
 /* ---- workers ---- */
 
-/* A number of at most nine digits; moves *p behind it. */
-static bool
-read_digits(const char **p, int *out)
-{
-    int number = 0, count = 0;
-    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
-        number = number * 10 + (**p - '0');
-    *out = number;
-    return count > 0;
-}
-
-/* A word, then a number: "jw" and 12. */
-static bool
-read_named(const char **p, const char *word, int *out)
-{
-    size_t len = strlen(word);
-    if (strncmp(*p, word, len) != 0)
-        return false;
-    *p += len;
-    return read_digits(p, out);
-}
-
-/* "jw0", "n2.jw0", "jw0.t12", "agent"; the numbers that are not said are -1. */
-static bool
-read_worker(const char *text, int *node, int *worker, int *thread)
-{
-    *node = *worker = *thread = -1;
-    if (strcmp(text, "agent") == 0) {
-        *worker = -2;
-        return true;
-    }
-    if (*text == 'n' && !(read_named(&text, "n", node) && *text++ == '.'))
-        return false;
-    if (!read_named(&text, "jw", worker))
-        return false;
-    return !*text || (read_named(&text, ".t", thread) && !*text);
-}
-
 /* How many a node has, of which no more is known than that it ran some; node -1: the most of any. */
 static uint32_t
 worker_count(const struct doc_job *job, int node)
@@ -79,11 +40,11 @@ bool
 doc_job_has_worker(const struct doc_job *job, const char *name)
 {
     int node, worker, thread;
-    if (!read_worker(name, &node, &worker, &thread) || worker < 0)
+    if (!doc_worker_read(name, &node, &worker, &thread) || worker < 0)
         return true;
     for (size_t i = 0; i < job->lane_count; i++) {
         int its_node, its_worker;
-        bool is_named = read_worker(job->lanes[i].worker, &its_node, &its_worker, &thread);
+        bool is_named = doc_worker_read(job->lanes[i].worker, &its_node, &its_worker, &thread);
         bool is_there = node < 0 || node == (its_node < 0 ? 0 : its_node);
         if (is_named && is_there && worker == its_worker)
             return true;
@@ -97,12 +58,12 @@ choose_worker(struct doc_logs *self, struct dz_err *err)
 {
     int node, worker, thread;
     const char *name = self->ask.worker;
-    if (name && !read_worker(name, &self->node, &self->filter.worker, &self->filter.thread))
+    if (name && !doc_worker_read(name, &self->node, &self->filter.worker, &self->filter.thread))
         return dz_fail(err, DZ_REFUSED, "'%.60s' is not a worker such as jw0 (or 'agent')", name);
     name = self->ask.thread;
     if (!name)
         return DZ_OK;
-    if (!read_worker(name, &node, &worker, &thread) || thread < 0)
+    if (!doc_worker_read(name, &node, &worker, &thread) || thread < 0)
         return dz_fail(err, DZ_REFUSED, "'%.60s' is not a thread such as jw0.t12", name);
     self->node = node;
     self->filter.worker = worker;

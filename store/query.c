@@ -18,6 +18,7 @@ struct term {
     enum term_kind kind;
     bool is_not;
     char *text;        /* owned; lower case */
+    int node, worker;  /* as doc_worker_read() gives them */
     uint32_t outcomes; /* bits by enum dz_result */
     enum compare compare;
     double number;
@@ -132,9 +133,12 @@ read_number(struct term *term, const char *value, struct dz_err *err)
     term->number = strtod(digits, &end);
     if (end == digits || !isdigit((unsigned char) *digits))
         return dz_fail(err, DZ_CORRUPT, "'%s' is not a comparison such as >1s, <=20ms or 3", value);
+    if (term->compare == LESS && term->number <= 0)
+        return dz_fail(err, DZ_CORRUPT, "nothing is less than 0: '%s'", value);
     if (term->kind == TERM_RUNS)
-        return *end ? dz_fail(err, DZ_CORRUPT, "'%s' is not a number of runs such as >1", value)
-                    : DZ_OK;
+        return digits[strspn(digits, "0123456789")]
+                   ? dz_fail(err, DZ_CORRUPT, "'%s' is not a number of runs such as >1", value)
+                   : DZ_OK;
     for (size_t i = 0; i < DZ_LEN(units); i++) {
         if (strcmp(end, units[i].unit) == 0) {
             term->number *= units[i].us;
@@ -202,27 +206,52 @@ lower_copy(const char *text)
     return copy;
 }
 
+/* The path as ids begin, although a shell completes it to ./path. */
+static enum dz_rc
+read_module(struct term *term, const char *value, struct dz_err *err)
+{
+    if (strstr(value, "::"))
+        return dz_fail(err, DZ_CORRUPT,
+                       "'module:' takes a part of a file's path; '%s' is found without it", value);
+    value += strncmp(value, "./", 2) == 0 ? 2 : 0;
+    term->text = lower_copy(value);
+    return DZ_OK;
+}
+
+static enum dz_rc
+read_worker(struct term *term, const char *value, struct dz_err *err)
+{
+    int thread;
+    DZ_AUTO(dz_free) char *name = lower_copy(value);
+    if (strcmp(name, "earlier") == 0)
+        term->worker = STORE_EARLIER;
+    else if (!doc_worker_read(name, &term->node, &term->worker, &thread) || thread >= 0)
+        return dz_fail(err, DZ_CORRUPT, "'%s' is not a worker such as jw0, gw0 or n2.jw0", value);
+    return DZ_OK;
+}
+
 static enum dz_rc
 read_term(struct term *term, const char *word, struct dz_err *err)
 {
     const char *whole = word;
     term->is_not = is_negated(word);
+    term->node = -1;
     word += term->is_not ? strlen(NOT) : 0;
     const char *value = word;
     int key = key_of(word, &value);
     term->kind = key < 0 ? TERM_TEXT : KINDS[key];
+    if (!*value && (key >= 0 || term->is_not))
+        return dz_fail(err, DZ_CORRUPT, "nothing stands behind '%s' (see 'zb help query')", whole);
     switch (term->kind) {
     case TERM_OUTCOME: return read_outcomes(term, value, err);
     case TERM_DURATION:
     case TERM_RUNS: return read_number(term, value, err);
-    case TERM_TEXT:
-    case TERM_MODULE:
-    case TERM_WORKER: break;
+    case TERM_MODULE: return read_module(term, value, err);
+    case TERM_WORKER: return read_worker(term, value, err);
+    case TERM_TEXT: break;
     }
-    if (!*value && (key >= 0 || term->is_not))
-        return dz_fail(err, DZ_CORRUPT, "nothing stands behind '%s' (see 'zb help query')", whole);
     term->text = lower_copy(value);
-    return key < 0 ? refuse_unknown_key(word, err) : DZ_OK;
+    return refuse_unknown_key(word, err);
 }
 
 struct query *
@@ -289,10 +318,9 @@ compares(const struct term *term, double number)
 static bool
 is_worker(const struct term *term, const struct store_test *test)
 {
-    char one[DOC_WORKER], many[DOC_WORKER];
-    return test->executions > 0 &&
-           (strcmp(doc_worker(one, 1, test->node, test->worker), term->text) == 0 ||
-            strcmp(doc_worker(many, 2, test->node, test->worker), term->text) == 0);
+    uint32_t worker = term->worker == DOC_AGENT ? STORE_NO_WORKER : (uint32_t) term->worker;
+    bool is_node = term->node < 0 || test->node == (uint32_t) term->node;
+    return test->executions > 0 && is_node && test->worker == worker;
 }
 
 static bool

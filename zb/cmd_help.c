@@ -39,7 +39,7 @@ const struct zb_topic zb_topics[] = {
       "                    several with commas\n"
       "  duration:>1s      setup, call and teardown together; > >= < <= =, us ms s m h\n"
       "  module:api        the file's path has this text\n"
-      "  worker:jw0        the deciding run was there\n"
+      "  worker:jw0        the deciding run was there; gw0 is the same, n2.jw0 a node's\n"
       "  runs:>1           executions, history too\n"
       "  not:text          any of these, turned round: not:outcome:ok\n" },
     { "environment", "variables that zb reads",

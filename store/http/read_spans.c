@@ -18,15 +18,13 @@ static bool
 read_worker(struct http_call *call, struct ask *out)
 {
     const char *text = http_arg(call, "worker");
-    unsigned number;
-    char rest;
+    int node, thread;
     out->filter.worker = -1;
     if (!text)
         return true;
-    if (strlen(text) < 8 && sscanf(text, "jw%5u%c", &number, &rest) == 1) {
-        out->filter.worker = (int) number;
+    if (doc_worker_read(text, &node, &out->filter.worker, &thread) && node < 0 && thread < 0 &&
+        out->filter.worker >= 0)
         return true;
-    }
     http_problem(call, 400, "'%.64s' is not a worker such as jw0", text);
     return false;
 }

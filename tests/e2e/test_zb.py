@@ -197,6 +197,7 @@ def test_tests_are_listed_with_the_first_line_of_failures(place):
         (["runs:>1"], ["test_flaky"]),
         (["module:api", "outcome:failed"], ["TestGet::test_missing"]),
         (["worker:jw0", "outcome:ok"], ["test_status[404-café]"]),
+        (["worker:gw0", "outcome:ok"], ["test_status[404-café]"]),
         (["STATUS"], ["test_status[200-ok]", "test_status[404-café]"]),
         (["test_api", "not:TestGet", "not:outcome:failed"], ["test_status[200-ok]", "test_status[404-café]"]),
     ],

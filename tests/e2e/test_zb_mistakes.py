@@ -110,6 +110,7 @@ def test_a_folder_below_the_project_finds_its_jobs(place):
             "zb tests: 'long' is not a comparison such as >1s, <=20ms or 3",
         ),
         (["tests", "duration:>3x"], "zb tests: '>3x' has an unknown unit: us, ms, s, m, h"),
+        (["tests", "latest", "worker:w0"], "zb tests: 'w0' is not a worker such as jw0, gw0 or n2.jw0"),
         (["logs", "--worker=w0"], "zb logs: 'w0' is not a worker such as jw0 (or 'agent')"),
         (["logs", "--thread=jw0"], "zb logs: 'jw0' is not a thread such as jw0.t12"),
         (["logs", "--since=noon"], "zb logs: 'noon' is not a time such as 10m, 14:03 or 2026-11-21T14:03"),

@@ -228,7 +228,8 @@ logs_are_chosen_by_names(void **state)
         { { .only_failed = true }, DZ_OK, 1 },
         { { .since_us = NOON + 2 }, DZ_OK, 2 },
         { { .until_us = NOON + 2 }, DZ_OK, 2 },
-        { { .worker = "gw0" }, DZ_REFUSED, 0 },
+        { { .worker = "gw1" }, DZ_OK, 1 },
+        { { .worker = "w0" }, DZ_REFUSED, 0 },
         { { .thread = "jw0" }, DZ_REFUSED, 0 },
         { { .test = "t.py::test_000091" }, DZ_ABSENT, 0 },
     };

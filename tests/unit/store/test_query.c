@@ -46,15 +46,20 @@ terms_hold_or_do_not(void **state)
         "not:module:TestGet",
         "worker:jw4",
         "worker:n0.jw4",
+        "worker:gw4",
+        "worker:GW4",
+        "worker:n0.gw4",
+        "not:worker:agent",
+        "module:./tests/api",
         "runs:>2",
         "runs:3",
         "::TestGet::",
         "test_slow[x]",
     };
     static const char *const no[] = {
-        "fast",         "not:slow",      "outcome:ok",  "outcome:timeout",
-        "duration:>2s", "duration:<2s",  "duration:1s", "module:slow",
-        "worker:jw5",   "worker:n1.jw4", "runs:<3",
+        "fast",         "not:slow",      "outcome:ok",  "outcome:timeout", "duration:>2s",
+        "duration:<2s", "duration:1s",   "module:slow", "worker:jw5",      "worker:n1.jw4",
+        "runs:<3",      "worker:n1.gw4", "worker:gw5",  "worker:agent",    "worker:earlier",
     };
     (void) state;
     for (size_t i = 0; i < DZ_LEN(yes); i++)
@@ -98,8 +103,10 @@ static void
 what_cannot_be_understood_is_refused(void **state)
 {
     static const char *const words[] = {
-        "outcome:",      "outcome:nope", "duration:", "duration:>",
-        "duration:>-1s", "duration:1x",  "runs:>1s",  "color:red"
+        "outcome:",    "outcome:nope", "duration:",           "duration:>",  "duration:>-1s",
+        "duration:1x", "runs:>1s",     "color:red",           "worker:4",    "worker:w4",
+        "worker:jw",   "worker:n1",    "worker:jw4.t1",       "worker:jw4x", "runs:1.5",
+        "runs:<0",     "duration:<0s", "module:a.py::test_b", "worker:",
     };
     (void) state;
     for (size_t i = 0; i < DZ_LEN(words); i++) {

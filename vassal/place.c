@@ -46,7 +46,7 @@ void
 host_say(struct host *self, const char *text)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf all = { 0 };
-    dz_buf_addf(&all, "%s%s%s", self->note ? self->note : "", self->note ? "; " : "", text);
+    dz_buf_addf(&all, "%s%s%s", self->note ? self->note : "", self->note ? "\n" : "", text);
     free(self->note);
     self->note = dz_slice_dup(dz_buf_slice(&all));
 }

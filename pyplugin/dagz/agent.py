@@ -46,6 +46,8 @@ class Agent:
         self.stopped: tuple[int, str, int] | None = None
         self.restarts = 0
         self.is_leaving = False  # its end is no death
+        self.has_begun = False  # it has said which job this is
+        self.first_notes: set[str] = set()  # what agents of this run said before that
         self.silent_s = 0.0  # of waiting for a word; time in which we did not listen is not its silence
         self.is_slow_told = False
 
@@ -58,6 +60,7 @@ class Agent:
                 self.pid = _dagz.spawn(self.program, args, [theirs.fileno(), seed_end.fileno()])
         self.channel = _dagz.Channel(ours.detach())
         self.silent_s = 0.0
+        self.has_begun = False
 
     def forget(self) -> None:
         """In a forked process: the channel and the seed's life-line are not ours."""
@@ -127,6 +130,13 @@ class Agent:
             return []
         self.is_slow_told = True
         return [("note", 1, f"the agent has been waiting for the disk for {SILENCE_S:.0f} s")]
+
+    def repeats(self, note: str) -> bool:
+        """Is that about project or store, and said already by the agent that this one replaces?"""
+        is_known = note in self.first_notes
+        if not self.has_begun:
+            self.first_notes.add(note)
+        return is_known and not self.has_begun
 
     def begin_anew(self, after: str) -> None:
         """The agent may go: the next one has the same run, and nothing to do with the job that has ended."""

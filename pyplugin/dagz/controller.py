@@ -289,6 +289,7 @@ class Controller:
 
     def on_job(self, job: str, short: str, store: str, workers: int, known_ms: int, home: str) -> None:
         self.job = {"id": job, "short": short, "store": store, "workers": workers}
+        self.agent.has_begun = True
         self.agent.fields["job"] = job
         self.agent.fields["home"] = home  # another one than asked for, perhaps
         self.ui.job = self.job
@@ -305,7 +306,7 @@ class Controller:
     def on_note(self, severity: int, text: str) -> None:
         if severity == 2 and self.collected is None:
             self.errors.append(text)  # perhaps the reason why there will be no run
-        else:
+        elif not self.agent.repeats(text):
             self.ui.note(severity, text)
 
     def on_worker_up(self, num: int, pid: int, replaced: int) -> None:

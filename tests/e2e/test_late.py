@@ -196,6 +196,9 @@ def test_one_that_still_collects_is_compared_too(hosts):
     assert "died" not in result.out and "pending in" not in result.out
     assert job["counted"] == TESTS
     assert ENDED in hosts.zb("job", job["id"]).stdout
+    assert (
+        result.out.count("so this project is called") == 1
+    )  # the agent that began anew does not say it again
 
 
 def test_one_that_still_collects_runs_what_it_alone_has(hosts):

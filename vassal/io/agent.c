@@ -8,6 +8,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/base/str.h"
 #include "vassal/io/inside.h"
 
 enum { EXIT_ABORTED = 1 }; /* the agent's own */
@@ -236,8 +237,9 @@ start(struct agent *self, const struct dz_msg_start *msg)
     self->tag = dz_strdup(job.tag);
     self->home = dz_strdup(job.home);
     self->place = job;
-    if (job.note)
-        tell_note(self, 1, "%s", job.note);
+    struct dz_slice notes = dz_str(job.note ? job.note : ""), line;
+    while (dz_line_next(&notes, &line))
+        agent_note(self, 1, line);
     tell_job(self, &job);
     if (job.how)
         tell_note(self, 0, "%s", job.how);

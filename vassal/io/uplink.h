@@ -20,7 +20,7 @@ struct uplink_job {
     const char *ulid, *short_id;
     const char *store; /* the store's directory, for people */
     const char *home;  /* DAGZ_HOME as it is used: another one when that cannot be written */
-    const char *note;  /* a line for people, or NULL */
+    const char *note;  /* lines for people, or NULL */
     const char *tag;   /* what folders of this node in this job are called */
 
     /* this node among others */

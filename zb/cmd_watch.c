@@ -158,19 +158,33 @@ done(const struct store_job_info *job)
     return sum;
 }
 
-/* What is left, at the pace so far, on all workers; -1: not known yet. */
+/* What is left of the work that earlier runs tell of; tests that they do not know are taken as those
+ * that they do.  0: nothing is known, or it took longer already. */
+static int64_t
+planned_us(const struct store_plan *plan, int64_t busy_us)
+{
+    int64_t whole_us = plan->known > 0 ? plan->work_us / plan->known * plan->tests : 0;
+    return whole_us > busy_us ? whole_us - busy_us : 0;
+}
+
+/* What is left, on all workers; -1: not known yet.  By what earlier runs took, since long tests run
+ * first, and else at the pace so far. */
 static int64_t
 eta_us(const struct watch *self)
 {
+    uint32_t left = self->doc.info.not_run;
     int64_t busy_us = 0, runs = 0;
     for (size_t i = 0; i < self->doc.lane_count; i++) {
         busy_us += self->doc.lanes[i].busy_us;
         runs += self->doc.lanes[i].runs;
     }
-    if (runs == 0)
+    int64_t left_us = planned_us(&self->doc.nodes->plan, busy_us);
+    if (left_us == 0 && runs == 0)
         return -1;
-    uint32_t workers = self->doc.info.workers ? self->doc.info.workers : 1;
-    return busy_us / runs * self->doc.info.not_run / workers;
+    if (left_us == 0)
+        left_us = busy_us / runs * left;
+    uint32_t workers = self->doc.info.workers < left ? self->doc.info.workers : left;
+    return left > 0 ? left_us / (workers > 0 ? workers : 1) : 0;
 }
 
 /* ---- lines ---- */

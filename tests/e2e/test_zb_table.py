@@ -273,6 +273,23 @@ def test_wait_ends_with_the_job_or_in_time(place):
     assert watching.returncode == 0
 
 
+def test_watch_tells_by_earlier_runs_how_long_it_takes(place):
+    job = start_job(place)
+    for line in ("!plan\n", "!fail\n"):
+        job.stdin.write(line)
+        job.stdin.flush()
+        while job.stdout.readline() != "stored\n":
+            pass
+    watching = subprocess.Popen(
+        [ZB, "watch", "--json"], cwd=place.dir, env=place.env, stdout=subprocess.PIPE, text=True
+    )
+    state = json.loads(watching.stdout.readline())
+    assert (state["done"], state["to_do"]) == (1, 1)
+    assert 119e6 < state["eta_us"] < 120e6  # two of a minute, and one took some milliseconds
+    job.stdin.close()
+    assert watching.wait(TIMEOUT_S) == 0 and job.wait(TIMEOUT_S) == 0
+
+
 def test_wait_and_watch_of_a_job_that_failed(place):
     place.fill("mixed")
     assert place.zb("wait").returncode == 1

@@ -18,6 +18,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/kv/kv.h"
+#include "store/chronicle.h"
 #include "store/project.h"
 #include "store/store.h"
 
@@ -239,6 +240,24 @@ broken(struct filler *f)
     put_ids(f, ids, DZ_LEN(ids));
 }
 
+/* Earlier runs tell that one of two tests takes a minute. */
+static void
+add_plan(struct filler *f)
+{
+    static const struct chronicle_fact facts[] = { { "tests", NULL, 2 },
+                                                   { "known", NULL, 1 },
+                                                   { "work_us", NULL, 60000000 },
+                                                   { "longest_us", NULL, 60000000 },
+                                                   { NULL, NULL, 0 } };
+    struct chronicle chronicle = { 0 };
+    chronicle_init(&chronicle, 1, 1);
+    chronicle_add(&chronicle, "planned", 1, f->now_us, facts);
+    struct store_batch batch = { .spans = chronicle_spans(&chronicle),
+                                 .span_count = chronicle.count };
+    must(f, store_job_append(f->job, &batch, &f->err));
+    chronicle_fini(&chronicle);
+}
+
 static void
 running(struct filler *f)
 {
@@ -255,6 +274,8 @@ running(struct filler *f)
         if (strcmp(line, "!fail\n") == 0) {
             done.result = DZ_RESULT_FAILED;
             must(f, store_job_append(f->job, &batch, &f->err));
+        } else if (strcmp(line, "!plan\n") == 0) {
+            add_plan(f);
         } else {
             add_logs(f, &log, 1);
         }

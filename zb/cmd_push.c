@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "zb/zb.h"
 
 enum { WAIT_S = 60, WAIT_MAX_S = 86400, STEP_MS = 200, ARGS_MAX = 256 };
+enum { ENDING_MS = 2000, ENDING_STEP_MS = 20 };
 
 const struct argp_option cmd_push_options[] = {
     { "wait", 'w', "SECONDS", 0, "how long to try a server that does not answer (60)", 0 },
@@ -136,6 +138,19 @@ send_dir(struct pushing *self, struct spool_dir *dir, struct store_receipt *out,
     return code;
 }
 
+/* A run's agent may still be ending when the command line has come back. */
+static enum dz_rc
+open_dir(const char *path, struct spool_dir *dir, struct dz_err *err)
+{
+    int64_t until = dz_clock_ms() + ENDING_MS;
+    enum dz_rc rc = spool_dir_open(path, STORE_READ, dir, err);
+    while (rc == DZ_AGAIN && dz_clock_ms() < until) {
+        (void) poll(NULL, 0, ENDING_STEP_MS);
+        rc = spool_dir_open(path, STORE_READ, dir, err);
+    }
+    return rc;
+}
+
 static int
 push_dir(struct pushing *self, const char *path)
 {
@@ -148,7 +163,7 @@ push_dir(struct pushing *self, const char *path)
             zb_say(self->zb, "%s: nothing is left in it to send\n", path);
         return ZB_DONE;
     }
-    enum dz_rc rc = spool_dir_open(path, STORE_READ, &dir, &err);
+    enum dz_rc rc = open_dir(path, &dir, &err);
     if (rc != DZ_OK)
         return zb_fail(self->zb, rc == DZ_AGAIN ? ZB_TIMEOUT : zb_exit_of(rc), "%s", err.text);
     (void) snprintf(ulid, sizeof(ulid), "%s", dir.ulid);

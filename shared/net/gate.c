@@ -26,16 +26,12 @@ struct dz_gate {
 
 /* ------------------------------------------------------------------ answers */
 
-static bool
-is_of(const struct member *member, const struct dz_key *key)
-{
-    return memcmp(&member->key, key, sizeof(*key)) == 0;
-}
-
+/* NULL: this key is not admitted, though another one of the same number may be. */
 static struct member *
-find(const struct dz_gate *self, uint64_t node)
+admitted(const struct dz_gate *self, const struct dz_key *key)
 {
-    return dz_map_get(&self->members, node);
+    struct member *member = dz_map_get(&self->members, dz_key_node(key));
+    return member && memcmp(&member->key, key, sizeof(*key)) == 0 ? member : NULL;
 }
 
 /* The node that this key is admitted as, 0: none. */
@@ -46,15 +42,14 @@ let_in(struct dz_gate *self, zframe_t *frame)
     if (zframe_size(frame) != sizeof(key.bytes))
         return 0;
     memcpy(key.bytes, zframe_data(frame), sizeof(key.bytes));
-    uint64_t node = dz_key_node(&key);
-    struct member *member = find(self, node);
-    if ((!member || !is_of(member, &key)) && self->stranger_fn &&
-        self->stranger_fn(self->stranger_arg, &key) && dz_gate_admit(self, &key) == DZ_OK)
-        member = find(self, node);
-    if (!member || !is_of(member, &key))
+    struct member *member = admitted(self, &key);
+    if (!member && self->stranger_fn && self->stranger_fn(self->stranger_arg, &key) &&
+        dz_gate_admit(self, &key) == DZ_OK)
+        member = admitted(self, &key);
+    if (!member)
         return 0;
     member->has_come = true;
-    return node;
+    return dz_key_node(&key);
 }
 
 void
@@ -118,9 +113,9 @@ enum dz_rc
 dz_gate_admit(struct dz_gate *self, const struct dz_key *public)
 {
     uint64_t node = dz_key_node(public);
-    struct member *member = find(self, node);
+    struct member *member = dz_map_get(&self->members, node);
     if (member)
-        return is_of(member, public) ? DZ_OK : DZ_REFUSED;
+        return admitted(self, public) ? DZ_OK : DZ_REFUSED;
     if (self->members.len >= DZ_GATE_KEYS_MAX)
         return DZ_LIMIT;
     member = dz_alloc0(1, sizeof(*member));
@@ -132,22 +127,21 @@ dz_gate_admit(struct dz_gate *self, const struct dz_key *public)
 void
 dz_gate_expel(struct dz_gate *self, const struct dz_key *public)
 {
-    const struct member *member = find(self, dz_key_node(public));
-    if (member && is_of(member, public))
+    if (admitted(self, public))
         free(dz_map_del(&self->members, dz_key_node(public)));
 }
 
 const struct dz_key *
 dz_gate_key(const struct dz_gate *self, uint64_t node)
 {
-    const struct member *member = find(self, node);
+    const struct member *member = dz_map_get(&self->members, node);
     return member ? &member->key : NULL;
 }
 
 bool
 dz_gate_awaits(const struct dz_gate *self, uint64_t node)
 {
-    const struct member *member = find(self, node);
+    const struct member *member = dz_map_get(&self->members, node);
     return member && !member->has_come;
 }
 

@@ -1,11 +1,11 @@
 /* doc.c - jobs, tests and log records as people and scripts see them. */
 #include "store/doc.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/str.h"
 #include "store/jot.h"
 
 /* ---- words ---- */
@@ -24,17 +24,6 @@ doc_worker(char out[DOC_WORKER], uint32_t nodes, uint32_t node, uint32_t worker)
     return out;
 }
 
-/* A number of at most nine digits; moves *p behind it. */
-static bool
-read_digits(const char **p, int *out)
-{
-    int number = 0, count = 0;
-    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
-        number = number * 10 + (**p - '0');
-    *out = number;
-    return count > 0;
-}
-
 /* A word, then a number: "jw" and 12. */
 static bool
 read_named(const char **p, const char *word, int *out)
@@ -43,7 +32,7 @@ read_named(const char **p, const char *word, int *out)
     if (strncmp(*p, word, len) != 0)
         return false;
     *p += len;
-    return read_digits(p, out);
+    return dz_digits_next(p, out);
 }
 
 bool

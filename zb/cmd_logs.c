@@ -1,10 +1,10 @@
 /* cmd_logs.c - zb logs: everything a run said, merged in time order. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/base/str.h"
 #include "zb/logs.h"
 #include "zb/zb.h"
 
@@ -74,17 +74,6 @@ parse(int key, char *arg, struct argp_state *state)
 
 /* ---- since when ---- */
 
-/* A number of at most nine digits; moves *p behind it. */
-static bool
-read_digits(const char **p, int *out)
-{
-    int number = 0, count = 0;
-    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
-        number = number * 10 + (**p - '0');
-    *out = number;
-    return count > 0;
-}
-
 /* "90s", "10m", "2h", "1d": so long before now. */
 static bool
 read_ago(const char *text, int64_t now_us, int64_t *out)
@@ -97,7 +86,7 @@ read_ago(const char *text, int64_t now_us, int64_t *out)
                   { 'h', INT64_C(3600000000) },
                   { 'd', INT64_C(86400000000) } };
     int number = 0;
-    if (!read_digits(&text, &number) || !*text || text[1])
+    if (!dz_digits_next(&text, &number) || !*text || text[1])
         return false;
     for (size_t i = 0; i < DZ_LEN(units); i++) {
         if (*text == units[i].unit) {
@@ -113,9 +102,10 @@ static bool
 read_date(const char **p, struct zone_time *t)
 {
     const char *at = *p;
-    bool is_date = read_digits(&at, &t->year) && *at++ == '-' && read_digits(&at, &t->month) &&
-                   *at++ == '-' && read_digits(&at, &t->day) && t->year < 10000 && t->month >= 1 &&
-                   t->month <= 12 && t->day >= 1 && t->day <= 31;
+    bool is_date = dz_digits_next(&at, &t->year) && *at++ == '-' &&
+                   dz_digits_next(&at, &t->month) && *at++ == '-' && dz_digits_next(&at, &t->day) &&
+                   t->year < 10000 && t->month >= 1 && t->month <= 12 && t->day >= 1 &&
+                   t->day <= 31;
     if (is_date)
         *p = at;
     return is_date;
@@ -125,9 +115,9 @@ read_date(const char **p, struct zone_time *t)
 static bool
 read_clock(const char *p, struct zone_time *t)
 {
-    if (!read_digits(&p, &t->hour) || *p++ != ':' || !read_digits(&p, &t->minute))
+    if (!dz_digits_next(&p, &t->hour) || *p++ != ':' || !dz_digits_next(&p, &t->minute))
         return false;
-    if (*p == ':' && !(p++, read_digits(&p, &t->second)))
+    if (*p == ':' && !(p++, dz_digits_next(&p, &t->second)))
         return false;
     return !*p && t->hour < 24 && t->minute < 60 && t->second <= 60;
 }

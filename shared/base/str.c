@@ -1,5 +1,6 @@
 #include "shared/base/str.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,16 @@ dz_line_next(struct dz_slice *rest, struct dz_slice *line_out)
     size_t used = end ? len + 1 : len;
     *rest = (struct dz_slice){ rest->ptr + used, rest->len - used };
     return true;
+}
+
+bool
+dz_digits_next(const char **p, int *out)
+{
+    int number = 0, count = 0;
+    for (; isdigit((unsigned char) **p) && count < 9; ++*p, count++)
+        number = number * 10 + (**p - '0');
+    *out = number;
+    return count > 0;
 }
 
 bool

@@ -18,6 +18,9 @@ void dz_strs_sort(struct dz_strs *self); /* by bytes */
 /* Take the next line, without its end, off *rest; false when nothing is left. */
 bool dz_line_next(struct dz_slice *rest, struct dz_slice *line_out);
 
+/* Read a number of at most nine digits, and move *p behind it; false: there is none. */
+bool dz_digits_next(const char **p, int *out);
+
 bool dz_starts_with(struct dz_slice text, struct dz_slice head);
 
 /* Is this node id the one of that name, or below it: of a folder, a file, a class, a parametrized test?

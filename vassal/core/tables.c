@@ -19,8 +19,9 @@ static const int8_t members[MEMBER_STATE_COUNT][MEMBER_TURN_COUNT] = {
 
 /* Who schedules.  GRANT in JOINING and CANDIDATE: by the authority, or (CANDIDATE) as the next in
  * the order of succession; in VASSAL by the authority, when the one that was lost has been heard again
- * meanwhile: its lease is this node's.  A node under way to leave may still be led, to be rid of its results.  Who
- * is JOINING again, in another life, says HELLO to nodes that it knew, and may be led by one of them. */
+ * meanwhile: its lease is this node's.  A node under way to leave may still be led, to be rid of its
+ * results.  Who is JOINING again, in another life, says HELLO to nodes that it knew, and may be led by
+ * one of them. */
 static const int8_t ranks[RANK_COUNT][RANK_TURN_COUNT] = {
     /*                   JOIN          GRANT         HELD           ALONE       LED            LOST            OUTRANKED    YIELD        LEAVE         END */
     [RANK_NEW]       = { RANK_JOINING, NO,           NO,            NO,         NO,            NO,             NO,          NO,          RANK_OUT,     RANK_OUT },

@@ -47,7 +47,7 @@ def test_a_server_says_what_the_store_says(server, form):
 
 def test_mistakes_are_answered_as_by_the_store(server):
     for code, *args in (
-        (5, "job", "j9"), (5, "job", "feature"), (2, "logs", "j1", "-w", "gw0"),
+        (5, "job", "j9"), (5, "job", "feature"), (2, "logs", "j1", "-w", "w0"),
         (5, "logs", "j1", "--test=tests/test_api.py::TestGte::test_found"), (2, "tests", "j1", "outcome:odd"),
         (5, "span-logs", "j1", "test_foun"), (5, "span-logs", "j1", "ffffffffff"),
     ):  # fmt: skip

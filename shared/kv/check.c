@@ -317,6 +317,16 @@ kv_is_begun(const char *dir)
     return fd < 0 || !is_half_made(fd, file.st_size);
 }
 
+enum dz_rc
+kv_why_none(const char *dir, struct dz_err *err)
+{
+    int why = errno;
+    if (why != EACCES && why != ENOTDIR)
+        return dz_fail(err, DZ_ABSENT, "there is no '%s'", dir);
+    enum dz_rc rc = dz_fail_errno(err, "open '%s'", dir);
+    return why == EACCES ? DZ_REFUSED : rc;
+}
+
 void
 kv_clear_half_made(const char *dir)
 {
@@ -331,8 +341,7 @@ enum dz_rc
 dz_kv_check(const char *dir, unsigned budget_ms, struct dz_err *err)
 {
     if (!kv_is_begun(dir))
-        return errno == EACCES ? dz_fail(err, DZ_REFUSED, "open '%s': Permission denied", dir)
-                               : dz_fail(err, DZ_ABSENT, "there is no '%s'", dir);
+        return kv_why_none(dir, err);
     int tell[2];
     if (pipe2(tell, O_CLOEXEC) != 0)
         return DZ_OK; /* no room for a check: go on without, as if its budget were too small */

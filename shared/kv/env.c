@@ -227,8 +227,8 @@ dz_kv_open(const char *dir, const struct dz_kv_opts *opts, struct dz_kv **self_o
     enum dz_rc rc = opts->is_readonly ? DZ_OK : make_dir(dir, err);
     if (rc == DZ_OK && opts->check_ms > 0)
         rc = dz_kv_check(dir, opts->check_ms, err);
-    else if (rc == DZ_OK && opts->is_readonly && !kv_is_begun(dir) && errno != EACCES)
-        rc = dz_fail(err, DZ_ABSENT, "there is no '%s'", dir);
+    else if (rc == DZ_OK && opts->is_readonly && !kv_is_begun(dir))
+        rc = kv_why_none(dir, err);
     if (rc != DZ_OK && !(rc == DZ_ABSENT && !opts->is_readonly))
         return rc;
 

@@ -40,6 +40,9 @@ DZ_MUST_USE enum dz_rc kv_env_open(const char *dir, size_t map_size, bool is_rea
 
 /* Is there anything in it?  Not where its making was cut short. */
 bool kv_is_begun(const char *dir);
+/* The errno that it left: ABSENT, or what keeps one from knowing: REFUSED without permission, IO
+ * where a file stands in place of a folder. */
+DZ_MUST_USE enum dz_rc kv_why_none(const char *dir, struct dz_err *err);
 /* So that it is made anew; by who has the writers' turn, in which every file is made. */
 void kv_clear_half_made(const char *dir);
 

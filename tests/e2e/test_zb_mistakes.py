@@ -231,6 +231,15 @@ def test_a_home_that_is_a_file_is_named(place):
         assert place.refused(3, "jobs", DAGZ_HOME=path) == f"zb jobs: DAGZ_HOME: '{home}' is not a folder"
 
 
+def test_a_data_dir_that_is_a_file_is_not_an_empty_store(place):
+    settings = place.home / "local.env/daemon.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("data_dir: data\n")
+    (settings.parent / "data").write_text("")
+    said = place.refused(3, "jobs")
+    assert said == "zb jobs: HOME/local.env/daemon.yaml:1:11: open 'HOME/local.env/data': Not a directory"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_store_is_not_allowed(place):
     place.fill("passed")

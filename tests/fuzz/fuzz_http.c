@@ -34,11 +34,11 @@ enum {
 };
 #define NOON INT64_C(1795262400000000)
 
-struct world {
+static struct world {
     struct store *store;
     struct http_server *server;
     struct gate gate;
-};
+} the_world; /* of the process, as its threads are */
 
 static void
 must(enum dz_rc rc, const struct dz_err *err)
@@ -99,16 +99,24 @@ add_meeting(struct world *self)
     must(store_meet(self->store, asks, DZ_LEN(asks), NOON, &err), &err);
 }
 
+/* Whatever is being asked then ends with the server; what is left over is a leak. */
+static void
+end(void)
+{
+    server_destroy(&the_world.server);
+    store_close(&the_world.store);
+}
+
 static struct world *
 world(void)
 {
-    static struct world self;
+    struct world *self = &the_world;
     struct dz_err err;
     char home[] = "/dev/shm/dz-http-XXXXXX";
-    if (self.server)
-        return &self;
+    if (self->server)
+        return self;
     struct server_opts opts = {
-        .gate = &self.gate,
+        .gate = &self->gate,
         .limits = { .total = 4096,
                     .per_address = 4096,
                     .streams = 256,
@@ -119,13 +127,15 @@ world(void)
     };
     if (!mkdtemp(home))
         abort();
-    must(store_open(home, STORE_WRITE, &self.store, NULL, &err), &err);
-    add_job(&self, "u");
-    add_job(&self, "git@x:a.git//b c");
-    add_meeting(&self);
-    must(server_new(self.store, &opts, &self.server, &err), &err);
+    must(store_open(home, STORE_WRITE, &self->store, NULL, &err), &err);
+    add_job(self, "u");
+    add_job(self, "git@x:a.git//b c");
+    add_meeting(self);
+    must(server_new(self->store, &opts, &self->server, &err), &err);
     dz_remove_tree(home); /* what is open stays */
-    return &self;
+    if (atexit(end) != 0)
+        abort();
+    return self;
 }
 
 /* ---- one connection ---- */

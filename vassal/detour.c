@@ -9,6 +9,13 @@ on_frame(void *arg, uint64_t node, struct dz_slice frame)
     mesh_hear(self->mesh, node, frame);
 }
 
+static void
+on_left(void *arg, uint64_t node)
+{
+    const struct peers *self = arg;
+    mesh_leave(self->mesh, node);
+}
+
 /* Of members only.  Who is not known may have come a moment ago. */
 static const struct dz_key *
 key_of(void *arg, uint64_t node)
@@ -54,7 +61,7 @@ detour_open(struct peers *self, const struct peers_job *job, struct dz_err *err)
         .uri = job->uri,
         .node = self->node,
         .keys = &self->keys,
-        .ops = { .frame = on_frame, .key = key_of, .idle = on_idle, .arg = self },
+        .ops = { .frame = on_frame, .left = on_left, .key = key_of, .idle = on_idle, .arg = self },
     };
     enum dz_rc rc = tunnel_new(&cfg, &self->tunnel, err);
     if (rc == DZ_OK)

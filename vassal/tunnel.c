@@ -229,6 +229,10 @@ take_letters(struct tunnel *self, struct dz_slice body)
     struct dz_slice rest = { body.ptr + ANSWER_HEAD, body.len - ANSWER_HEAD }, letter;
     uint64_t node;
     while (dz_letter_next(&rest, &node, &letter) == DZ_OK) {
+        if (dz_slice_eq(letter, DZ_LETTER_LEFT)) {
+            self->ops.left(self->ops.arg, node);
+            continue;
+        }
         struct road *road = road_to(self, node);
         if (road && dz_duct_take(road->duct, letter, dz_clock_us()) != DZ_OK)
             log_debug("tunnel.letter", "node=%016" PRIx64,

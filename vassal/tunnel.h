@@ -28,6 +28,8 @@ enum {
 struct tunnel_ops {
     /* From that node, as its key proved; borrowed for the call. */
     void (*frame)(void *arg, uint64_t node, struct dz_slice frame);
+    /* The store says that its process has hung up. */
+    void (*left)(void *arg, uint64_t node);
     /* The key of a node that may speak here, NULL: there is no such.  Borrowed for the call. */
     const struct dz_key *(*key)(void *arg, uint64_t node);
     void (*idle)(void *arg); /* all that was said has been sent */

@@ -10,6 +10,10 @@ enum {
     DZ_LETTER_MAX = 264 << 10, /* bytes of one: a frame between nodes and its seal */
 };
 
+/* What the store itself says of a node: it has hung up.  Nodes do not say it, since one byte is too
+ * short for any seal. */
+#define DZ_LETTER_LEFT ((struct dz_slice){ (const uint8_t *) "-", 1 })
+
 /* len: 1 .. DZ_LETTER_MAX */
 void dz_letter_add(struct dz_buf *out, uint64_t node, struct dz_slice bytes);
 /* The first of `rest`, which then begins behind it.  ABSENT: there is none.  CORRUPT: anybody's

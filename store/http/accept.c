@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,7 +10,7 @@
 #include "shared/base/log.h"
 #include "store/http/server_own.h"
 
-enum { SWEEP_MS = 250, ACCEPTS_PER_WAKE = 256 };
+enum { SWEEP_MS = 250, ACCEPTS_PER_WAKE = 256, HANG_UPS_PER_WAKE = 64 };
 
 /* The library closes the socket from now on. */
 static bool
@@ -39,6 +40,9 @@ enum dz_rc
 server_open_door(struct http_server *self, struct dz_err *err)
 {
     const struct door_ops ops = { on_pass, on_refused, self };
+    self->hang_ups = epoll_create1(EPOLL_CLOEXEC);
+    if (self->hang_ups < 0)
+        return dz_fail_errno(err, "watch connections");
     return door_new(self->conns, &ops, &self->door, err);
 }
 
@@ -86,6 +90,28 @@ accept_some(struct http_server *self, const struct http_listener *listener)
     }
 }
 
+/* ---- hanging up ---- */
+
+/* What is watched is forgotten with its socket. */
+void
+server_watch(struct http_server *self, int fd, uint64_t line)
+{
+    struct epoll_event event = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = line };
+    if (epoll_ctl(self->hang_ups, EPOLL_CTL_ADD, fd, &event) != 0)
+        (void) epoll_ctl(self->hang_ups, EPOLL_CTL_MOD, fd, &event); /* an earlier one's */
+}
+
+static void
+take_hang_ups(struct http_server *self)
+{
+    struct epoll_event events[HANG_UPS_PER_WAKE];
+    int count = epoll_wait(self->hang_ups, events, HANG_UPS_PER_WAKE, 0);
+    for (int i = 0; i < count; i++)
+        relay_hang_up(self->relay, events[i].data.u64, dz_clock_ms());
+}
+
+/* ---- serving ---- */
+
 void
 server_sweep(struct http_server *self)
 {
@@ -99,25 +125,31 @@ server_sweep(struct http_server *self)
 void
 server_serve(struct http_server *self, int stop_fd)
 {
-    struct pollfd polls[SERVER_LISTENERS_MAX + 2];
+    struct pollfd polls[SERVER_LISTENERS_MAX + 3];
     dz_ms next_sweep = dz_clock_ms() + SWEEP_MS;
     size_t count = self->listener_count;
     for (size_t i = 0; i < count; i++)
         polls[i] = (struct pollfd){ .fd = self->listeners[i].fd, .events = POLLIN };
     polls[count] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
     polls[count + 1] = (struct pollfd){ .fd = door_fd(self->door), .events = POLLIN };
+    polls[count + 2] = (struct pollfd){ .fd = self->hang_ups, .events = POLLIN };
     while (!(polls[count].revents & POLLIN)) {
         dz_ms now = dz_clock_ms();
         if (now >= next_sweep) {
             server_sweep(self);
             next_sweep = now + SWEEP_MS;
         }
-        if (poll(polls, count + 2, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
+        if (poll(polls, count + 3, (int) (next_sweep - now > 0 ? next_sweep - now : 0)) <= 0)
             continue;
         for (size_t i = 0; i < count; i++)
             if (polls[i].revents & POLLIN)
                 accept_some(self, &self->listeners[i]);
         if (polls[count + 1].revents & POLLIN)
             door_serve(self->door);
+        if (polls[count + 2].revents & POLLIN) {
+            take_hang_ups(self);
+            now = dz_clock_ms();
+            next_sweep = next_sweep < now + RELAY_LEFT_MS ? next_sweep : now + RELAY_LEFT_MS;
+        }
     }
 }

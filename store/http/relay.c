@@ -1,12 +1,14 @@
 /* relay.c - boxes by the name of their meeting and node. */
 #include "store/http/relay.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "shared/base/bytes.h"
+#include "shared/base/log.h"
 #include "shared/base/map.h"
 #include "shared/wire/letter.h"
 
@@ -24,6 +26,8 @@ struct box {
     uint64_t id;        /* of chance */
     uint64_t life, batch;
     dz_ms known_at, used_at, gone_at; /* gone_at 0: it stays */
+    uint64_t line;                    /* of its last fetch; 0: it has ended */
+    dz_ms left_at;                    /* that ended, and the node has not come again; 0: it has */
     struct letter *first, **last_p;   /* owned */
     uint64_t first_number;            /* of the first letter, or of the next one to come */
     size_t bytes;
@@ -205,8 +209,11 @@ is_whole(struct dz_slice letters)
     uint64_t node;
     struct dz_slice bytes;
     enum dz_rc rc = DZ_OK;
-    while (rc == DZ_OK)
+    while (rc == DZ_OK) {
         rc = dz_letter_next(&letters, &node, &bytes);
+        if (rc == DZ_OK && dz_slice_eq(bytes, DZ_LETTER_LEFT))
+            rc = DZ_CORRUPT;
+    }
     return rc == DZ_ABSENT;
 }
 
@@ -259,6 +266,7 @@ relay_post(struct relay *self, const struct relay_batch *batch, dz_ms now,
     if (from) {
         out->was_there = from->life == batch->life && batch->number <= from->batch;
         from->used_at = now;
+        from->left_at = 0;
         from->life = batch->life;
         from->batch = out->was_there ? from->batch : batch->number;
     }
@@ -292,6 +300,8 @@ relay_take(struct relay *self, const struct relay_fetch *fetch, dz_ms now)
         answer_waiting(self, box); /* of an earlier life, or whose asker has gone */
         forget_taken(self, box, fetch);
         box->used_at = now;
+        box->left_at = 0;
+        box->line = fetch->line;
         is_answered = box->first || self->is_ending || fetch->until <= now;
         if (is_answered) {
             answer(box, fetch->out);
@@ -303,6 +313,42 @@ relay_take(struct relay *self, const struct relay_fetch *fetch, dz_ms now)
     }
     unlock(self);
     return is_answered;
+}
+
+/* ---- hanging up ---- */
+
+void
+relay_hang_up(struct relay *self, uint64_t line, dz_ms now)
+{
+    struct dz_slice name;
+    void *value = NULL;
+    lock(self);
+    for (size_t at = 0; dz_dict_next(&self->boxes, &at, &name, &value);) {
+        struct box *box = value;
+        if (line == 0 || box->line != line)
+            continue;
+        box->line = 0;
+        box->used_at = box->left_at = now;
+        answer_waiting(self, box);
+    }
+    unlock(self);
+}
+
+/* To all others of its meeting. */
+static void
+tell_left(struct relay *self, const struct box *left)
+{
+    size_t len = left->name.len - NUMBER_LEN;
+    const struct relay_who meeting = { { left->name.data, len }, 0 };
+    uint64_t node = dz_uint_get(left->name.data + len, NUMBER_LEN);
+    struct dz_slice name;
+    void *value = NULL;
+    for (size_t at = 0; dz_dict_next(&self->boxes, &at, &name, &value);) {
+        struct box *box = value;
+        if (box != left && is_of(box, &meeting) && put_letter(self, box, node, DZ_LETTER_LEFT))
+            answer_waiting(self, box);
+    }
+    log_info("relay.left", "node=%016" PRIx64, node);
 }
 
 /* ---- time ---- */
@@ -318,6 +364,11 @@ relay_sweep(struct relay *self, dz_ms now)
         if (box->is_awaited && box->fetch.until <= now) {
             box->used_at = now;
             answer_waiting(self, box);
+        }
+        if (box->left_at != 0 && now - box->left_at >= RELAY_LEFT_MS) {
+            box->left_at = 0;
+            if (box->gone_at == 0) /* else it has said so itself */
+                tell_left(self, box);
         }
         bool is_old = !box->is_awaited && now - box->used_at >= RELAY_IDLE_MS;
         if (!is_old && (box->gone_at == 0 || now < box->gone_at))

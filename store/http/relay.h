@@ -9,6 +9,8 @@
  *           that finds nothing waits, and is woken by a letter, by time, or by a later one.
  * Posting   Batches of one life of a node are numbered by it; one that is not greater than the last
  *           was taken already.  What finds no room is dropped and counted.
+ * Hang-ups  When the connection ends on which a node fetched last, it may be dead.  If it does not
+ *           come again within RELAY_LEFT_MS, every other box of its meeting gets DZ_LETTER_LEFT from it.
  * Members   A box is made when the store has said that the node is a member.  It has to say so again
  *           now and then; relay_knows() is whether it did lately.
  * Bounds    Below.  A box that nobody has fetched from for a while is forgotten, and one whose node
@@ -27,6 +29,7 @@ enum {
     RELAY_ANSWER_MAX = 1 << 20, /* bytes of one answer, and a letter more at most */
     RELAY_WAIT_MS = 10 * 1000,  /* longest wait of a fetch */
     RELAY_KNOWN_MS = 2 * 1000,
+    RELAY_LEFT_MS = 150, /* a client whose connection broke asks again after 50 */
     RELAY_IDLE_MS = 60 * 1000,
     RELAY_LINGER_MS = 10 * 1000,
     RELAY_MEETING_MAX = 8192, /* bytes of a meeting's name */
@@ -43,6 +46,7 @@ struct relay_who {
 /* A fetch; the caller's until it is answered. */
 struct relay_fetch {
     struct relay_who who;
+    uint64_t line;       /* the connection's number; 0: none is known */
     uint64_t box, after; /* has taken the letters of that box up to this number */
     dz_ms until;         /* when it is answered at the latest */
     struct dz_buf *out;  /* the answer: box (8), last number (8), letters (shared/wire/letter.h) */
@@ -72,14 +76,17 @@ struct relay_receipt {
     bool was_there;
     uint32_t taken, dropped;
 };
-/* CORRUPT: these are no letters; none was taken.  ABSENT: the sender has no box. */
+/* CORRUPT: these are no letters of nodes; none was taken.  ABSENT: the sender has no box. */
 DZ_MUST_USE enum dz_rc relay_post(struct relay *self, const struct relay_batch *batch, dz_ms now,
                                   struct relay_receipt *out);
 
 /* true: answered.  false: it waits, and `wake` is called when it is, perhaps before this returns. */
 DZ_MUST_USE bool relay_take(struct relay *self, const struct relay_fetch *fetch, dz_ms now);
 
-/* Answer those who have waited long enough; forget what is to be forgotten. */
+/* That connection has ended, whatever it was for.  A fetch of it that waits is answered. */
+void relay_hang_up(struct relay *self, uint64_t line, dz_ms now);
+
+/* Answer those who have waited long enough; tell who has left; forget what is to be forgotten. */
 void relay_sweep(struct relay *self, dz_ms now);
 
 struct relay_counts {

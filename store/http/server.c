@@ -98,9 +98,21 @@ on_connection(void *arg, struct MHD_Connection *connection, void **socket_arg,
               enum MHD_ConnectionNotificationCode code)
 {
     struct http_server *self = arg;
-    (void) socket_arg;
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-        conns_forget(self->conns, fd_of(connection));
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_arg = (void *) (uintptr_t) (atomic_fetch_add(&self->lines, 1) + 1);
+        return;
+    }
+    conns_forget(self->conns, fd_of(connection));
+    relay_hang_up(self->relay, (uintptr_t) *socket_arg, dz_clock_ms());
+}
+
+/* Its number among all that there were. */
+static uint64_t
+line_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? (uintptr_t) info->socket_context : 0;
 }
 
 /* ---- answering ---- */
@@ -188,8 +200,12 @@ on_done(struct http_call *call)
     bool is_members = call->route->lane == HTTP_LETTERS && call->status == 200;
     if (is_members) /* many of them may be behind one address */
         conn_give_back(self->conns, request->conn);
+    int fd = fd_of(request->connection);
+    uint64_t line = call->fetch.line = line_of(request->connection);
     if (!call->is_fetch || relay_take(self->relay, &call->fetch, dz_clock_ms()))
         resume(request);
+    else /* it may be answered and gone by now */
+        server_watch(self, fd, line);
 }
 
 /* In whatever thread brought something for it. */
@@ -411,6 +427,7 @@ server_new(struct store *store, const struct server_opts *opts, struct http_serv
     memcpy(self->listeners, opts->listeners, sizeof(self->listeners));
     self->listener_count = opts->listener_count;
     self->gate = opts->gate;
+    self->hang_ups = -1;
     (void) pthread_mutex_init(&self->counting, NULL); /* a plain one cannot fail */
     self->conns = conns_new(&opts->limits);
     self->lanes = lanes_new(store, READERS, on_done);
@@ -444,6 +461,7 @@ server_destroy(struct http_server **self_p)
     hub_destroy(&self->hub);
     relay_destroy(&self->relay);
     conns_destroy(&self->conns);
+    dz_fd_close(&self->hang_ups);
     (void) pthread_mutex_destroy(&self->counting);
     free(self);
 }

@@ -18,14 +18,19 @@ struct http_server {
     struct lanes *lanes; /* owned */
     struct hub *hub;     /* owned */
     struct relay *relay; /* owned */
+    int hang_ups; /* owned epoll: connections of fetches that wait, until the client ends them */
     const struct gate *gate;
-    atomic_size_t bodies; /* bytes of bodies that are held */
+    atomic_uint_least64_t lines; /* connections that there were */
+    atomic_size_t bodies;        /* bytes of bodies that are held */
     pthread_mutex_t counting;
     struct server_counts counts; /* of answers; under `counting` */
 };
 
 /* accept.c */
 enum dz_rc server_open_door(struct http_server *self, struct dz_err *err);
+/* Tell the relay when the client ends the connection of that number, which the library does not see
+ * while it is suspended.  It may be gone already. */
+void server_watch(struct http_server *self, int fd, uint64_t line);
 /* reply.c */
 void server_add_headers(struct MHD_Response *response, const struct http_call *call);
 void server_note(struct http_server *self, int status, dz_us begun);

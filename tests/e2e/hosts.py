@@ -150,11 +150,13 @@ FarKind = TypeVar("FarKind", bound=Far)
 
 
 @contextlib.contextmanager
-def on_a_switch(kind: type[FarKind], tmp_path: Path, count: int, version: int = 4) -> Iterator[FarKind]:
+def on_a_switch(
+    kind: type[FarKind], tmp_path: Path, count: int, version: int = 4, files: dict[str, str] | None = None
+) -> Iterator[FarKind]:
     """So many hosts, which have addresses of that internet protocol; the store is up."""
     with netns.Net(version) as net:
         place, host, env = _tls_store(net, tmp_path)
-        far = kind(tmp_path, f"https://{host.netloc}:29111")
+        far = kind(tmp_path, f"https://{host.netloc}:29111", files)
         far.net, far.env, far.prefix, far.store, far.store_host = net, env, host.argv, place, host
         far.spaces = [net.host() for _ in range(count)]
         far.store_up()

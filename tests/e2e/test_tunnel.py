@@ -108,6 +108,8 @@ def test_a_host_that_dies_behind_the_store(far, victim):
     far.isolate()
     runs = far.start(3)
     kill_node(runs[victim])
+    others = [number for number in (1, 2, 3) if number != victim + 1]
+    far.wait_until("the store has told", lambda: any(far.count(number, "mesh.gone") for number in others))
     results = far.finish()
     assert codes(results) == [KILLED if i == victim else 0 for i in range(3)]
     far.check_store(check_account(there(results)))

@@ -236,6 +236,24 @@ give_up(struct far *far)
 }
 
 static void
+tell_gone(struct far *far)
+{
+    const struct mesh *self = far->mesh;
+    log_debug("mesh.gone", "node=%016" PRIx64, far->node);
+    self->ops.gone(self->ops.arg, far->node, far->inc);
+}
+
+void
+mesh_leave(struct mesh *self, uint64_t node)
+{
+    struct far *far = dz_map_get(&self->far, node);
+    if (!far || far->is_out || !far->is_detoured)
+        return;
+    far->detoured_at = 0;
+    tell_gone(far);
+}
+
+static void
 on_link_event(void *arg, enum dz_link_event event)
 {
     struct far *far = arg;
@@ -260,8 +278,7 @@ on_link_event(void *arg, enum dz_link_event event)
     }
     far->was_near = false;
     hang_up(far);
-    log_debug("mesh.gone", "node=%016" PRIx64, far->node);
-    self->ops.gone(self->ops.arg, far->node, far->inc);
+    tell_gone(far);
 }
 
 /* The one that has been silent longest. */

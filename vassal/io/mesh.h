@@ -11,7 +11,7 @@
  *          there is one.  Dialling is tried again, later and later.  It ends with the first frame
  *          that comes directly.
  * Death    A connection that broke and cannot be made again tells that a process is gone, unless it
- *          has just spoken through the detour.  Silence is not noticed here: the cores do that.
+ *          has just spoken through the detour; or the detour tells.  Silence is not noticed here: the cores do that.
  * Trust    Everything that comes from outside names the node whose key proved it; a frame whose
  *          envelope says otherwise is dropped and counted. */
 #ifndef DZ_VASSAL_IO_MESH_H
@@ -79,6 +79,10 @@ typedef void mesh_detour_fn(void *arg, uint64_t node, struct dz_slice frame);
 void mesh_set_detour(struct mesh *self, mesh_detour_fn *fn, void *arg);
 /* A frame came through it, from that node, as its key proved. */
 void mesh_hear(struct mesh *self, uint64_t node, struct dz_slice frame);
+
+/* Whoever leads the detour says that the process at its other end is gone.  Believed only where that
+ * is the way on which the node is spoken to. */
+void mesh_leave(struct mesh *self, uint64_t node);
 
 /* It takes part no more: its key is refused from now on, and what it still says is dropped. */
 void mesh_shut_out(struct mesh *self, uint64_t node);

@@ -9,18 +9,23 @@ monotonic one.  From the fault on it is counted:
     vassal-*      until a test that the node held is granted to another one; a row "given up" tells from when on
                   it could be
 
+With --through-store each is on a host of its own (network namespaces), from which only the store, behind TLS,
+is reached.
+
 The environment is that of tests/e2e (DAGZ_WHEEL, DAGZ_AGENT, DAGZ_ZB).  Absolute times belong to the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,7 +33,7 @@ sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/support")]
 
 import leftovers  # noqa: E402
 from daemon_place import daemon  # noqa: E402
-from hosts import Hosts  # noqa: E402
+from hosts import Far, Hosts, on_a_switch  # noqa: E402
 from test_nodes import CONFTEST, kill_node  # noqa: E402
 
 AIMS = {  # seconds: p50, p99
@@ -90,10 +95,20 @@ def given_up_at(hosts: Hosts, leader: int, begin_us: int) -> int | None:
     return None
 
 
-def one(kind: str, folder: Path, url: str) -> tuple[float | None, float | None]:
+@contextlib.contextmanager
+def around(folder: Path, url: str | None) -> Iterator[Hosts]:
+    """Hosts that reach each other and the store at `url`, or None: only a store of theirs."""
+    if url:
+        yield Hosts(folder, url, SUITE)
+        return
+    with on_a_switch(Far, folder, 3, files=SUITE) as far:
+        far.net.isolate(*far.spaces)
+        yield far
+
+
+def one(kind: str, hosts: Hosts) -> tuple[float | None, float | None]:
     """Seconds until what is asked for, and until a node was given up."""
     role, how = kind.split("-")
-    hosts = Hosts(folder, url, SUITE)
     hosts.go()
     runs = hosts.start(3, "--dagz-workers=1")
     for run in runs:
@@ -141,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND", choices=[*AIMS, []], default=[])
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--through-store", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dzl-") as folder, daemon(Path(folder) / "store") as place:
         for kind in asked.kinds or AIMS:
@@ -148,7 +164,8 @@ def main() -> None:
             for number in range(asked.rounds):
                 own = Path(folder) / f"{kind}-{number}"
                 own.mkdir()
-                taken.append(one(kind, own, place.url()))
+                with around(own, None if asked.through_store else place.url()) as hosts:
+                    taken.append(one(kind, hosts))
             print(line(kind, [first for first, _ in taken]), flush=True)
             if kind.startswith("vassal"):
                 print(line(kind, [second for _, second in taken], "  given up"), flush=True)

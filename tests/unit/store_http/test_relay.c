@@ -6,7 +6,7 @@
 #include "store/http/relay.h"
 #include "tests/unit/unit.h"
 
-enum { A = 1, B = 2, C = 3, HEAD = 16, BIG = 256 << 10 };
+enum { A = 1, B = 2, C = 3, HEAD = 16, BIG = 256 << 10, LINE_A = 50, LINE_B, AGAIN = 60 };
 
 /* A fetch and what came of it. */
 struct asked {
@@ -65,9 +65,18 @@ send(struct relay *relay, uint64_t number, const char *text)
 }
 
 static bool
+take_of(struct relay *relay, const struct relay_who *node, uint64_t line, struct asked *asked,
+        dz_ms now)
+{
+    const struct relay_fetch fetch = { *node, line, 0, 0, now + 1000, &asked->out, asked };
+    dz_buf_clear(&asked->out);
+    return relay_take(relay, &fetch, now);
+}
+
+static bool
 take(struct relay *relay, struct asked *asked, uint64_t box, uint64_t after, dz_ms until, dz_ms now)
 {
-    const struct relay_fetch fetch = { who("m", B), box, after, until, &asked->out, asked };
+    const struct relay_fetch fetch = { who("m", B), 0, box, after, until, &asked->out, asked };
     dz_buf_clear(&asked->out);
     return relay_take(relay, &fetch, now);
 }
@@ -284,7 +293,7 @@ another_meeting_s_node_of_the_same_number_has_a_box_of_its_own(void **state)
     const struct relay_who other = who("n", B);
     assert_ok(relay_admit(relay, &other, 0));
     send(relay, 1, "a");
-    const struct relay_fetch fetch = { other, 0, 0, 0, &asked.out, &asked };
+    const struct relay_fetch fetch = { other, 0, 0, 0, 0, &asked.out, &asked };
     assert_true(relay_take(relay, &fetch, 0));
     assert_string_equal(texts_of(&asked), "");
     dz_buf_fini(&asked.out);
@@ -310,6 +319,124 @@ a_member_is_asked_for_again_and_who_has_left_is_known_a_little_longer(void **sta
     assert_int_equal(counts.boxes, 0);
 }
 
+/* ---- hanging up: A waits, and its connection ends; B waits and hears of it, or does not ---- */
+
+struct pair {
+    struct asked a, b;
+};
+
+static const struct relay_who node_a = { { (const uint8_t *) "m", 1 }, A };
+
+static void
+open_pair(struct relay *relay, struct pair *out)
+{
+    const struct relay_who b = who("m", B);
+    *out = (struct pair){ .a.woken = 0 };
+    assert_false(take_of(relay, &node_a, LINE_A, &out->a, 0));
+    assert_false(take_of(relay, &b, LINE_B, &out->b, 0));
+}
+
+static void
+close_pair(struct relay *relay, struct pair *pair)
+{
+    relay_stop(relay); /* who still waits is answered */
+    dz_buf_fini(&pair->a.out);
+    dz_buf_fini(&pair->b.out);
+}
+
+static void
+the_others_hear_of_who_hung_up_and_does_not_come_again(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    struct asked elsewhere = { .woken = 0 };
+    const struct relay_who other = who("n", B);
+    open_pair(relay, &pair);
+    assert_ok(relay_admit(relay, &other, 0));
+    assert_false(take_of(relay, &other, LINE_B + 1, &elsewhere, 0));
+    relay_hang_up(relay, LINE_A, 10);
+    assert_int_equal(pair.a.woken, 1); /* it holds no place any more */
+    relay_sweep(relay, 10 + RELAY_LEFT_MS - 1);
+    assert_int_equal(pair.b.woken, 0);
+    relay_sweep(relay, 10 + RELAY_LEFT_MS);
+    assert_int_equal(pair.b.woken, 1);
+    assert_string_equal(texts_of(&pair.b), (const char *) DZ_LETTER_LEFT.ptr);
+    assert_int_equal(elsewhere.woken, 0);
+    relay_sweep(relay, 10 + 3 * RELAY_LEFT_MS); /* once */
+    assert_int_equal(number_of(&pair.b), 1);
+    close_pair(relay, &pair);
+    dz_buf_fini(&elsewhere.out);
+}
+
+static void
+who_comes_again_has_not_left(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    struct asked again = { .woken = 0 };
+    struct relay_receipt receipt;
+    open_pair(relay, &pair);
+    relay_hang_up(relay, LINE_A, 10);
+    assert_false(take_of(relay, &node_a, AGAIN, &again, 60));
+    relay_hang_up(relay, LINE_A, 70); /* an older one of its connections */
+    relay_sweep(relay, 10 + RELAY_LEFT_MS);
+    relay_hang_up(relay, AGAIN, 200);
+    assert_ok(post(relay, C, 7, 1, dz_str("a"), &receipt)); /* it speaks, so it lives */
+    relay_sweep(relay, 200 + RELAY_LEFT_MS);
+    assert_int_equal(pair.b.woken, 0);
+    close_pair(relay, &pair);
+    dz_buf_fini(&again.out);
+}
+
+static void
+who_does_not_wait_just_then_can_hang_up(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    open_pair(relay, &pair);
+    relay_sweep(relay, 1000); /* both are answered */
+    assert_int_equal(pair.a.woken, 1);
+    relay_hang_up(relay, LINE_A, 1010);
+    relay_sweep(relay, 1010 + RELAY_LEFT_MS);
+    const struct relay_who b = who("m", B);
+    assert_true(take_of(relay, &b, LINE_B, &pair.b, 1200));
+    assert_string_equal(texts_of(&pair.b), (const char *) DZ_LETTER_LEFT.ptr);
+    close_pair(relay, &pair);
+}
+
+static void
+who_has_ended_its_part_may_hang_up(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    open_pair(relay, &pair);
+    relay_end(relay, &node_a, 5);
+    relay_hang_up(relay, LINE_A, 10);
+    relay_sweep(relay, 10 + RELAY_LEFT_MS);
+    assert_int_equal(pair.b.woken, 0);
+    close_pair(relay, &pair);
+}
+
+static void
+another_connection_s_end_is_nothing(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    open_pair(relay, &pair);
+    relay_hang_up(relay, LINE_B + 1, 10);
+    relay_sweep(relay, 10 + RELAY_LEFT_MS);
+    assert_int_equal(pair.a.woken + pair.b.woken, 0);
+    close_pair(relay, &pair);
+}
+
+static void
+a_node_cannot_say_that_another_has_left(void **state)
+{
+    struct relay *relay = *state;
+    struct relay_receipt receipt;
+    assert_int_equal(post(relay, B, 7, 1, DZ_LETTER_LEFT, &receipt), DZ_CORRUPT);
+}
+
 int
 main(void)
 {
@@ -325,6 +452,12 @@ main(void)
         TEST(an_answer_ends_behind_its_bound_and_the_rest_follows),
         TEST(what_is_no_list_of_letters_is_refused_whole),
         TEST(another_meeting_s_node_of_the_same_number_has_a_box_of_its_own),
+        TEST(the_others_hear_of_who_hung_up_and_does_not_come_again),
+        TEST(who_comes_again_has_not_left),
+        TEST(who_does_not_wait_just_then_can_hang_up),
+        TEST(who_has_ended_its_part_may_hang_up),
+        TEST(another_connection_s_end_is_nothing),
+        TEST(a_node_cannot_say_that_another_has_left),
         TEST(a_member_is_asked_for_again_and_who_has_left_is_known_a_little_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

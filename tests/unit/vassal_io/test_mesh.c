@@ -383,6 +383,26 @@ who_is_not_reached_directly_is_spoken_to_around(void **state)
 }
 
 static void
+the_detour_tells_of_a_death_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    struct detour there, back;
+    open_cut_off(f, &there, &back);
+    struct node *a = &f->nodes[0], *b = &f->nodes[1];
+    mesh_leave(a->mesh, b->number); /* nothing was said to it: it may be near */
+    assert_int_equal(a->gone, 0);
+    send_until(f, a, b->number, &b->frames);
+    mesh_leave(a->mesh, b->number);
+    assert_int_equal(a->gone, 1);
+    assert_int_equal(a->gone_node, b->number);
+    meet(a, b);
+    while (strncmp(a->way, "ipc://", 6) != 0)
+        send_until(f, a, b->number, &a->ways);
+    mesh_leave(a->mesh, b->number); /* its own connection would break */
+    assert_int_equal(a->gone, 1);
+}
+
+static void
 the_detour_is_left_when_a_direct_way_is_found(void **state)
 {
     struct fixture *f = *state;
@@ -460,6 +480,7 @@ main(void)
         mesh_test(a_frame_under_another_s_name_is_dropped),
         mesh_test(a_contact_that_is_not_that_node_s_is_refused),
         mesh_test(who_is_not_reached_directly_is_spoken_to_around),
+        mesh_test(the_detour_tells_of_a_death_behind_it),
         mesh_test(the_detour_is_left_when_a_direct_way_is_found),
         mesh_test(a_direct_way_that_says_nothing_is_doubted),
         mesh_test(a_frame_under_another_s_name_is_dropped_around_too),

@@ -27,6 +27,7 @@ struct box {
     uint64_t life, batch;
     dz_ms known_at, used_at, gone_at; /* gone_at 0: it stays */
     uint64_t line;                    /* of its last fetch; 0: it has ended */
+    uint64_t kept;                    /* fetches on that line, without another in between */
     dz_ms left_at;                    /* that ended, and the node has not come again; 0: it has */
     struct letter *first, **last_p;   /* owned */
     uint64_t first_number;            /* of the first letter, or of the next one to come */
@@ -301,6 +302,7 @@ relay_take(struct relay *self, const struct relay_fetch *fetch, dz_ms now)
         forget_taken(self, box, fetch);
         box->used_at = now;
         box->left_at = 0;
+        box->kept = box->line == fetch->line ? box->kept + 1 : 1;
         box->line = fetch->line;
         is_answered = box->first || self->is_ending || fetch->until <= now;
         if (is_answered) {
@@ -328,6 +330,8 @@ relay_hang_up(struct relay *self, uint64_t line, dz_ms now)
         if (line == 0 || box->line != line)
             continue;
         box->line = 0;
+        if (!box->is_awaited && box->kept == 1)
+            continue;
         box->used_at = box->left_at = now;
         answer_waiting(self, box);
     }

@@ -393,14 +393,34 @@ who_does_not_wait_just_then_can_hang_up(void **state)
 {
     struct relay *relay = *state;
     struct pair pair;
+    const struct relay_who b = who("m", B);
     open_pair(relay, &pair);
     relay_sweep(relay, 1000); /* both are answered */
     assert_int_equal(pair.a.woken, 1);
-    relay_hang_up(relay, LINE_A, 1010);
-    relay_sweep(relay, 1010 + RELAY_LEFT_MS);
-    const struct relay_who b = who("m", B);
-    assert_true(take_of(relay, &b, LINE_B, &pair.b, 1200));
+    assert_false(take_of(relay, &node_a, LINE_A, &pair.a, 1000));
+    relay_sweep(relay, 2000);
+    relay_hang_up(relay, LINE_A, 2010);
+    relay_sweep(relay, 2010 + RELAY_LEFT_MS);
+    assert_true(take_of(relay, &b, LINE_B, &pair.b, 2200));
     assert_string_equal(texts_of(&pair.b), (const char *) DZ_LETTER_LEFT.ptr);
+    close_pair(relay, &pair);
+}
+
+static void
+a_connection_for_each_fetch_tells_nothing_by_its_end(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    const struct relay_who b = who("m", B);
+    open_pair(relay, &pair);
+    for (unsigned i = 0; i < 3; i++) {
+        dz_ms end = 1000 * (i + 1);
+        relay_sweep(relay, end); /* it is answered */
+        relay_hang_up(relay, i == 0 ? LINE_A : AGAIN + i, end);
+        relay_sweep(relay, end + RELAY_LEFT_MS);
+        assert_false(take_of(relay, &node_a, AGAIN + i + 1, &pair.a, end));
+    }
+    assert_false(take_of(relay, &b, LINE_B, &pair.b, 4000));
     close_pair(relay, &pair);
 }
 
@@ -455,6 +475,7 @@ main(void)
         TEST(the_others_hear_of_who_hung_up_and_does_not_come_again),
         TEST(who_comes_again_has_not_left),
         TEST(who_does_not_wait_just_then_can_hang_up),
+        TEST(a_connection_for_each_fetch_tells_nothing_by_its_end),
         TEST(who_has_ended_its_part_may_hang_up),
         TEST(another_connection_s_end_is_nothing),
         TEST(a_node_cannot_say_that_another_has_left),

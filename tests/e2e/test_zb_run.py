@@ -46,9 +46,9 @@ FILES = {
 
 
 class Shop:
-    def __init__(self, tmp_path) -> None:
+    def __init__(self, tmp_path, *args: str) -> None:
         self.project = Lab(tmp_path).project(FILES)
-        self.result = self.project.run("dagz")
+        self.result = self.project.run("dagz", *args)
 
     def zb(self, *args: str) -> str:
         done = subprocess.run(
@@ -78,6 +78,13 @@ def test_the_run_names_the_job_that_zb_shows(shop):
     assert (job["short_id"], job["state"], job["verdict"], job["exit_code"]) == ("j1", "sealed", "failed", 1)
     assert (job["collected"], job["counted"], job["not_run"], job["ledger_wrong"]) == (7, 7, 0, False)
     assert "job j1" in shop.result.out
+
+
+def test_a_wrong_argument_ends_its_job(tmp_path):
+    shop = Shop(tmp_path, "--nope")
+    assert (shop.result.code, "unrecognized arguments: --nope" in shop.result.err) == (4, True), shop.result
+    job = json.loads(shop.zb("job", "--json"))
+    assert (job["state"], job["verdict"], job["exit_code"]) == ("sealed", "failed", 4)
 
 
 def test_every_test_has_its_verdict(shop):

@@ -338,7 +338,7 @@ relay_hang_up(struct relay *self, uint64_t line, dz_ms now)
     unlock(self);
 }
 
-/* To all others of its meeting. */
+/* To all others of its meeting, but for those who hung up as well: then the network did it. */
 static void
 tell_left(struct relay *self, const struct box *left)
 {
@@ -349,7 +349,7 @@ tell_left(struct relay *self, const struct box *left)
     void *value = NULL;
     for (size_t at = 0; dz_dict_next(&self->boxes, &at, &name, &value);) {
         struct box *box = value;
-        if (box != left && is_of(box, &meeting) && put_letter(self, box, node, DZ_LETTER_LEFT))
+        if (box->line != 0 && is_of(box, &meeting) && put_letter(self, box, node, DZ_LETTER_LEFT))
             answer_waiting(self, box);
     }
     log_info("relay.left", "node=%016" PRIx64, node);

@@ -12,6 +12,7 @@
  * Hang-ups  When the connection ends on which a node fetched last, it may be dead.  If it does not
  *           come again within RELAY_LEFT_MS, every other box of its meeting gets DZ_LETTER_LEFT from it.
  *           Not if that connection has carried one fetch, which was answered: proxies make one for each.
+ *           Nor is anybody told who has hung up as well.
  * Members   A box is made when the store has said that the node is a member.  It has to say so again
  *           now and then; relay_knows() is whether it did lately.
  * Bounds    Below.  A box that nobody has fetched from for a while is forgotten, and one whose node

@@ -438,6 +438,21 @@ who_has_ended_its_part_may_hang_up(void **state)
 }
 
 static void
+who_hung_up_too_hears_nothing(void **state)
+{
+    struct relay *relay = *state;
+    struct pair pair;
+    const struct relay_who b = who("m", B);
+    open_pair(relay, &pair);
+    relay_hang_up(relay, LINE_A, 10);
+    relay_hang_up(relay, LINE_B, 20);
+    relay_sweep(relay, 20 + RELAY_LEFT_MS);
+    assert_false(take_of(relay, &b, AGAIN, &pair.b, 500));
+    assert_false(take_of(relay, &node_a, AGAIN + 1, &pair.a, 500));
+    close_pair(relay, &pair);
+}
+
+static void
 another_connection_s_end_is_nothing(void **state)
 {
     struct relay *relay = *state;
@@ -477,6 +492,7 @@ main(void)
         TEST(who_does_not_wait_just_then_can_hang_up),
         TEST(a_connection_for_each_fetch_tells_nothing_by_its_end),
         TEST(who_has_ended_its_part_may_hang_up),
+        TEST(who_hung_up_too_hears_nothing),
         TEST(another_connection_s_end_is_nothing),
         TEST(a_node_cannot_say_that_another_has_left),
         TEST(a_member_is_asked_for_again_and_who_has_left_is_known_a_little_longer),

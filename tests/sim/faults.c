@@ -129,6 +129,10 @@ cut(struct world *self, uint32_t node)
         node = self->nodes[n].coord ? n : node;
     uint64_t how = rng_below(&self->rng, 4);
     uint32_t other = (uint32_t) rng_below(&self->rng, self->opt.nodes);
+    if (rng_chance(&self->rng, 250)) { /* the store hung up, and told more than it knew */
+        world_trace(self, "node %u is said to be gone", node);
+        net_reset(self, node, self->nodes[node].inc);
+    }
     for (uint32_t n = 0; n < self->opt.nodes; n++) {
         if (n == node || (how < 2 && n != other))
             continue;

@@ -326,14 +326,14 @@ struct pair {
 };
 
 static const struct relay_who node_a = { { (const uint8_t *) "m", 1 }, A };
+static const struct relay_who node_b = { { (const uint8_t *) "m", 1 }, B };
 
 static void
 open_pair(struct relay *relay, struct pair *out)
 {
-    const struct relay_who b = who("m", B);
     *out = (struct pair){ .a.woken = 0 };
     assert_false(take_of(relay, &node_a, LINE_A, &out->a, 0));
-    assert_false(take_of(relay, &b, LINE_B, &out->b, 0));
+    assert_false(take_of(relay, &node_b, LINE_B, &out->b, 0));
 }
 
 static void
@@ -393,7 +393,6 @@ who_does_not_wait_just_then_can_hang_up(void **state)
 {
     struct relay *relay = *state;
     struct pair pair;
-    const struct relay_who b = who("m", B);
     open_pair(relay, &pair);
     relay_sweep(relay, 1000); /* both are answered */
     assert_int_equal(pair.a.woken, 1);
@@ -401,7 +400,7 @@ who_does_not_wait_just_then_can_hang_up(void **state)
     relay_sweep(relay, 2000);
     relay_hang_up(relay, LINE_A, 2010);
     relay_sweep(relay, 2010 + RELAY_LEFT_MS);
-    assert_true(take_of(relay, &b, LINE_B, &pair.b, 2200));
+    assert_true(take_of(relay, &node_b, LINE_B, &pair.b, 2200));
     assert_string_equal(texts_of(&pair.b), (const char *) DZ_LETTER_LEFT.ptr);
     close_pair(relay, &pair);
 }
@@ -411,7 +410,6 @@ a_connection_for_each_fetch_tells_nothing_by_its_end(void **state)
 {
     struct relay *relay = *state;
     struct pair pair;
-    const struct relay_who b = who("m", B);
     open_pair(relay, &pair);
     for (unsigned i = 0; i < 3; i++) {
         dz_ms end = 1000 * (i + 1);
@@ -420,7 +418,7 @@ a_connection_for_each_fetch_tells_nothing_by_its_end(void **state)
         relay_sweep(relay, end + RELAY_LEFT_MS);
         assert_false(take_of(relay, &node_a, AGAIN + i + 1, &pair.a, end));
     }
-    assert_false(take_of(relay, &b, LINE_B, &pair.b, 4000));
+    assert_false(take_of(relay, &node_b, LINE_B, &pair.b, 4000));
     close_pair(relay, &pair);
 }
 
@@ -442,12 +440,11 @@ who_hung_up_too_hears_nothing(void **state)
 {
     struct relay *relay = *state;
     struct pair pair;
-    const struct relay_who b = who("m", B);
     open_pair(relay, &pair);
     relay_hang_up(relay, LINE_A, 10);
     relay_hang_up(relay, LINE_B, 20);
     relay_sweep(relay, 20 + RELAY_LEFT_MS);
-    assert_false(take_of(relay, &b, AGAIN, &pair.b, 500));
+    assert_false(take_of(relay, &node_b, AGAIN, &pair.b, 500));
     assert_false(take_of(relay, &node_a, AGAIN + 1, &pair.a, 500));
     close_pair(relay, &pair);
 }

@@ -27,7 +27,7 @@ struct box {
     uint64_t life, batch;
     dz_ms known_at, used_at, gone_at; /* gone_at 0: it stays */
     uint64_t line;                    /* of its last fetch; 0: it has ended */
-    uint64_t kept;                    /* fetches on that line, without another in between */
+    bool is_kept;                     /* the one before it came on that line, too */
     dz_ms left_at;                    /* that ended, and the node has not come again; 0: it has */
     struct letter *first, **last_p;   /* owned */
     uint64_t first_number;            /* of the first letter, or of the next one to come */
@@ -302,7 +302,7 @@ relay_take(struct relay *self, const struct relay_fetch *fetch, dz_ms now)
         forget_taken(self, box, fetch);
         box->used_at = now;
         box->left_at = 0;
-        box->kept = box->line == fetch->line ? box->kept + 1 : 1;
+        box->is_kept = box->line == fetch->line;
         box->line = fetch->line;
         is_answered = box->first || self->is_ending || fetch->until <= now;
         if (is_answered) {
@@ -324,13 +324,14 @@ relay_hang_up(struct relay *self, uint64_t line, dz_ms now)
 {
     struct dz_slice name;
     void *value = NULL;
+    dz_assert(line != 0);
     lock(self);
     for (size_t at = 0; dz_dict_next(&self->boxes, &at, &name, &value);) {
         struct box *box = value;
-        if (line == 0 || box->line != line)
+        if (box->line != line)
             continue;
         box->line = 0;
-        if (!box->is_awaited && box->kept == 1)
+        if (!box->is_awaited && !box->is_kept)
             continue;
         box->used_at = box->left_at = now;
         answer_waiting(self, box);

@@ -200,9 +200,13 @@ on_done(struct http_call *call)
     bool is_members = call->route->lane == HTTP_LETTERS && call->status == 200;
     if (is_members) /* many of them may be behind one address */
         conn_give_back(self->conns, request->conn);
+    if (!call->is_fetch) {
+        resume(request);
+        return;
+    }
     int fd = fd_of(request->connection);
     uint64_t line = call->fetch.line = line_of(request->connection);
-    if (!call->is_fetch || relay_take(self->relay, &call->fetch, dz_clock_ms()))
+    if (relay_take(self->relay, &call->fetch, dz_clock_ms()))
         resume(request);
     else /* it may be answered and gone by now */
         server_watch(self, fd, line);

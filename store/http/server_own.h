@@ -27,6 +27,7 @@ struct http_server {
 };
 
 /* accept.c */
+/* With the watch for hang-ups. */
 enum dz_rc server_open_door(struct http_server *self, struct dz_err *err);
 /* Tell the relay when the client ends the connection of that number, which the library does not see
  * while it is suspended.  It may be gone already. */

@@ -65,20 +65,26 @@ send(struct relay *relay, uint64_t number, const char *text)
 }
 
 static bool
-take_of(struct relay *relay, const struct relay_who *node, uint64_t line, struct asked *asked,
-        dz_ms now)
+fetch(struct relay *relay, struct relay_fetch ask, struct asked *asked, dz_ms now)
 {
-    const struct relay_fetch fetch = { *node, line, 0, 0, now + 1000, &asked->out, asked };
+    ask.out = &asked->out;
+    ask.owner = asked;
     dz_buf_clear(&asked->out);
-    return relay_take(relay, &fetch, now);
+    return relay_take(relay, &ask, now);
 }
 
 static bool
 take(struct relay *relay, struct asked *asked, uint64_t box, uint64_t after, dz_ms until, dz_ms now)
 {
-    const struct relay_fetch fetch = { who("m", B), 0, box, after, until, &asked->out, asked };
-    dz_buf_clear(&asked->out);
-    return relay_take(relay, &fetch, now);
+    struct relay_fetch ask = { .who = who("m", B), .box = box, .after = after, .until = until };
+    return fetch(relay, ask, asked, now);
+}
+
+static bool
+take_on(struct relay *relay, struct relay_who node, uint64_t line, struct asked *asked, dz_ms now)
+{
+    struct relay_fetch ask = { .who = node, .line = line, .until = now + 1000 };
+    return fetch(relay, ask, asked, now);
 }
 
 static uint64_t
@@ -293,8 +299,7 @@ another_meeting_s_node_of_the_same_number_has_a_box_of_its_own(void **state)
     const struct relay_who other = who("n", B);
     assert_ok(relay_admit(relay, &other, 0));
     send(relay, 1, "a");
-    const struct relay_fetch fetch = { other, 0, 0, 0, 0, &asked.out, &asked };
-    assert_true(relay_take(relay, &fetch, 0));
+    assert_true(fetch(relay, (struct relay_fetch){ .who = other }, &asked, 0));
     assert_string_equal(texts_of(&asked), "");
     dz_buf_fini(&asked.out);
 }
@@ -325,15 +330,12 @@ struct pair {
     struct asked a, b;
 };
 
-static const struct relay_who node_a = { { (const uint8_t *) "m", 1 }, A };
-static const struct relay_who node_b = { { (const uint8_t *) "m", 1 }, B };
-
 static void
 open_pair(struct relay *relay, struct pair *out)
 {
     *out = (struct pair){ .a.woken = 0 };
-    assert_false(take_of(relay, &node_a, LINE_A, &out->a, 0));
-    assert_false(take_of(relay, &node_b, LINE_B, &out->b, 0));
+    assert_false(take_on(relay, who("m", A), LINE_A, &out->a, 0));
+    assert_false(take_on(relay, who("m", B), LINE_B, &out->b, 0));
 }
 
 static void
@@ -353,7 +355,7 @@ the_others_hear_of_who_hung_up_and_does_not_come_again(void **state)
     const struct relay_who other = who("n", B);
     open_pair(relay, &pair);
     assert_ok(relay_admit(relay, &other, 0));
-    assert_false(take_of(relay, &other, LINE_B + 1, &elsewhere, 0));
+    assert_false(take_on(relay, other, LINE_B + 1, &elsewhere, 0));
     relay_hang_up(relay, LINE_A, 10);
     assert_int_equal(pair.a.woken, 1); /* it holds no place any more */
     relay_sweep(relay, 10 + RELAY_LEFT_MS - 1);
@@ -377,7 +379,7 @@ who_comes_again_has_not_left(void **state)
     struct relay_receipt receipt;
     open_pair(relay, &pair);
     relay_hang_up(relay, LINE_A, 10);
-    assert_false(take_of(relay, &node_a, AGAIN, &again, 60));
+    assert_false(take_on(relay, who("m", A), AGAIN, &again, 60));
     relay_hang_up(relay, LINE_A, 70); /* an older one of its connections */
     relay_sweep(relay, 10 + RELAY_LEFT_MS);
     relay_hang_up(relay, AGAIN, 200);
@@ -396,11 +398,11 @@ who_does_not_wait_just_then_can_hang_up(void **state)
     open_pair(relay, &pair);
     relay_sweep(relay, 1000); /* both are answered */
     assert_int_equal(pair.a.woken, 1);
-    assert_false(take_of(relay, &node_a, LINE_A, &pair.a, 1000));
+    assert_false(take_on(relay, who("m", A), LINE_A, &pair.a, 1000));
     relay_sweep(relay, 2000);
     relay_hang_up(relay, LINE_A, 2010);
     relay_sweep(relay, 2010 + RELAY_LEFT_MS);
-    assert_true(take_of(relay, &node_b, LINE_B, &pair.b, 2200));
+    assert_true(take_on(relay, who("m", B), LINE_B, &pair.b, 2200));
     assert_string_equal(texts_of(&pair.b), (const char *) DZ_LETTER_LEFT.ptr);
     close_pair(relay, &pair);
 }
@@ -416,9 +418,9 @@ a_connection_for_each_fetch_tells_nothing_by_its_end(void **state)
         relay_sweep(relay, end); /* it is answered */
         relay_hang_up(relay, i == 0 ? LINE_A : AGAIN + i, end);
         relay_sweep(relay, end + RELAY_LEFT_MS);
-        assert_false(take_of(relay, &node_a, AGAIN + i + 1, &pair.a, end));
+        assert_false(take_on(relay, who("m", A), AGAIN + i + 1, &pair.a, end));
     }
-    assert_false(take_of(relay, &node_b, LINE_B, &pair.b, 4000));
+    assert_false(take_on(relay, who("m", B), LINE_B, &pair.b, 4000));
     close_pair(relay, &pair);
 }
 
@@ -428,7 +430,7 @@ who_has_ended_its_part_may_hang_up(void **state)
     struct relay *relay = *state;
     struct pair pair;
     open_pair(relay, &pair);
-    relay_end(relay, &node_a, 5);
+    relay_end(relay, &(struct relay_who){ dz_str("m"), A }, 5);
     relay_hang_up(relay, LINE_A, 10);
     relay_sweep(relay, 10 + RELAY_LEFT_MS);
     assert_int_equal(pair.b.woken, 0);
@@ -444,8 +446,8 @@ who_hung_up_too_hears_nothing(void **state)
     relay_hang_up(relay, LINE_A, 10);
     relay_hang_up(relay, LINE_B, 20);
     relay_sweep(relay, 20 + RELAY_LEFT_MS);
-    assert_false(take_of(relay, &node_b, AGAIN, &pair.b, 500));
-    assert_false(take_of(relay, &node_a, AGAIN + 1, &pair.a, 500));
+    assert_false(take_on(relay, who("m", B), AGAIN, &pair.b, 500));
+    assert_false(take_on(relay, who("m", A), AGAIN + 1, &pair.a, 500));
     close_pair(relay, &pair);
 }
 

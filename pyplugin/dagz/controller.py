@@ -51,15 +51,17 @@ class Controller:
         self.job: dict[str, Any] = {}
         self.collected: dict[str, Any] | None = None
         self.left_out = 0  # of them: what a job has that had ended before this node came
-        self.is_shown = self.is_running = False  # shown: the collection, to reporters
+        self.is_shown = False  # the collection, to reporters
         self.done: dict[str, int | str] | None = None
         self.seen: set[int] = set()  # executions, numbered by the agent over all its lives
         self.verdicts: set[tuple[int, int]] = set()
         self.heard: set[tuple[str, int]] = set()
         self.end: dict[str, Any] | None = None  # pytest.exit() or Ctrl-C in a test
-        self.signals, self.stop_said = Signals(), -1
+        self.signals = Signals()
+        self.stop_said = -1
         self.lender: Lender | None = None
         self.held: list[tuple] = []  # messages that wait while a worker has the terminal
+        self.is_running = False
         self.first_shouldfail = ""
         self.errors: list[str] = []  # the agent's, before anything was collected
         self.started = time.monotonic()
@@ -71,9 +73,7 @@ class Controller:
     # ------------------------------------------------------------ configuration
 
     def conftests_loaded(self, outcome: Any) -> None:
-        if outcome.excinfo is not None:
-            self.agent.close(4)
-        # A wrong argument ends pytest before there is a session, and without another word to plugins.
+        # Where they failed, or an argument is wrong, pytest ends before there is a session, without a word.
         self.config.add_cleanup(lambda: self.session or self.agent.close(4))
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)

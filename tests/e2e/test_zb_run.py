@@ -46,8 +46,8 @@ FILES = {
 
 
 class Shop:
-    def __init__(self, tmp_path, *args: str) -> None:
-        self.project = Lab(tmp_path).project(FILES)
+    def __init__(self, tmp_path, *args: str, more: dict[str, str] | None = None) -> None:
+        self.project = Lab(tmp_path).project(FILES | (more or {}))
         self.result = self.project.run("dagz", *args)
 
     def zb(self, *args: str) -> str:
@@ -80,11 +80,20 @@ def test_the_run_names_the_job_that_zb_shows(shop):
     assert "job j1" in shop.result.out
 
 
-def test_a_wrong_argument_ends_its_job(tmp_path):
-    shop = Shop(tmp_path, "--nope")
-    assert (shop.result.code, "unrecognized arguments: --nope" in shop.result.err) == (4, True), shop.result
+def check_never_begun(shop: Shop, said: str) -> None:
+    assert (shop.result.code, said in shop.result.err) == (4, True), shop.result
     job = json.loads(shop.zb("job", "--json"))
     assert (job["state"], job["verdict"], job["exit_code"]) == ("sealed", "failed", 4)
+
+
+def test_a_wrong_argument_ends_its_job(tmp_path):
+    check_never_begun(Shop(tmp_path, "--nope"), "unrecognized arguments: --nope")
+
+
+@pytest.mark.parametrize("fork", ["auto", "before-conftests"])
+def test_a_broken_conftest_ends_its_job(tmp_path, fork):
+    broken = {"conftest.py": "raise ValueError('conftest broke')"}
+    check_never_begun(Shop(tmp_path, f"--override-ini=dagz_fork={fork}", more=broken), "conftest broke")
 
 
 def test_every_test_has_its_verdict(shop):

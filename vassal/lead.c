@@ -301,7 +301,7 @@ host_want(void *arg, const struct vassal_effect *effect)
         return;
     case VASSAL_FX_MEET:
         peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc,
-                   effect->as.meet.contact);
+                   effect->as.meet.contact, effect->as.meet.is_due);
         return;
     default: return; /* the agent's own */
     }

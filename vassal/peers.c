@@ -445,10 +445,12 @@ peers_keep(struct peers *self, const char *folder)
 }
 
 void
-peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact)
+peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact, bool is_due)
 {
     known_add(&self->known, node, contact, true);
     meet(self, node, inc, contact);
+    if (is_due)
+        mesh_reach(self->mesh, node);
 }
 
 void

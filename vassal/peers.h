@@ -83,7 +83,8 @@ void peers_ask(struct peers *self, uint64_t number, const struct dz_lease_ask *a
                dz_us patience_us);
 /* Whom it meets is written down in this folder, for a later life. */
 void peers_keep(struct peers *self, const char *folder);
-void peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact);
+void peers_meet(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice contact,
+                bool is_due);
 void peers_send(struct peers *self, uint64_t node, uint64_t inc, struct dz_slice frame);
 
 /* So many have come to the job and have not left it, as whoever keeps the meeting last said; 0: not known. */

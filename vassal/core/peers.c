@@ -100,6 +100,7 @@ rank_meet(struct vassal *self, const struct vassal_event *event)
     fx->as.meet.node = who->node;
     fx->as.meet.inc = who->inc;
     fx->as.meet.contact = dz_arena_copy(&self->arena, event->as.answer.contact);
+    fx->as.meet.is_due = true;
 }
 
 bool

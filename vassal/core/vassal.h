@@ -193,7 +193,7 @@ enum vassal_effect_kind {
     VASSAL_FX_ASK,     /* ask the authority; answer ANSWER.  Only the newest ASK counts: one that is
                         * still on its way may be dropped (without an answer) for the next.  A HTTP
                         * try takes at most ask.patience_us, then say UNREACHABLE */
-    VASSAL_FX_MEET,    /* here is how to reach a node: connect, and let it in.  Safe to repeat */
+    VASSAL_FX_MEET,    /* here is how to reach a node: let it in.  Safe to repeat */
     VASSAL_FX_LEAD,    /* this node schedules: make a coordinator (after destroying one that runs),
                         * START it with seen_n = n - 1, MANIFEST when it is known, LEDGER with what
                         * the authority's ledger holds if it can be read */
@@ -260,6 +260,7 @@ struct vassal_effect {
             uint64_t node;
             uint64_t inc; /* 0: not known */
             struct dz_slice contact;
+            bool is_due; /* it will be spoken to: connect now */
         } meet;
         struct {
             uint64_t n;        /* number of the epoch */

@@ -74,6 +74,9 @@ struct dz_slice mesh_contact(const struct mesh *self);
 DZ_MUST_USE enum dz_rc mesh_meet(struct mesh *self, uint64_t node, uint64_t inc,
                                  struct dz_slice contact);
 
+/* There will be something to say to it: dial it now, if it has not come to us.  Safe to repeat. */
+void mesh_reach(struct mesh *self, uint64_t node);
+
 /* Send `fn` what does not go directly. */
 typedef void mesh_detour_fn(void *arg, uint64_t node, struct dz_slice frame);
 void mesh_set_detour(struct mesh *self, mesh_detour_fn *fn, void *arg);

@@ -8,13 +8,15 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/wire/pace.h"
 #include "vassal/host.h"
 
 enum {
     HOST_MAX = 256,
     HEX_LEN = 17,
-    SOON_US = 100 * 1000, /* lines of so long share a transaction */
-    REST = 20,            /* on a busy disk, of so many times what the last one took */
+    SOON_US =
+        100 * 1000, /* lines of so long share a transaction; longer where many nodes write them */
+    REST = 20,      /* on a busy disk, of so many times what the last one took */
     MANY = STORE_BATCH_MAX / 2,
 };
 
@@ -22,7 +24,8 @@ static dz_us
 pause_us(const struct host *self)
 {
     dz_us rest = REST * self->lines_took_us;
-    return rest > SOON_US ? rest : SOON_US;
+    dz_us soon = SOON_US + dz_pace_crowd_us(peers_count(&self->peers));
+    return rest > soon ? rest : soon;
 }
 
 static void

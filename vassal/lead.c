@@ -300,8 +300,8 @@ host_want(void *arg, const struct vassal_effect *effect)
         say_rank(self, effect);
         return;
     case VASSAL_FX_MEET:
-        peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc,
-                   effect->as.meet.contact, effect->as.meet.is_due);
+        peers_meet(&self->peers, effect->as.meet.node, effect->as.meet.inc, effect->as.meet.contact,
+                   effect->as.meet.is_due);
         return;
     default: return; /* the agent's own */
     }

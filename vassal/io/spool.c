@@ -14,7 +14,12 @@
 #include "shared/base/clock.h"
 #include "shared/kv/kv.h"
 
-enum { CHECK_MS = 500, OLD_MAX = 64 /* earlier lives of one job's agent that are looked for */ };
+enum {
+    CHECK_MS = 500,
+    OLD_MAX = 64, /* earlier lives of one job's agent that are looked for */
+    ROLLS_WAIT_US = 5 * 1000 * 1000,
+    ROLLS_MAX = 4 << 20, /* bytes that wait */
+};
 
 enum table { RECORDS, PARTIALS, ROLLS, STATE, TABLES };
 static const char *const table_names[TABLES] = { "record", "partial", "roll", "state" };
@@ -24,6 +29,8 @@ struct spool {
     struct dz_kv_batch batch; /* what the next commit writes */
     uint64_t next_record;     /* key of the next one: the order of journaling */
     uint32_t next_part;
+    bool is_due;    /* the batch holds more than rolls */
+    dz_us rolls_at; /* the first roll in it, 0: there is none */
     bool is_lost;
 };
 
@@ -126,6 +133,7 @@ spool_put_record(struct spool *self, const struct cargo_item *item)
     DZ_AUTO(dz_buf_fini) struct dz_buf value = { 0 };
     cargo_encode(item, &value);
     put(self, RECORDS, key, sizeof(key), &value);
+    self->is_due = true;
 }
 
 void
@@ -142,6 +150,7 @@ spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
     dz_buf_add(&value, where, sizeof(where));
     dz_buf_add(&value, bytes.ptr, bytes.len);
     put(self, PARTIALS, key, sizeof(key), &value);
+    self->is_due = true;
 }
 
 /* Parts and `ready` of one life lie behind each other, in the order in which they came. */
@@ -156,6 +165,8 @@ put_said(struct spool *self, uint64_t life, const struct dz_msg *msg)
     DZ_AUTO(dz_buf_fini) struct dz_buf value = { 0 };
     dz_msg_encode(msg, &value);
     put(self, ROLLS, key, sizeof(key), &value);
+    if (self->rolls_at == 0)
+        self->rolls_at = dz_clock_us();
 }
 
 void
@@ -179,6 +190,14 @@ spool_put_epoch(struct spool *self, uint64_t n)
     put_u64(number, n);
     dz_kv_batch_put(&self->batch, STATE, (struct dz_slice){ key, sizeof(key) },
                     (struct dz_slice){ number, sizeof(number) });
+    self->is_due = true;
+}
+
+static bool
+may_wait(const struct spool *self)
+{
+    return !self->is_due && self->batch.len <= ROLLS_MAX &&
+           (self->rolls_at == 0 || dz_clock_us() - self->rolls_at < ROLLS_WAIT_US);
 }
 
 enum spool_state
@@ -186,11 +205,14 @@ spool_commit(struct spool *self, struct dz_err *err)
 {
     if (is_off(self))
         return SPOOL_LOST;
-    if (self->batch.count == 0)
+    if (self->batch.count == 0 || may_wait(self))
         return SPOOL_SOUND;
     enum dz_rc rc = dz_kv_batch_commit(&self->batch, self->kv, err);
-    if (rc == DZ_OK)
+    if (rc == DZ_OK) {
+        self->is_due = false;
+        self->rolls_at = 0;
         return SPOOL_SOUND;
+    }
     if (self->batch.len <= SPOOL_MEMORY_MAX)
         return SPOOL_FULL;
     dz_kv_batch_fini(&self->batch);

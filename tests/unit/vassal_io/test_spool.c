@@ -82,6 +82,57 @@ what_waits_for_a_server_waits_however_long(void **state)
     assert_true(is_there(*state, "01JD8Y7W9QK3T5V2X4Z6B8D0FG.5f"));
 }
 
+enum { INC = 3 };
+static const char job[] = "01JD8Y7W9QK3T5V2X4Z6B8D0FG";
+
+static void
+count_record(void *arg, const struct cargo_item *item, struct dz_slice blob, struct dz_slice text)
+{
+    (void) item, (void) blob, (void) text;
+    ((unsigned *) arg)[0]++;
+}
+
+static void
+count_roll(void *arg, uint64_t life, const struct dz_msg_manifest *part)
+{
+    (void) part;
+    assert_int_equal(life, 1);
+    ((unsigned *) arg)[1]++;
+}
+
+/* Records and rolls that the next agent would find. */
+static void
+assert_left(const char *home, unsigned records, unsigned rolls)
+{
+    unsigned found[2] = { 0, 0 };
+    const struct spool_heir heir = { .arg = found,
+                                     .on_record = count_record,
+                                     .on_roll = count_roll };
+    assert_int_equal(spool_inherit(home, job, INC + 1, &heir), 0);
+    assert_int_equal(found[0], records);
+    assert_int_equal(found[1], rolls);
+}
+
+static void
+rolls_wait_for_a_record(void **state)
+{
+    const struct dz_msg_manifest roll = { .first = 0 };
+    const struct cargo_item item = { .record = 1 };
+    for (unsigned i = 0; i < 2; i++) {
+        struct spool *spool = NULL;
+        struct dz_err err = { "" };
+        char *note = NULL;
+        assert_ok(spool_open(*state, job, INC, &spool, &note, &err));
+        spool_put_roll(spool, 1, &roll);
+        assert_int_equal(spool_commit(spool, &err), SPOOL_SOUND);
+        if (i == 1)
+            spool_put_record(spool, &item);
+        assert_int_equal(spool_commit(spool, &err), SPOOL_SOUND);
+        spool_close(&spool);
+        assert_left(*state, i, i);
+    }
+}
+
 int
 main(void)
 {
@@ -90,6 +141,7 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_waits_for_a_server_waits_however_long, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(rolls_wait_for_a_record, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

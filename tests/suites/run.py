@@ -107,8 +107,7 @@ def unpack(suite: Suite, python: Path) -> Path:
         if not (place / "ready").exists():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            argv = [python, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", name, "-d", place]
-            subprocess.run([*map(str, argv), suite.package], check=True, env=venvs._clean_env())
+            venvs.pip(python, "download", "-q", "--no-deps", "--no-binary", name, "-d", place, suite.package)
             (archive,) = place.glob("*.tar.gz")
             with tarfile.open(archive) as tar:
                 # Debian 12 has a Python without filters; there nothing is kept out
@@ -132,7 +131,7 @@ class Bench:
         suite = SUITES[name]
         if only:
             suite = replace(suite, args=[*only, *(arg for arg in suite.args if arg.startswith("-"))])
-        requires = [suite.pytest, suite.package, *suite.requires]
+        requires = ["pip", suite.pytest, suite.package, *suite.requires]
         venv = venvs.make(f"suite-{name.split('-')[0]}", sorted(set(requires)))
         venvs.put_product(venv)
         if suite.sdist:

@@ -3,7 +3,8 @@
 An environment is a name, an interpreter and a list of requirements.  It lives in
 ``build/venvs/<name>-<digest>``; the digest is over interpreter version and requirements, so that a
 changed list makes a new one and an unchanged list costs one ``stat``.  Making is guarded by a file
-lock: parallel callers wait for the first.
+lock: parallel callers wait for the first.  There is no pip in it unless a requirement names it: putting
+that in would take as long as all the rest, and the one of ``build/venv`` installs into all of them.
 
 The product is put in apart from the requirements (`put_product`), since it changes more often:
 
@@ -93,7 +94,7 @@ def interpreter(version: str) -> str | None:
     if version == "{}.{}".format(*sys.version_info):
         return sys.executable
     for found in _candidates(version):
-        probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+        probe = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
         answer = subprocess.run([found, "-c", probe], capture_output=True, text=True)
         if answer.stdout.strip() == version:
             return str(found)
@@ -129,11 +130,16 @@ def _clean_env() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
 
 
+def pip(python: Path, *args: str | Path) -> None:
+    """Run the pip of ``build/venv`` for another interpreter, which need not have one."""
+    _run(BUILD / "venv/bin/python", "-m", "pip", "--python", python, *args, env=_clean_env())
+
+
 def pip_install(python: Path, *args: str | Path) -> None:
     """``pip install`` with a few tries: an index may be slow or cut off for a moment."""
     for left in reversed(range(INSTALL_TRIES)):
         try:
-            _run(python, "-m", "pip", "install", "-q", "--no-warn-script-location", *args, env=_clean_env())
+            pip(python, "install", "-q", "--no-warn-script-location", *args)
             return
         except RuntimeError:
             if not left:
@@ -152,7 +158,7 @@ def make(name: str, requirements: Sequence[str], python: str = "") -> Path:
     with lock(BUILD / "venvs" / f"{where.name}.lock"):
         if not ready.exists():
             shutil.rmtree(where, ignore_errors=True)
-            _run(exe, "-m", "venv", where, env=_clean_env())
+            _run(exe, "-m", "venv", "--without-pip", where, env=_clean_env())
             pip_install(where / "bin/python", *requirements)
             ready.write_text(text)
     return where
@@ -186,7 +192,7 @@ def product_wheel(python: Path) -> Path | None:
     out = BUILD / "wheel"
     with lock(BUILD / f"wheel-{tag}.lock"):
         if not list(out.glob(f"*-{tag}-*.whl")):
-            _run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", out, ROOT, env=_clean_env())
+            pip(python, "wheel", "-q", "--no-deps", "-w", out, ROOT)
     return max(out.glob(f"*-{tag}-*.whl"), key=lambda p: p.stat().st_mtime)
 
 

@@ -30,12 +30,12 @@ kin_is_collecting(const struct agent *agent)
 
 /* What the node's manifest was made of is told from what came later. */
 static void
-keep_ready(struct agent *agent, uint64_t life, const struct dz_msg_ready *ready)
+keep_ready(struct agent *agent, uint64_t life, const struct dz_msg_ready *ready, bool is_patient)
 {
     struct dz_msg_ready kept = *ready;
     if (agent->has_manifest)
         kept.flags |= SPOOL_READY_LATE;
-    spool_put_ready(agent->spool, life, &kept);
+    spool_put_ready(agent->spool, life, &kept, is_patient);
 }
 
 static void
@@ -94,7 +94,7 @@ kin_zygote_ready(struct agent *agent, const struct dz_msg_ready *ready)
         no_go(agent, ready);
         return;
     }
-    keep_ready(agent, kin->zygote_life, ready);
+    keep_ready(agent, kin->zygote_life, ready, true);
     kin->resay_at = 0;
     kin->roll->is_complete = true;
     kin->is_ready = true;
@@ -125,7 +125,7 @@ kin_solo_ready(struct agent *agent, struct seat *seat, const struct dz_msg_ready
         return;
     }
     agent->deselected = (uint32_t) ready->deselected;
-    keep_ready(agent, seat->life, ready);
+    keep_ready(agent, seat->life, ready, false); /* it may be in a long test */
     seat->roll->is_complete = true;
     if (agent->has_manifest) {
         map_and_go_on(agent, seat->roll);
@@ -324,7 +324,7 @@ zygote_said(void *arg, const struct dz_msg *msg)
     case DZ_MSG_manifest:
         if (kin->is_ready)
             return;
-        spool_put_roll(agent->spool, kin->zygote_life, &msg->as.manifest);
+        spool_put_roll(agent->spool, kin->zygote_life, &msg->as.manifest, true);
         if (roll_add(kin->roll, &msg->as.manifest, &err) != DZ_OK)
             agent_give_up(agent, "the collection cannot be used: %s", err.text);
         return;

@@ -29,8 +29,8 @@ struct spool {
     struct dz_kv_batch batch; /* what the next commit writes */
     uint64_t next_record;     /* key of the next one: the order of journaling */
     uint32_t next_part;
-    bool is_due;    /* the batch holds more than rolls */
-    dz_us rolls_at; /* the first roll in it, 0: there is none */
+    bool is_due;    /* the batch holds what is not patient */
+    dz_us rolls_at; /* the first patient thing in it, 0: there is none */
     bool is_lost;
 };
 
@@ -155,7 +155,7 @@ spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
 
 /* Parts and `ready` of one life lie behind each other, in the order in which they came. */
 static void
-put_said(struct spool *self, uint64_t life, const struct dz_msg *msg)
+put_said(struct spool *self, uint64_t life, const struct dz_msg *msg, bool is_patient)
 {
     if (is_off(self))
         return;
@@ -165,20 +165,24 @@ put_said(struct spool *self, uint64_t life, const struct dz_msg *msg)
     DZ_AUTO(dz_buf_fini) struct dz_buf value = { 0 };
     dz_msg_encode(msg, &value);
     put(self, ROLLS, key, sizeof(key), &value);
+    self->is_due |= !is_patient;
     if (self->rolls_at == 0)
         self->rolls_at = dz_clock_us();
 }
 
 void
-spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part)
+spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part,
+               bool is_patient)
 {
-    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_manifest, .as.manifest = *part });
+    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_manifest, .as.manifest = *part },
+             is_patient);
 }
 
 void
-spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready)
+spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready,
+                bool is_patient)
 {
-    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_ready, .as.ready = *ready });
+    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_ready, .as.ready = *ready }, is_patient);
 }
 
 void

@@ -5,8 +5,8 @@
  * last one removes them all when the job is sealed.
  *
  * Group commit  spool_put_*() only collect; spool_commit() writes everything in one transaction
- *               with one sync.  Rolls wait for a record, five seconds at most: who collected says
- *               them again to an agent that does not know them.
+ *               with one sync.  What is patient waits for something that is not, five seconds
+ *               at most.
  * Full disk     Results must go on: what could not be written is kept in memory, up to
  *               SPOOL_MEMORY_MAX, and tried again with the next commit.  Above that the spool is
  *               given up: a later death of the agent would lose results, and people are told.
@@ -35,9 +35,12 @@ void spool_put_record(struct spool *self, const struct cargo_item *item);
  * life from `pos` on.  Pieces of one frame lie behind each other; another frame begins with 0. */
 void spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
                        struct dz_slice bytes);
-/* What the collecting process of that life called its tests. */
-void spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part);
-void spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready);
+/* What the collecting process of that life called its tests.  Patient: it says that at once again to
+ * an agent that does not know it. */
+void spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part,
+                    bool is_patient);
+void spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready,
+                     bool is_patient);
 void spool_put_epoch(struct spool *self, uint64_t n);
 
 enum spool_state { SPOOL_SOUND, SPOOL_FULL /* in memory for now */, SPOOL_LOST };

@@ -77,6 +77,8 @@ static void
 fork_seat(struct agent *self, unsigned num)
 {
     struct seat *seat = &self->seats[num];
+    if (self->state >= AGENT_ENDING)
+        return; /* a run that ends without one begun: nobody is replaced */
     seat->is_wanted = true;
     if (seat->state == SEAT_NONE)
         kin_ask_worker(self, seat);

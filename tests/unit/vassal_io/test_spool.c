@@ -114,7 +114,7 @@ assert_left(const char *home, unsigned records, unsigned rolls)
 }
 
 static void
-rolls_wait_for_a_record(void **state)
+a_patient_roll_waits_for_a_record(void **state)
 {
     const struct dz_msg_manifest roll = { .first = 0 };
     const struct cargo_item item = { .record = 1 };
@@ -123,7 +123,7 @@ rolls_wait_for_a_record(void **state)
         struct dz_err err = { "" };
         char *note = NULL;
         assert_ok(spool_open(*state, job, INC, &spool, &note, &err));
-        spool_put_roll(spool, 1, &roll);
+        spool_put_roll(spool, 1, &roll, true);
         assert_int_equal(spool_commit(spool, &err), SPOOL_SOUND);
         if (i == 1)
             spool_put_record(spool, &item);
@@ -141,7 +141,7 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_waits_for_a_server_waits_however_long, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(rolls_wait_for_a_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_patient_roll_waits_for_a_record, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ struct node {
     struct dz_buf in[ENDS];
     struct link_kit kit;
     uint64_t zygote_token;
+    uint64_t cpu_ns; /* that its agent had used when it was last asked */
     bool has_entered, has_test, has_left, is_done;
 };
 

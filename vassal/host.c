@@ -453,6 +453,7 @@ host_uplink(struct host *self)
                             .begin = begin,
                             .anew = host_late_anew,
                             .compare = host_late_compare,
+                            .crowd = host_crowd,
                             .manifest = take_manifest,
                             .send = host_send,
                             .want = host_want,

@@ -172,6 +172,8 @@ void host_send(void *arg, uint64_t node, uint64_t inc, struct dz_slice frame);
 void host_want(void *arg, const struct vassal_effect *effect);
 void host_deposed(void *arg, struct dz_epoch epoch);
 void host_reap(void *arg);
+/* So many nodes have come to the job by now, 0: not known. */
+unsigned host_crowd(void *arg);
 DZ_MUST_USE enum dz_rc host_brief(struct host *self, struct dz_err *err);
 /* chronicle.c: what is told of nodes, into the store */
 void host_tell_arrived(struct host *self, const struct dz_msg_start *start);

@@ -31,6 +31,15 @@ host_put_tests(struct host *self, struct dz_err *err)
     return DZ_OK;
 }
 
+unsigned
+host_crowd(void *arg)
+{
+    struct host *self = arg;
+    if (self->peers.room)
+        room_count_again(self->peers.room); /* a store says it with each answer */
+    return peers_count(&self->peers);
+}
+
 /* Most nodes never schedule, and need no list for it. */
 static void
 list_tests(struct host *self)
@@ -67,8 +76,6 @@ brief(struct host *self, struct dz_err *err)
     host_carry(self);
     rc = host_rows(self, &rows, &row_count, err);
     list_tests(self);
-    if (self->peers.room)
-        room_count_again(self->peers.room); /* a store says it with each answer */
     struct coordinator_tests tests = { .tests = self->tests,
                                        .count = self->manifest->count,
                                        .digest = self->manifest->digest,
@@ -76,7 +83,7 @@ brief(struct host *self, struct dz_err *err)
                                        .other_count = rest.count,
                                        .rows = rows,
                                        .row_count = row_count,
-                                       .nodes = peers_count(&self->peers) };
+                                       .nodes = host_crowd(self) };
     if (rc == DZ_OK && self->leading.as.lead.shard_total <= 1)
         host_tell_plan(self, rows, row_count);
     if (rc == DZ_OK)

@@ -102,11 +102,16 @@ coord_wake(struct coord *self, dz_us at)
         self->wake_at = at;
 }
 
+size_t
+coord_crowd(const struct coord *self)
+{
+    return self->node_count > self->crowd ? self->node_count : self->crowd;
+}
+
 dz_us
 coord_beat_us(const struct coord *self)
 {
-    size_t nodes = self->node_count > self->crowd ? self->node_count : self->crowd;
-    return dz_pace_beat_us(nodes, self->cfg.hb_us);
+    return dz_pace_beat_us(coord_crowd(self), self->cfg.hb_us);
 }
 
 dz_us

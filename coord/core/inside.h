@@ -124,6 +124,7 @@ struct node {
     enum node_state state;     /* written by node_turn() and nobody else */
     struct dz_flow flow;
     dz_us heard_at, spoke_at;
+    dz_us led_at;           /* LEAD was said */
     dz_us beat_us, dead_us; /* as it was told */
     struct slot **slots;    /* owned */
     uint32_t slot_count;
@@ -265,6 +266,8 @@ struct coord {
 struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kind);
 void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
 /* Silence after which a node, or we, say that we live. */
+/* Nodes of the job, as far as is known. */
+size_t coord_crowd(const struct coord *self);
 dz_us coord_beat_us(const struct coord *self);
 dz_us coord_dead_us(const struct coord *self);
 void coord_wake(struct coord *self, dz_us at); /* a tick at that time, or earlier */
@@ -292,6 +295,7 @@ void node_forget(struct coord *self, struct node *node); /* what its slots hold 
 void node_hello(struct coord *self, const struct dz_msg_mesh *from,
                 const struct dz_msg_mesh_hello *hello, dz_us now);
 void node_lead(struct coord *self, struct node *node, dz_us now);
+void node_lead_again(struct coord *self, struct node *node, dz_us now);
 void node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now);
 void node_redirect(struct coord *self, const struct dz_msg_mesh *from); /* it is we who lead */
 

@@ -12,7 +12,7 @@
 
 enum {
     YIELD_US = 2 * 1000 * 1000, /* others that have collected wait so long */
-    HELLOS_OF_ONE = 12,         /* about so many in that time */
+    HELLOS_OF_ONE = 6,          /* in that time, of each of a crowd; of few nodes twice as many */
 };
 
 void
@@ -25,7 +25,16 @@ node_lead(struct coord *self, struct node *node, dz_us now)
     msg.as.mesh_lead.flags = (self->cfg.has_store ? DZ_LEAD_KEEPS : 0u) |
                              (self->cfg.is_blind ? DZ_LEAD_BLIND : 0u) |
                              (is_asking ? DZ_LEAD_ASKS : 0u);
+    node->led_at = now;
     node_whisper(self, node, &msg, now);
+}
+
+/* It seems not to have heard that; but LEAD may still be on its way, where many come in at once. */
+void
+node_lead_again(struct coord *self, struct node *node, dz_us now)
+{
+    if (now - node->led_at >= dz_pace_ack_us(coord_crowd(self), node->beat_us) / 2)
+        node_lead(self, node, now);
 }
 
 void
@@ -52,7 +61,7 @@ node_open_session(struct coord *self, struct node *node, uint64_t inc, dz_us now
     node->is_state_begun = node->is_seal_said = node->is_blocked = false;
     node->heard_at = now;
     node_pace(self, node);
-    dz_flow_bear(&node->flow, node->beat_us / DZ_FLOW_BEATS);
+    dz_flow_bear(&node->flow, dz_pace_ack_us(coord_crowd(self), node->beat_us));
     node_lead(self, node, now);
 }
 
@@ -182,7 +191,7 @@ node_hello(struct coord *self, const struct dz_msg_mesh *from,
     know(self, node, from->inc, hello, is_odd);
     node->heard_at = now;
     if (from->inc == node->inc && node->state != NODE_SILENT)
-        node_lead(self, node, now);
+        node_lead_again(self, node, now);
     else
         node_open_session(self, node, from->inc, now);
 }

@@ -311,7 +311,7 @@ on_misfit(struct coord *self, struct node *node, const struct dz_msg_mesh *from,
     else if (from->inc == node->inc && node->state == NODE_SILENT) {
         node_open_session(self, node, from->inc, now);
     } else if (from->inc == node->inc && node->state == NODE_GREETED) {
-        node_lead(self, node, now);
+        node_lead_again(self, node, now);
     }
 }
 

@@ -26,8 +26,7 @@ enum {
     DZ_FLOW_ACK_US = 10 * 1000,       /* an ack waits so long for something to ride on */
     DZ_FLOW_RESEND_US = 50 * 1000,    /* the least patience with a missing ack; doubled each time */
     DZ_FLOW_PATIENCE_US = 800 * 1000, /* ... up to this */
-    DZ_FLOW_BEATS = 4, /* the same, in a heartbeat: acks take longer where many speak */
-    DZ_FLOW_TRIPS = 3, /* patience at first, in times that an ack usually takes */
+    DZ_FLOW_TRIPS = 3,                /* patience at first, in times that an ack usually takes */
 };
 
 struct dz_flow {

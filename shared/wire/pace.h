@@ -11,9 +11,11 @@ enum {
     DZ_PACE_BEATS = 1000, /* a second, of all nodes: the more there are, the rarer each one's are */
     DZ_PACE_MOST_US = 2000 * 1000,
     DZ_PACE_LEAST = 5,           /* beats of one, before it is taken for dead */
+    DZ_PACE_ACKS = 4,            /* in a heartbeat: acks take longer where many speak */
     DZ_PACE_CROWD = 32,          /* so many are none */
     DZ_PACE_CROWD_US = 5 * 1000, /* patience with who answers a crowd, for each of it */
     DZ_PACE_CROWD_MOST_US = 10 * 1000 * 1000,
+    DZ_PACE_CROWD_ACKS = 16, /* of that patience, such a part is had with an ack */
 };
 
 /* After so long a heartbeat is due; usual_us: of few nodes. */
@@ -39,6 +41,13 @@ dz_pace_crowd_us(size_t nodes)
 {
     dz_us more = nodes > DZ_PACE_CROWD ? (dz_us) nodes * DZ_PACE_CROWD_US : 0;
     return more < DZ_PACE_CROWD_MOST_US ? more : DZ_PACE_CROWD_MOST_US;
+}
+
+/* Patience with a first ack.  Where a crowd comes in at once they take as long as all of it. */
+static inline dz_us
+dz_pace_ack_us(size_t nodes, dz_us beat_us)
+{
+    return beat_us / DZ_PACE_ACKS + dz_pace_crowd_us(nodes) / DZ_PACE_CROWD_ACKS;
 }
 
 #endif

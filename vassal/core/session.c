@@ -14,6 +14,9 @@ enum {
     HELLO_MOST_US = 200 * 1000,
     HELLO_SOON = 14, /* so many, then it is no longer a matter of moments */
     HELLO_RARE_US = 1600 * 1000,
+    /* Of the patience with one whom a crowd asks, such a part comes to either. */
+    HELLO_CROWD_FIRST = 16,
+    HELLO_CROWD_MOST = 8,
     HB_MAX_MS = 60 * 1000, /* what is longer is no scheduler's word */
     DEAD_MAX_MS = 600 * 1000,
     STATE_HELD_MAX = 4096, /* of one part of STATE */
@@ -92,8 +95,11 @@ session_hello(struct vassal *self, dz_us now)
                                              .seen_n = self->seen_n,
                                              .contact = self->cfg.contact } };
     say_to_anybody(self, &msg);
-    dz_us most = self->hellos < HELLO_SOON ? HELLO_MOST_US : HELLO_RARE_US;
-    self->hello_us = self->hellos++ ? self->hello_us * 2 : HELLO_FIRST_US;
+    dz_us crowd_us = dz_pace_crowd_us(self->nodes); /* all of them greet the same one at once */
+    dz_us first = HELLO_FIRST_US + crowd_us / HELLO_CROWD_FIRST;
+    dz_us most =
+        self->hellos < HELLO_SOON ? HELLO_MOST_US + crowd_us / HELLO_CROWD_MOST : HELLO_RARE_US;
+    self->hello_us = self->hellos++ ? self->hello_us * 2 : first;
     self->hello_us = self->hello_us < most ? self->hello_us : most;
     self->hello_at = now + self->hello_us;
     vassal_wake(self, self->hello_at);
@@ -173,7 +179,7 @@ on_lead(struct vassal *self, const struct dz_msg_mesh *from, const struct dz_epo
     self->heard_at = now;
     self->hellos = 0;
     session_pace(self, lead->hb_ms, lead->dead_ms);
-    dz_flow_bear(&self->flow, self->hb_us / DZ_FLOW_BEATS);
+    dz_flow_bear(&self->flow, dz_pace_ack_us(self->nodes, self->hb_us));
     forget_session(self, is_new_epoch, lead->flags);
     vassal_wake(self, now + self->hb_us);
 }

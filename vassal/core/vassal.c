@@ -133,6 +133,7 @@ on_manifest(struct vassal *self, const struct vassal_event *event, dz_us now)
         self->slot_count = self->total;
     self->ids = event->as.manifest.ids;
     self->groups = event->as.manifest.groups;
+    session_crowd(self, event->as.manifest.nodes);
     rank_collected(self, now);
     slots_start(self);
 }

@@ -120,7 +120,8 @@ struct vassal_event {
             uint64_t seen_n;            /* greatest epoch number on disk, 0 none */
             const struct dz_slice *ids; /* sorted, and their groups; borrowed until the core is */
             const struct dz_slice
-                *groups; /* destroyed.  NULL (groups may be): it is told to nobody */
+                *groups;    /* destroyed.  NULL (groups may be): it is told to nobody */
+            unsigned nodes; /* have come to the job by now; 0: not known */
         } manifest;
         struct dz_slice message;
         struct {

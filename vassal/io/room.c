@@ -57,13 +57,19 @@ room_knows(const struct room *self, const struct dz_key *key)
 /* ------------------------------------------------------------------ the record */
 
 static void
-read_record(const struct room *self, const char *name, struct dz_meeting *out)
+read_text(const struct room *self, const char *name, struct dz_buf *out)
 {
     DZ_AUTO(dz_free) char *path = folder_path(self->path, "%s", name);
-    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
     struct dz_err err;
-    if (dz_fd_read_file(path, DZ_MEETING_TEXT_MAX, &text, &err) != DZ_OK)
-        dz_buf_clear(&text); /* nobody has been here */
+    if (dz_fd_read_file(path, DZ_MEETING_TEXT_MAX, out, &err) != DZ_OK)
+        dz_buf_clear(out); /* nobody has been here */
+}
+
+static void
+read_record(const struct room *self, const char *name, struct dz_meeting *out)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    read_text(self, name, &text);
     dz_meeting_read(dz_buf_slice(&text), out);
 }
 
@@ -119,9 +125,9 @@ room_count(const struct room *self)
 void
 room_count_again(struct room *self)
 {
-    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting;
-    read_record(self, "state", &meeting);
-    self->count = present(&meeting);
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    read_text(self, "state", &text);
+    self->count = (unsigned) dz_meeting_count(dz_buf_slice(&text));
 }
 
 /* ------------------------------------------------------------------ coming in */

@@ -49,7 +49,7 @@ DZ_MUST_USE enum dz_rc room_ask(struct room *self, const struct dz_lease_ask *as
 DZ_MUST_USE enum dz_rc room_find(const struct room *self, uint64_t node,
                                  struct dz_buf *contact_out);
 /* Is it the key of a member that lives?  For the gate. */
-/* Members that have not left, as they were when this node entered or counted again, which reads the record of all. */
+/* Members that have not left, as they were when this node entered or counted again. */
 unsigned room_count(const struct room *self);
 void room_count_again(struct room *self);
 bool room_knows(const struct room *self, const struct dz_key *key);

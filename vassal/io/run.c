@@ -96,7 +96,8 @@ say_manifest(struct agent *self)
                                                    .digest = self->manifest.digest,
                                                    .seen_n = self->seen_epoch,
                                                    .ids = self->manifest.ids,
-                                                   .groups = self->manifest.groups } };
+                                                   .groups = self->manifest.groups,
+                                                   .nodes = self->up.crowd(self->up.arg) } };
     if (self->place.is_meeting && self->place.is_late)
         agent_event(self, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });
     agent_event(self, &event);

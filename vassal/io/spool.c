@@ -16,9 +16,8 @@
 
 enum {
     CHECK_MS = 500,
-    OLD_MAX = 64, /* earlier lives of one job's agent that are looked for */
-    ROLLS_WAIT_US = 5 * 1000 * 1000,
-    ROLLS_MAX = 4 << 20, /* bytes that wait */
+    OLD_MAX = 64,          /* earlier lives of one job's agent that are looked for */
+    PATIENT_MAX = 4 << 20, /* bytes that wait for something that is not patient */
 };
 
 enum table { RECORDS, PARTIALS, ROLLS, STATE, TABLES };
@@ -29,8 +28,7 @@ struct spool {
     struct dz_kv_batch batch; /* what the next commit writes */
     uint64_t next_record;     /* key of the next one: the order of journaling */
     uint32_t next_part;
-    bool is_due;    /* the batch holds what is not patient */
-    dz_us rolls_at; /* the first patient thing in it, 0: there is none */
+    bool is_due; /* the batch holds what is not patient */
     bool is_lost;
 };
 
@@ -166,8 +164,6 @@ put_said(struct spool *self, uint64_t life, const struct dz_msg *msg, bool is_pa
     dz_msg_encode(msg, &value);
     put(self, ROLLS, key, sizeof(key), &value);
     self->is_due |= !is_patient;
-    if (self->rolls_at == 0)
-        self->rolls_at = dz_clock_us();
 }
 
 void
@@ -197,24 +193,16 @@ spool_put_epoch(struct spool *self, uint64_t n)
     self->is_due = true;
 }
 
-static bool
-may_wait(const struct spool *self)
-{
-    return !self->is_due && self->batch.len <= ROLLS_MAX &&
-           (self->rolls_at == 0 || dz_clock_us() - self->rolls_at < ROLLS_WAIT_US);
-}
-
 enum spool_state
 spool_commit(struct spool *self, struct dz_err *err)
 {
     if (is_off(self))
         return SPOOL_LOST;
-    if (self->batch.count == 0 || may_wait(self))
+    if (self->batch.count == 0 || (!self->is_due && self->batch.len <= PATIENT_MAX))
         return SPOOL_SOUND;
     enum dz_rc rc = dz_kv_batch_commit(&self->batch, self->kv, err);
     if (rc == DZ_OK) {
         self->is_due = false;
-        self->rolls_at = 0;
         return SPOOL_SOUND;
     }
     if (self->batch.len <= SPOOL_MEMORY_MAX)

@@ -5,8 +5,7 @@
  * last one removes them all when the job is sealed.
  *
  * Group commit  spool_put_*() only collect; spool_commit() writes everything in one transaction
- *               with one sync.  What is patient waits for something that is not, five seconds
- *               at most.
+ *               with one sync.  What is patient waits for something that is not.
  * Full disk     Results must go on: what could not be written is kept in memory, up to
  *               SPOOL_MEMORY_MAX, and tried again with the next commit.  Above that the spool is
  *               given up: a later death of the agent would lose results, and people are told.

@@ -61,6 +61,8 @@ struct uplink {
     bool (*compare)(void *arg, struct catalog_filter *out);
     /* The job has ended without this node.  true: another agent may begin anew; `after` is for its start. */
     bool (*anew)(void *arg, struct dz_buf *after);
+    /* So many nodes have come to the job by now, 0: not known. */
+    unsigned (*crowd)(void *arg);
     /* The tests are known: fills in est_us.  Borrowed until the end.  Without any, which is no mistake
      * of a node that is late, there will be no job. */
     enum dz_rc (*manifest)(void *arg, struct catalog *manifest, struct dz_err *err);

@@ -123,6 +123,26 @@ who_has_come_and_was_not_heard_yet_counts_among_them(void **state)
     assert_int_equal(lead.dead_ms, 5000);
 }
 
+static void
+a_greeting_that_met_its_answer_on_the_way_is_not_answered(void **state)
+{
+    (void) state;
+    static const unsigned crowds[] = { 0, MANY };
+    static const dz_us soon[] = { 10 * 1000, 250 * 1000 };
+    for (size_t i = 0; i < DZ_LEN(crowds); i++) {
+        DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+        manifest_in_crowd(&lab, crowds[i]);
+        hello(&lab, 1, DIGEST);
+        assert_non_null(told(&lab, DZ_MSG_mesh_lead, 0));
+        lab.now += soon[i];
+        hello(&lab, 1, DIGEST);
+        assert_null(told(&lab, DZ_MSG_mesh_lead, 0));
+        lab.now += soon[i];
+        hello(&lab, 1, DIGEST); /* it was lost */
+        assert_non_null(told(&lab, DZ_MSG_mesh_lead, 0));
+    }
+}
+
 int
 main(void)
 {
@@ -131,6 +151,7 @@ main(void)
         cmocka_unit_test(what_may_be_acknowledged_among_what_lies_unread_is_not_said_again),
         cmocka_unit_test(the_more_nodes_the_rarer_each_one_says_that_it_lives),
         cmocka_unit_test(who_has_come_and_was_not_heard_yet_counts_among_them),
+        cmocka_unit_test(a_greeting_that_met_its_answer_on_the_way_is_not_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,24 @@ a_scheduler_that_does_not_answer_is_greeted_more_and_more_rarely(void **state)
 }
 
 static void
+who_schedules_for_a_crowd_is_greeted_more_rarely(void **state)
+{
+    (void) state;
+    static const unsigned nodes[] = { 32, 256, 2048 }, most[] = { 11, 6, 3 };
+    for (size_t i = 0; i < DZ_LEN(nodes); i++) {
+        DZ_AUTO(lab_fini) struct lab lab = lab_in_crowd(nodes[i]);
+        unsigned claims = 0;
+        answer(&lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+        dz_us begin = lab.now;
+        give(&lab,
+             &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST, .as.manifest = { 1, DIGEST } });
+        unsigned count = has_said(&lab, DZ_MSG_mesh_hello);
+        count += said_until(&lab, begin + SECOND, DZ_MSG_mesh_hello, &claims);
+        assert_in_range(count, most[i] - 2, most[i]);
+    }
+}
+
+static void
 a_lease_that_does_not_run_out_is_asked_for_more_and_more_rarely(void **state)
 {
     (void) state;
@@ -125,6 +143,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scheduler_that_does_not_answer_is_greeted_more_and_more_rarely),
+        cmocka_unit_test(who_schedules_for_a_crowd_is_greeted_more_rarely),
         cmocka_unit_test(a_lease_that_does_not_run_out_is_asked_for_more_and_more_rarely),
         cmocka_unit_test(it_says_that_it_lives_as_often_as_the_list_of_members_tells_it),
         cmocka_unit_test(a_store_that_a_crowd_asks_is_waited_for_longer),

@@ -152,6 +152,22 @@ of_very_many_earlier_ones_the_oldest_are_forgotten(void **state)
 }
 
 static void
+its_members_are_counted_in_its_text(void **state)
+{
+    (void) state;
+    DZ_AUTO(dz_meeting_fini) struct dz_meeting meeting = { 0 };
+    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
+    assert_int_equal(dz_meeting_count(dz_buf_slice(&text)), 0);
+    for (uint32_t i = 0; i < 20; i++)
+        (void) enter(&meeting, 1 + i, i, JOB_A);
+    meeting.members[7].slot.end = DZ_SLOT_END_LOST;
+    dz_meeting_write(&meeting, &text);
+    assert_int_equal(dz_meeting_count(dz_buf_slice(&text)), 19);
+    text.len--; /* the last line has no end */
+    assert_int_equal(dz_meeting_count(dz_buf_slice(&text)), 19);
+}
+
+static void
 a_generation_that_was_never_sealed_had_not_passed(void **state)
 {
     (void) state;
@@ -217,6 +233,7 @@ main(void)
         cmocka_unit_test(who_opens_a_generation_decides_what_it_runs_for_all),
         cmocka_unit_test(who_took_part_in_earlier_generations_is_remembered),
         cmocka_unit_test(of_very_many_earlier_ones_the_oldest_are_forgotten),
+        cmocka_unit_test(its_members_are_counted_in_its_text),
         cmocka_unit_test(a_generation_that_was_never_sealed_had_not_passed),
         cmocka_unit_test(who_comes_late_changes_nothing),
         cmocka_unit_test(damaged_text_is_a_meeting_that_nobody_came_to),

@@ -324,7 +324,7 @@ zygote_said(void *arg, const struct dz_msg *msg)
     case DZ_MSG_manifest:
         if (kin->is_ready)
             return;
-        spool_put_roll(agent->spool, kin->zygote_life, &msg->as.manifest, true);
+        spool_put_roll(agent->spool, kin->zygote_life, &msg->as.manifest);
         if (roll_add(kin->roll, &msg->as.manifest, &err) != DZ_OK)
             agent_give_up(agent, "the collection cannot be used: %s", err.text);
         return;

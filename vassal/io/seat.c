@@ -96,7 +96,7 @@ on_msg(void *arg, const struct dz_msg *msg)
         tell_relay(agent, DZ_ROLE_WORKER, self->num, msg->as.relay.body);
     } else if (msg->id == DZ_MSG_manifest && is_collecting) {
         if (!agent->has_manifest)
-            spool_put_roll(agent->spool, self->life, &msg->as.manifest, false);
+            spool_put_roll(agent->spool, self->life, &msg->as.manifest);
         if (roll_add(self->roll, &msg->as.manifest, &err) != DZ_OK)
             seat_refuse(self, err.text);
     } else if (msg->id == DZ_MSG_ready && is_collecting) {

@@ -16,8 +16,7 @@
 
 enum {
     CHECK_MS = 500,
-    OLD_MAX = 64,          /* earlier lives of one job's agent that are looked for */
-    PATIENT_MAX = 4 << 20, /* bytes that wait for something that is not patient */
+    OLD_MAX = 64, /* earlier lives of one job's agent that are looked for */
 };
 
 enum table { RECORDS, PARTIALS, ROLLS, STATE, TABLES };
@@ -167,11 +166,9 @@ put_said(struct spool *self, uint64_t life, const struct dz_msg *msg, bool is_pa
 }
 
 void
-spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part,
-               bool is_patient)
+spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part)
 {
-    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_manifest, .as.manifest = *part },
-             is_patient);
+    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_manifest, .as.manifest = *part }, false);
 }
 
 void
@@ -198,7 +195,7 @@ spool_commit(struct spool *self, struct dz_err *err)
 {
     if (is_off(self))
         return SPOOL_LOST;
-    if (self->batch.count == 0 || (!self->is_due && self->batch.len <= PATIENT_MAX))
+    if (!self->is_due)
         return SPOOL_SOUND;
     enum dz_rc rc = dz_kv_batch_commit(&self->batch, self->kv, err);
     if (rc == DZ_OK) {

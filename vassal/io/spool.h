@@ -34,10 +34,9 @@ void spool_put_record(struct spool *self, const struct cargo_item *item);
  * life from `pos` on.  Pieces of one frame lie behind each other; another frame begins with 0. */
 void spool_put_partial(struct spool *self, uint64_t life, uint32_t nth, uint64_t pos,
                        struct dz_slice bytes);
-/* What the collecting process of that life called its tests.  Patient: it says that at once again to
- * an agent that does not know it. */
-void spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part,
-                    bool is_patient);
+/* What the collecting process of that life called its tests, and that these are all.  Patient: it
+ * says so at once again to an agent that does not know it. */
+void spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part);
 void spool_put_ready(struct spool *self, uint64_t life, const struct dz_msg_ready *ready,
                      bool is_patient);
 void spool_put_epoch(struct spool *self, uint64_t n);

@@ -93,37 +93,37 @@ count_record(void *arg, const struct cargo_item *item, struct dz_slice blob, str
 }
 
 static void
-count_roll(void *arg, uint64_t life, const struct dz_msg_manifest *part)
+count_ready(void *arg, uint64_t life, const struct dz_msg_ready *ready)
 {
-    (void) part;
+    (void) ready;
     assert_int_equal(life, 1);
     ((unsigned *) arg)[1]++;
 }
 
-/* Records and rolls that the next agent would find. */
+/* Records and `ready` that the next agent would find. */
 static void
-assert_left(const char *home, unsigned records, unsigned rolls)
+assert_left(const char *home, unsigned records, unsigned readies)
 {
     unsigned found[2] = { 0, 0 };
     const struct spool_heir heir = { .arg = found,
                                      .on_record = count_record,
-                                     .on_roll = count_roll };
+                                     .on_ready = count_ready };
     assert_int_equal(spool_inherit(home, job, INC + 1, &heir), 0);
     assert_int_equal(found[0], records);
-    assert_int_equal(found[1], rolls);
+    assert_int_equal(found[1], readies);
 }
 
 static void
-a_patient_roll_waits_for_a_record(void **state)
+what_is_patient_waits_for_a_record(void **state)
 {
-    const struct dz_msg_manifest roll = { .first = 0 };
+    const struct dz_msg_ready ready = { .total = 1 };
     const struct cargo_item item = { .record = 1 };
     for (unsigned i = 0; i < 2; i++) {
         struct spool *spool = NULL;
         struct dz_err err = { "" };
         char *note = NULL;
         assert_ok(spool_open(*state, job, INC, &spool, &note, &err));
-        spool_put_roll(spool, 1, &roll, true);
+        spool_put_ready(spool, 1, &ready, true);
         assert_int_equal(spool_commit(spool, &err), SPOOL_SOUND);
         if (i == 1)
             spool_put_record(spool, &item);
@@ -141,7 +141,7 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_waits_for_a_server_waits_however_long, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_patient_roll_waits_for_a_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_patient_waits_for_a_record, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,9 +14,8 @@
 enum {
     HOST_MAX = 256,
     HEX_LEN = 17,
-    SOON_US =
-        100 * 1000, /* lines of so long share a transaction; longer where many nodes write them */
-    REST = 20,      /* on a busy disk, of so many times what the last one took */
+    SOON_US = 100 * 1000, /* lines of so long share a transaction, of a crowd's longer */
+    REST = 20,            /* on a busy disk, of so many times what the last one took */
     MANY = STORE_BATCH_MAX / 2,
 };
 

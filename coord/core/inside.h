@@ -265,9 +265,9 @@ struct coord {
 
 struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kind);
 void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
-/* Silence after which a node, or we, say that we live. */
 /* Nodes of the job, as far as is known. */
 size_t coord_crowd(const struct coord *self);
+/* Silence after which a node, or we, say that we live. */
 dz_us coord_beat_us(const struct coord *self);
 dz_us coord_dead_us(const struct coord *self);
 void coord_wake(struct coord *self, dz_us at); /* a tick at that time, or earlier */

@@ -241,16 +241,13 @@ dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
 size_t
 dz_meeting_count(struct dz_slice text)
 {
-    static const char first[] = "member ", last[] = " 0"; /* as write_slot() ends who is there */
-    const size_t len = sizeof(first) - 1, tail = sizeof(last) - 1;
-    const uint8_t *at = text.ptr, *end = text.ptr + text.len;
+    static const char there[] = " 0"; /* as write_slot() ends it */
+    const size_t len = sizeof(there) - 1;
     size_t count = 0;
-    while (at < end) {
-        const uint8_t *stop = memchr(at, '\n', (size_t) (end - at));
-        stop = stop ? stop : end;
-        count += (size_t) (stop - at) > len + tail && memcmp(at, first, len) == 0 &&
-                 memcmp(stop - tail, last, tail) == 0;
-        at = stop + 1;
+    struct dz_slice line;
+    while (dz_line_next(&text, &line)) {
+        struct dz_slice member = field(line, "member");
+        count += member.len > len && memcmp(member.ptr + member.len - len, there, len) == 0;
     }
     return count;
 }

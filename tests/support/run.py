@@ -224,17 +224,7 @@ def wheel_for(step: Step, python: str) -> Path:
     ).strip()
     for old in out.glob(f"*-{tag}-*.whl"):
         old.unlink()
-    argv = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "wheel",
-        "-q",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]
+    argv = [*venvs.pip_for(python), "wheel", "-q", "--disable-pip-version-check", "--no-deps"]
     must(step, run(step, [*argv, "-w", out, ROOT], limit_s=10 * MINUTE), "pip wheel")
     (wheel,) = out.glob(f"*-{tag}-*.whl")
     return wheel

@@ -130,9 +130,13 @@ def _clean_env() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
 
 
+def pip_for(python: str | Path) -> list[str]:
+    """How the pip of ``build/venv`` is called for another interpreter, which need not have one."""
+    return [str(BUILD / "venv/bin/python"), "-m", "pip", "--python", str(python)]
+
+
 def pip(python: Path, *args: str | Path) -> None:
-    """Run the pip of ``build/venv`` for another interpreter, which need not have one."""
-    _run(BUILD / "venv/bin/python", "-m", "pip", "--python", python, *args, env=_clean_env())
+    _run(*pip_for(python), *args, env=_clean_env())
 
 
 def pip_install(python: Path, *args: str | Path) -> None:

@@ -124,7 +124,7 @@ on_link(void *arg, struct dz_slice body)
     if (!mesh_is_from(self, body, far->node, &inc))
         return;
     far->used_at = dz_clock_us();
-    far->inc = inc > far->inc ? inc : far->inc;
+    far_lives(far, inc);
     far_is_near(far);
     self->ops.frame(self->ops.arg, body);
 }

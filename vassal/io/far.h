@@ -50,6 +50,13 @@ struct mesh {
 /* False, and counted: the envelope names another sender than the one whose key it was. */
 bool mesh_is_from(struct mesh *self, struct dz_slice frame, uint64_t node, uint64_t *inc_out);
 
+/* In this life, or in a later one; 0: not known. */
+static inline void
+far_lives(struct far *far, uint64_t inc)
+{
+    far->inc = inc > far->inc ? inc : far->inc;
+}
+
 /* Something came from it directly. */
 void far_is_near(struct far *far);
 /* Dials it, if it was not yet and may be. */

@@ -1,4 +1,4 @@
-/* mesh.c - the hub takes what comes in, links are dialled when there is something to say. */
+/* mesh.c - the hub takes what comes in; who is known, and by what name this node is. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ mesh_hear(struct mesh *self, uint64_t node, struct dz_slice frame)
     if (!far || far->is_out)
         return;
     self->detoured_at = far->detoured_at = dz_clock_us();
-    far->inc = inc > far->inc ? inc : far->inc;
+    far_lives(far, inc);
     self->ops.frame(self->ops.arg, frame);
 }
 
@@ -82,7 +82,7 @@ on_hub(void *arg, uint64_t from, struct dz_slice body)
         if (far && far->is_out)
             return;
         if (far) {
-            far->inc = inc > far->inc ? inc : far->inc;
+            far_lives(far, inc);
             far_is_near(far);
         }
     }
@@ -137,7 +137,7 @@ mesh_meet(struct mesh *self, uint64_t node, uint64_t inc, struct dz_slice contac
     far = rc == DZ_OK ? far : NULL;
     if (!far)
         return rc == DZ_OK ? DZ_LIMIT : rc;
-    far->inc = inc > far->inc ? inc : far->inc;
+    far_lives(far, inc);
     dz_contact_fini(&far->contact); /* a link has copies */
     far->contact = read;
     read.endpoints = (struct dz_strs){ 0 };

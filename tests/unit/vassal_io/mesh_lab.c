@@ -105,6 +105,15 @@ meet(struct node *node, const struct node *other)
 }
 
 void
+open_pair(struct fixture *f, bool is_tcp)
+{
+    open_node(f, 0, is_tcp);
+    open_node(f, 1, is_tcp);
+    meet(&f->nodes[0], &f->nodes[1]);
+    meet(&f->nodes[1], &f->nodes[0]);
+}
+
+void
 send_until(struct fixture *f, struct node *node, uint64_t to, const unsigned *counter)
 {
     dz_us end = dz_clock_us() + PATIENCE_US;

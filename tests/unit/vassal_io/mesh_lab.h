@@ -29,6 +29,8 @@ int teardown(void **state);
 /* The i-th: over TCP, or over a socket in the fixture's folder. */
 void open_node(struct fixture *f, unsigned i, bool is_tcp);
 void meet(struct node *node, const struct node *other);
+/* The first two, which have met. */
+void open_pair(struct fixture *f, bool is_tcp);
 
 void send_as(struct node *node, uint64_t from, uint64_t to);
 /* A frame whose envelope says that it is from `from`. */

@@ -134,13 +134,10 @@ static void
 a_direct_way_that_says_nothing_is_doubted(void **state)
 {
     struct fixture *f = *state;
-    open_node(f, 0, false);
-    open_node(f, 1, false);
+    open_pair(f, false);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
     struct detour there = { .from = a, .to = b };
     mesh_set_detour(a->mesh, say_around, &there);
-    meet(a, b);
-    meet(b, a);
     send_until(f, a, b->number, &b->frames);
     assert_int_equal(there.frames, 0);
     send_until(f, a, b->number, &there.frames); /* b never answers */

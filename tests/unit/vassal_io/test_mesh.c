@@ -7,11 +7,8 @@
 static void
 two_nodes_speak(struct fixture *f, bool is_tcp)
 {
-    open_node(f, 0, is_tcp);
-    open_node(f, 1, is_tcp);
+    open_pair(f, is_tcp);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
-    meet(b, a); /* b lets a in */
-    meet(a, b);
     send_until(f, a, b->number, &b->frames);
     assert_int_equal(b->from, a->number);
     assert_int_equal(a->ways, 1);
@@ -40,11 +37,8 @@ static void
 what_is_said_while_a_node_is_dialled_goes_when_it_is_reached(void **state)
 {
     struct fixture *f = *state;
-    open_node(f, 0, false);
-    open_node(f, 1, false);
+    open_pair(f, false);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
-    meet(a, b);
-    meet(b, a);
     send_numbered(a, a->number, b->number, 1);
     send_numbered(a, a->number, b->number, 2);
     wait_for(f, &b->frames);
@@ -56,11 +50,8 @@ static void
 a_node_is_dialled_before_there_is_something_to_say(void **state)
 {
     struct fixture *f = *state;
-    open_node(f, 0, false);
-    open_node(f, 1, false);
+    open_pair(f, false);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
-    meet(a, b);
-    meet(b, a);
     mesh_reach(a->mesh, b->number);
     wait_for(f, &a->ways);
     send_until(f, a, b->number, &b->frames);
@@ -124,11 +115,8 @@ static void
 a_process_that_ends_is_told(void **state)
 {
     struct fixture *f = *state;
-    open_node(f, 0, true);
-    open_node(f, 1, true);
+    open_pair(f, true);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
-    meet(a, b);
-    meet(b, a);
     send_until(f, a, b->number, &b->frames);
     mesh_destroy(&b->mesh);
     wait_for(f, &a->gone);
@@ -141,11 +129,8 @@ static void
 the_death_of_one_who_came_to_us_is_told_too(void **state)
 {
     struct fixture *f = *state;
-    open_node(f, 0, true);
-    open_node(f, 1, true);
+    open_pair(f, true);
     struct node *a = &f->nodes[0], *b = &f->nodes[1];
-    meet(a, b);
-    meet(b, a);
     send_until(f, a, b->number, &b->frames);
     mesh_destroy(&a->mesh);
     send_until(f, b, a->number, &b->gone);

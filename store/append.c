@@ -349,6 +349,8 @@ store_job_append(struct store_job *self, struct store_batch *batch, struct dz_er
     if (rc != DZ_OK)
         return rc;
     struct work work = { .job = self, .batch = batch };
+    if (batch->result_count > 0 || batch->text_count > 0)
+        dz_kv_sync_from_now(self->store->kv);
     rc = dz_kv_write(self->store->kv, append, &work, err);
     if (rc == DZ_OK)
         self->is_doubtful = false;

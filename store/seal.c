@@ -185,6 +185,7 @@ store_job_seal(struct store_job *self, const struct store_seal *numbers, struct 
 {
     struct store_seal seals = *numbers;
     struct sealing work = { .job = self, .seal = &seals };
+    dz_kv_sync_from_now(self->store->kv);
     enum dz_rc rc = dz_kv_write(self->store->kv, seal, &work, err);
     if (rc != DZ_OK)
         return rc;

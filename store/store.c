@@ -123,13 +123,14 @@ warning_of(const char *dir, const char *bad)
 }
 
 static enum dz_rc
-open_kv(struct store *self, char **bad_out, struct dz_err *err)
+open_kv(struct store *self, bool is_new, char **bad_out, struct dz_err *err)
 {
     struct dz_kv_opts opts = {
         .tables = TABLE_NAMES,
         .table_count = TABLES,
         .check_ms = self->is_readonly ? CHECK_READER_MS : CHECK_WRITER_MS,
         .is_readonly = self->is_readonly,
+        .is_unsynced = is_new,
     };
     if (!self->is_readonly)
         return dz_kv_open_or_replace(self->dir, &opts, &self->kv, bad_out, err);
@@ -145,7 +146,7 @@ open_dir(const char *dir, enum store_mode mode, struct store **self_out, char **
     long version = 0;
     self->dir = dz_strdup(dir);
     self->is_readonly = mode == STORE_READ;
-    enum dz_rc rc = open_kv(self, bad_out, err);
+    enum dz_rc rc = open_kv(self, mode == STORE_NEW, bad_out, err);
     if (rc == DZ_OK)
         rc = check_version(self, &version, err);
     if (rc == DZ_OK && self->is_readonly && version < STORE_VERSION)

@@ -40,6 +40,8 @@ char *store_home(void);
 enum store_mode {
     STORE_READ,  /* nothing is created; ABSENT: nobody has written here yet */
     STORE_WRITE, /* created if need be; a damaged one is put aside and a new one made */
+    STORE_NEW,   /* as STORE_WRITE; nobody will ask for what is in it after a power cut before there
+                  * are results, texts or an end of a job.  Until then nothing waits for a disk */
 };
 
 /* In <home>/local.env/store, or where `data_dir` of <home>/local.env/daemon.yaml says.

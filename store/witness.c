@@ -52,7 +52,10 @@ enum dz_rc
 store_job_witness(struct store_job *self, const struct store_seal *seal, struct dz_err *err)
 {
     struct noting work = { self, seal };
-    return self->is_sealed ? DZ_OK : dz_kv_write(self->store->kv, note, &work, err);
+    if (self->is_sealed)
+        return DZ_OK;
+    dz_kv_sync_from_now(self->store->kv);
+    return dz_kv_write(self->store->kv, note, &work, err);
 }
 
 struct looking {

@@ -174,6 +174,8 @@ attach(struct dz_kv *self, struct dz_err *err)
     enum dz_rc rc = kv_env_open(self->dir, self->map_size, self->is_readonly, &self->env, err);
     if (rc != DZ_OK)
         return rc;
+    if (self->is_unsynced)
+        (void) mdb_env_set_flags(self->env, MDB_NOSYNC, 1); /* fails for unknown flags only */
     int dead = 0;
     (void) mdb_reader_check(self->env, &dead); /* slots of killed readers pin old pages */
     int code = open_tables(self, false);
@@ -241,6 +243,7 @@ dz_kv_open(const char *dir, const struct dz_kv_opts *opts, struct dz_kv **self_o
     self->map_limit = opts->map_limit ? opts->map_limit : MAP_LIMIT;
     self->lock_ms = opts->lock_ms ? opts->lock_ms : LOCK_MS;
     self->is_readonly = opts->is_readonly;
+    self->is_unsynced = opts->is_unsynced;
     self->turn = -1;
     (void) pthread_rwlock_init(&self->shape, NULL); /* plain ones cannot fail */
     (void) pthread_mutex_init(&self->writing, NULL);
@@ -264,6 +267,15 @@ dz_kv_close(struct dz_kv **self_p)
         free(self->names[i]);
     free(self->dir);
     free(self);
+}
+
+void
+dz_kv_sync_from_now(struct dz_kv *self)
+{
+    if (!self->is_unsynced)
+        return;
+    (void) mdb_env_set_flags(self->env, MDB_NOSYNC, 0);
+    self->is_unsynced = false;
 }
 
 /* ---- transactions ---- */

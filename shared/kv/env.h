@@ -20,7 +20,7 @@ struct dz_kv {
     unsigned lock_ms;
     int turn;         /* owned; -1: none.  The file that writers lock */
     dz_ms dropped_at; /* see kv_drop_pages() */
-    bool is_readonly;
+    bool is_readonly, is_unsynced;
     /* Threads.  Transactions hold `shape` shared; growing the map or opening it again holds it
      * alone.  A write holds `writing` from its first attempt to its last. */
     pthread_rwlock_t shape;

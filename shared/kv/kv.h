@@ -10,6 +10,9 @@
  *          that was returned).  Batch: one sync for a hundred records costs what one costs for
  *          one.  The function may run more than once (the map had to grow), so it must do nothing
  *          but read, put and delete.
+ * Unsynced An environment that is of no use once the machine has gone down need not wait for a disk
+ *          (`is_unsynced`): what was returned outlives every process, but after a power cut the
+ *          whole of it may be damaged, until dz_kv_sync_from_now().
  * Reads    A read is a function that sees one unchanging moment.  Slices that it gets are valid
  *          until it returns; in a write, until the next put or del.
  * Damage   Every value carries a CRC32C, checked when it is read: DZ_CORRUPT names the table.
@@ -44,6 +47,7 @@ struct dz_kv_opts {
     unsigned check_ms; /* > 0: walk it first, in a child, for at most so long; see dz_kv_check() */
     unsigned lock_ms;  /* how long a write waits for other processes'; 0: 5000 */
     bool is_readonly;  /* nothing is created; DZ_ABSENT when it is not there */
+    bool is_unsynced;  /* writes outlive processes, not the machine */
 };
 
 /* Open the environment in `dir`, making the directory (0700) and the tables unless read-only.
@@ -51,6 +55,9 @@ struct dz_kv_opts {
 DZ_MUST_USE enum dz_rc dz_kv_open(const char *dir, const struct dz_kv_opts *opts,
                                   struct dz_kv **self_out, struct dz_err *err);
 void dz_kv_close(struct dz_kv **self_p);
+/* The next write and those after it are synced, and with the next one all before it.  By the thread
+ * that writes. */
+void dz_kv_sync_from_now(struct dz_kv *self);
 
 /* Open for writing and checked first; a damaged one is quarantined and a new one made.
  * bad_out: where the damaged one is now (caller owns), or NULL when all was well. */

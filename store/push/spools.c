@@ -103,7 +103,7 @@ spool_dir_make(const char *home, const char *name, const char *to, struct spool_
     if (rc == DZ_OK)
         rc = write_to(self.path, to, err);
     if (rc == DZ_OK)
-        rc = store_open_in(self.path, STORE_WRITE, &self.store, err);
+        rc = store_open_in(self.path, STORE_NEW, &self.store, err);
     if (rc != DZ_OK)
         return rc;
     *out = self;

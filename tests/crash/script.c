@@ -15,6 +15,9 @@
 enum { TESTS = 40, PER_BATCH = 5, APPENDS = 8, LINES = 12, KEEP_DAYS = 3 };
 
 enum { OP_BEGIN, OP_LIST, OP_APPEND, OP_SEAL = OP_APPEND + APPENDS, OP_SMALL, OP_LATE, OP_TIDY };
+_Static_assert((int) OP_SEAL + 1 == (int) SCRIPT_SPOOL_OPS, "a folder has no life after it");
+_Static_assert((int) OP_APPEND == (int) SCRIPT_FIRST_RESULTS,
+               "what comes before it promises nothing");
 _Static_assert(OP_TIDY + 1 == SCRIPT_PER_JOB, "every operation of a job is in its share");
 
 static void

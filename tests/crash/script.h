@@ -11,6 +11,8 @@
 enum {
     SCRIPT_JOBS = 6,
     SCRIPT_PER_JOB = 14,
+    SCRIPT_FIRST_RESULTS = 2, /* the first operation that writes some */
+    SCRIPT_SPOOL_OPS = 11,    /* of the first job, up to its seal: what is done in a run's folder */
     SCRIPT_SHARES = SCRIPT_JOBS * SCRIPT_PER_JOB, /* from here on, one more job comes in shares */
     SCRIPT_OPS = SCRIPT_SHARES + SHARES * SHARE_PIECES + 1,
 };

@@ -91,11 +91,19 @@ def test_a_disk_that_fills_costs_no_result(tmp_path, size):
     assert "no space left" in result.out
 
 
-def test_an_agent_that_waits_for_its_disk_is_not_replaced(tmp_path):
+def on_slow_disk(tmp_path: Path, **how: str) -> dict[str, str]:
+    """The agent's syncs take long; how: what stuck_disk.c reads."""
     library = tmp_path / "stuck_disk.so"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, HERE / "stuck_disk.c", "-ldl"], check=True
-    )
+    argv = ["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, HERE / "stuck_disk.c", "-ldl"]
+    subprocess.run(argv, check=True)
+    return {
+        **agent_after(tmp_path, f"export LD_PRELOAD={library}"),
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+        **how,
+    }
+
+
+def test_an_agent_that_waits_for_its_disk_is_not_replaced(tmp_path):
     began = tmp_path / "began"
     files = {
         "test_a.py": f"""
@@ -105,15 +113,29 @@ def test_an_agent_that_waits_for_its_disk_is_not_replaced(tmp_path):
                 pass
         """
     }
-    env = {
-        **agent_after(tmp_path, f"export LD_PRELOAD={library}"),
-        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
-        "STUCK_WHEN": str(began),
-        "STUCK_MS": "11500",
-    }
+    env = on_slow_disk(tmp_path, STUCK_WHEN=str(began), STUCK_MS="11500")
     result = Lab(tmp_path).project(files).run("dagz", env=env)
     print(result)
     assert result.code == 0 and result.counts == {"passed": 2} and result.left == []
     assert "replaced" not in result.out
     assert result.out.count("the agent has been waiting for the disk for 10 s") == 1
     assert result.seconds > 11
+
+
+def test_a_slow_disk_is_waited_for_now_and_then(tmp_path):
+    """Results of many tests share a sync: the slower the disk, the more."""
+    files = {
+        "test_a.py": """
+            import pytest, time
+
+            @pytest.mark.parametrize("n", range(200))
+            def test_one(n):
+                time.sleep(0.005)
+        """
+    }
+    syncs = tmp_path / "syncs"
+    env = on_slow_disk(tmp_path, SLOW_MS="100", SLOW_LOG=str(syncs))
+    result = Lab(tmp_path).project(files).run("dagz", env=env)
+    print(result, syncs.stat().st_size, "syncs")
+    assert result.code == 0 and result.counts == {"passed": 200}
+    assert 3 < syncs.stat().st_size < 25

@@ -35,6 +35,7 @@ static const struct dz_kv_opts opts = {
     .tables = table_names,
     .table_count = TABLES,
     .check_ms = CHECK_MS,
+    .is_unsynced = true,
 };
 
 static void

@@ -4,8 +4,9 @@
  * while the job runs: an agent that takes over reads the environments of those before it, and the
  * last one removes them all when the job is sealed.
  *
- * Group commit  spool_put_*() only collect; spool_commit() writes everything in one transaction
- *               with one sync.  What is patient waits for something that is not.
+ * Group commit  spool_put_*() only collect; spool_commit() writes everything in one transaction.
+ *               What is patient waits for something that is not.
+ * No sync       Who reads it works for the same controller: nobody does when the machine has gone down.
  * Full disk     Results must go on: what could not be written is kept in memory, up to
  *               SPOOL_MEMORY_MAX, and tried again with the next commit.  Above that the spool is
  *               given up: a later death of the agent would lose results, and people are told.

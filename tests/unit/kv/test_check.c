@@ -1,6 +1,8 @@
 /* Damage done on purpose: whatever the bytes are, the check says so and we live. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/unit/kv/kv_fixture.h"
 
@@ -200,6 +202,32 @@ one_whose_making_was_cut_short_is_made_anew(void **state)
     }
 }
 
+/* No disk is waited for, so what was written lies in memory that is not the dead process's. */
+static void
+what_an_unsynced_writer_put_outlives_its_death(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct dz_kv *mine = NULL;
+        struct dz_kv_opts opts = OPTS;
+        opts.is_unsynced = true;
+        if (dz_kv_open(f->dir, &opts, &mine, &f->err) != DZ_OK)
+            _exit(1);
+        put(f, mine, "before", "1");
+        dz_kv_sync_from_now(mine);
+        put(f, mine, "after", "2");
+        (void) raise(SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    struct dz_kv *kv = open_kv(f);
+    assert_string_equal(get(f, kv, "before").got, "1");
+    assert_string_equal(get(f, kv, "after").got, "2");
+    dz_kv_close(&kv);
+}
+
 /* A power cut may have kept pages of the first commit, and not those before them. */
 static void
 one_whose_first_commit_was_cut_off_is_made_anew(void **state)
@@ -327,6 +355,7 @@ main(void)
         T(a_damaged_list_of_free_pages_is_found_although_all_can_be_read),
         T(one_with_nothing_in_it_is_absent_for_who_reads),
         T(random_damage_never_harms_the_one_who_asks),
+        T(what_an_unsynced_writer_put_outlives_its_death),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,14 @@ class Step:
             },
         )
 
+    def start_at_home(self) -> list[Run]:
+        """All slots, on one host whose daemon is not up; another one of this machine is not asked."""
+        announced = self.place.home / "local.env/daemon.url"
+        announced.parent.mkdir(parents=True, exist_ok=True)
+        announced.write_text(NOWHERE + "\n")
+        slots = range(1, SLOTS + 1)
+        return [self.start(slot, DAGZ_URL="", DAGZ_HOME=str(self.place.home)) for slot in slots]
+
     def run(self, *slots: int, code: int = 0, **env: str) -> list[Path]:
         """The folders that are left to be pushed, one for each slot."""
         results = [run.finish() for run in [self.start(slot, **env) for slot in slots]]
@@ -231,7 +239,7 @@ def test_an_agent_that_replaces_another_one_goes_on_with_its_share(step):
 
 
 def test_a_store_that_comes_up_while_slots_run_gets_one_job(step):
-    runs = [step.start(slot, DAGZ_URL="", DAGZ_HOME=str(step.place.home)) for slot in (1, 2, 3, 4)]
+    runs = step.start_at_home()
     step.place.up()
     results = [run.finish() for run in runs]
     assert [result.code for result in results] == [0] * SLOTS
@@ -239,7 +247,7 @@ def test_a_store_that_comes_up_while_slots_run_gets_one_job(step):
 
 
 def test_slots_on_one_host_without_a_daemon_are_one_job_in_its_home(step):
-    runs = [step.start(slot, DAGZ_URL="", DAGZ_HOME=str(step.place.home)) for slot in (1, 2, 3, 4)]
+    runs = step.start_at_home()
     results = [run.finish() for run in runs]
     for result in results:
         assert (result.code, result.left) == (0, []), result

@@ -24,7 +24,7 @@ const struct argp_option cmd_tests_options[] = {
 };
 
 struct tests {
-    const char *spec; /* NULL: the latest */
+    char *spec; /* NULL: the latest */
     char *words[WORDS_MAX];
     size_t word_count;
     bool has_spans;
@@ -188,8 +188,14 @@ find_job(struct zb *zb, struct tests *self)
 {
     int code = zb_find_job(zb, self->spec ? self->spec : "latest", self->ulid);
     bool is_text = self->spec && strpbrk(self->spec, "_/.[:");
-    if (code == ZB_ABSENT && is_text)
+    if (code != ZB_ABSENT || !is_text)
+        return code;
+    struct dz_err err;
+    DZ_AUTO(query_destroy) struct query *query = query_new(&self->spec, 1, &err);
+    if (query)
         (void) fprintf(stderr, "  did you mean zb tests latest '%s'?\n", self->spec);
+    else
+        (void) fprintf(stderr, "  and %s\n", err.text);
     return code;
 }
 

@@ -143,6 +143,9 @@ def test_a_mistyped_test_is_answered_with_near_ones(place):
     assert (
         place.refused(5, "tests", "test_api").splitlines()[1] == "  did you mean zb tests latest 'test_api'?"
     )
+    assert place.refused(5, "tests", "outcme:failed").splitlines()[1] == (
+        "  and queries know no 'outcme:'; did you mean 'outcome:'?"
+    )
 
 
 def test_a_broken_config_file_is_named_with_its_line(place):

@@ -26,7 +26,7 @@ open_store(const char *home, enum store_mode mode, struct store **out, char **wa
            struct dz_err *err)
 {
     return is_folder ? store_open_in(home, mode, out, err)
-                     : store_open(home, STORE_WRITE, out, warning, err);
+                     : store_open(home, mode, out, warning, err);
 }
 
 static void
@@ -35,7 +35,8 @@ live(const struct shares *shares, const char *home)
     struct script script = { .shares = shares };
     struct dz_err err = { "" };
     cut_record(home);
-    if (open_store(home, STORE_NEW, &script.store, NULL, &err) != DZ_OK) {
+    enum store_mode mode = is_folder ? STORE_NEW : STORE_WRITE;
+    if (open_store(home, mode, &script.store, NULL, &err) != DZ_OK) {
         (void) fprintf(stderr, "%s\n", err.text);
         abort();
     }

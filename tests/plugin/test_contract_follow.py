@@ -111,17 +111,18 @@ def test_a_reader_who_is_too_slow_is_told_what_is_missing(suite, way):
                 for _ in range(120_000):
                     print("x" * 100)
                 pathlib.Path(os.environ["DZT_STATE"], "said").touch()
+            def test_next(): print("of the next")
         """
     })  # fmt: skip
-    run = s.start("--dagz-follow=all")
+    run = s.start("--dagz-follow=all", workers=1)
     end = time.monotonic() + 40
     while not (s.state / "said").exists() and time.monotonic() < end:
         time.sleep(0.02)
     result = check(run.finish())
     lines = followed(result.out)
-    assert result.code == 0 and any(
-        re.fullmatch(r"\[dagz: \d+ bytes are in 'zb logs' only\]", x) for x in lines
-    )
+    gaps = [i for i, x in enumerate(lines) if re.fullmatch(r"\[dagz: \d+ bytes are in 'zb logs' only\]", x)]
+    assert result.code == 0 and gaps
+    assert gaps[0] < lines.index("> test_a.py::test_next")
     assert len(lines) < 120_000
 
 

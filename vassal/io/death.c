@@ -101,6 +101,7 @@ fill_ran(struct seat *self, struct vassal_event *event)
     struct given ran = *given;
     seat_store_output(self, atomic_load(&self->shm->log_len), ran.test, ran.attempt,
                       event->as.down.start_us, now);
+    seat_end_output(self, ran.test);
 }
 
 static bool

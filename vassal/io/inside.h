@@ -333,6 +333,8 @@ void seat_refuse(struct seat *self, const char *what); /* nonsense from a worker
 /* ---- output.c ---- */
 void seat_store_output(struct seat *self, uint64_t end, uint32_t test, uint32_t attempt,
                        dz_us first_us, dz_us last_us);
+/* The test has ended: what the controller was too slow for is told before its result. */
+void seat_end_output(struct seat *self, uint32_t test);
 void seat_drain_output(struct seat *self);
 /* A record without text: this test runs. */
 void seat_name_running(struct seat *self, uint32_t test, uint32_t attempt, dz_us since_us);

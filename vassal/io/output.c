@@ -34,6 +34,19 @@ output_check_follow(struct agent *agent)
     tell_note(agent, 1, "--dagz-follow=%s: no test of this run has that name", agent->follow);
 }
 
+/* The controller was too slow for some of what was followed, up to `end`. */
+static void
+say_gap(struct seat *self, uint64_t end, uint32_t test)
+{
+    if (self->unsaid == 0)
+        return;
+    char gap[96];
+    (void) snprintf(gap, sizeof(gap), "\n[dagz: %" PRIu64 " bytes are in 'zb logs' only]\n",
+                    self->unsaid);
+    self->unsaid = 0;
+    tell_output(self, test, dz_str(gap), end);
+}
+
 /* What is followed also goes to the controller; not more than it takes: the store has it all. */
 static void
 say_piece(struct seat *self, struct dz_slice text, uint64_t end, uint32_t test)
@@ -44,14 +57,14 @@ say_piece(struct seat *self, struct dz_slice text, uint64_t end, uint32_t test)
         self->unsaid += text.len;
         return;
     }
-    if (self->unsaid > 0) {
-        char gap[96];
-        (void) snprintf(gap, sizeof(gap), "\n[dagz: %" PRIu64 " bytes are in 'zb logs' only]\n",
-                        self->unsaid);
-        self->unsaid = 0;
-        tell_output(self, test, dz_str(gap), end - text.len);
-    }
+    say_gap(self, end - text.len, test);
     tell_output(self, test, text, end);
+}
+
+void
+seat_end_output(struct seat *self, uint32_t test)
+{
+    say_gap(self, self->log_at, test);
 }
 
 /* ------------------------------------------------------------------ the store */

@@ -68,6 +68,7 @@ take_result(struct seat *self, const struct dz_msg_result *result)
     self->last_exec = result->exec;
     self->barren = 0;
     store_output(self, result, test);
+    seat_end_output(self, test);
     agent->blob = result->blob;
     agent->text = result->text;
     struct vassal_event event = {

@@ -162,7 +162,7 @@ void host_announce(struct host *self);
 void host_upload(struct host *self, const char *uri, const char *profile);
 bool host_settle(void *arg);
 /* Something was written that may be sent. */
-void host_poke(struct host *self);
+void host_poke(struct host *self, enum push_news news);
 void host_on_idle(void *arg); /* whoever keeps the meeting has heard of our end */
 void host_on_farewell(void *arg);
 

@@ -119,7 +119,7 @@ write_texts(struct host *self)
     if (store_job_append(self->job, &batch, &err) != DZ_OK)
         log_warn("store.refuses_texts", "count=%u why=%s", self->texts.count, err.text);
     host_forget_texts(self);
-    host_poke(self);
+    host_poke(self, PUSH_RESULTS);
 }
 
 void
@@ -151,7 +151,7 @@ host_flush(void *arg)
     self->lines_took_us = dz_clock_us() - begin;
     chronicle_clear(&self->chronicle);
     forget_logs(logs);
-    host_poke(self);
+    host_poke(self, PUSH_LINES);
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -265,7 +265,7 @@ append(struct host *self, const struct coord_record *rows, uint32_t count,
     chronicle_clear(&self->chronicle);
     if (log_count > 0)
         forget_logs(&self->logs);
-    host_poke(self);
+    host_poke(self, batch.log_count + batch.span_count > 0 ? PUSH_LINES : PUSH_RESULTS);
     for (uint32_t i = 0; i < count; i++)
         answers[i] = (struct coord_answer){ .word = results[i].word,
                                             .is_repeat = results[i].is_repeat,

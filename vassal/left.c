@@ -66,5 +66,5 @@ host_keep_left(struct host *self)
     agent_each_left(self->agent, keep_one, &leaving);
     write_left(&leaving);
     free(leaving.results);
-    host_poke(self);
+    host_poke(self, PUSH_RESULTS);
 }

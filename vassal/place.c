@@ -379,10 +379,10 @@ host_upload(struct host *self, const char *uri, const char *profile)
 }
 
 void
-host_poke(struct host *self)
+host_poke(struct host *self, enum push_news news)
 {
     if (self->upload)
-        upload_poke(self->upload);
+        upload_poke(self->upload, news);
 }
 
 /* ------------------------------------------------------------------ the end */

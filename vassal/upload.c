@@ -233,11 +233,11 @@ upload_job(struct upload *self, struct store *store, const char *ulid, const cha
 }
 
 void
-upload_poke(struct upload *self)
+upload_poke(struct upload *self, enum push_news news)
 {
     if (!self->push)
         return;
-    push_poke(self->push);
+    push_poke(self->push, news);
     dz_us at = push_at(self->push);
     if (at != 0 && (!self->push_timer.is_listed || at < self->push_timer.at))
         dz_loop_set(self->loop, &self->push_timer, at);

@@ -39,7 +39,7 @@ void upload_destroy(struct upload **self_p);
 /* Begin to send this job of this store, and ask for the durations of its project. */
 DZ_MUST_USE enum dz_rc upload_job(struct upload *self, struct store *store, const char *ulid,
                                   const char *uri, const char *profile, struct dz_err *err);
-void upload_poke(struct upload *self); /* there is more to send */
+void upload_poke(struct upload *self, enum push_news news); /* there is more to send */
 
 /* Results of this folder that the server has, as it last said. */
 uint64_t upload_stored(const struct upload *self);

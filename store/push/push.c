@@ -7,7 +7,8 @@
 #include "shared/base/clock.h"
 
 enum {
-    GATHER_US = 40 * 1000,  /* news wait so long for company */
+    LINES_US = 40 * 1000,   /* lines wait so long for company */
+    GATHER_US = 250 * 1000, /* other news do */
     BEAT_US = 12 * 1000000, /* a live job says something so often */
     ASK_MS = 15 * 1000,     /* one request, all of it */
     ANSWER_MAX = 64 << 10,
@@ -28,6 +29,7 @@ struct push {
     bool is_sealed_here, is_asking, is_alone;
     bool has_receipt;
     bool is_witnessed_here, is_witness_sent, is_witness_there;
+    bool has_lines; /* since the last parcel was made */
     struct store_receipt receipt;
     size_t soft;
     unsigned tries, bads;
@@ -158,6 +160,7 @@ ask(struct push *self)
                                  .fn = on_answer,
                                  .arg = self };
     self->at = 0;
+    self->has_lines = false;
     self->is_witness_sent = self->is_witnessed_here;
     rc = dz_http_ask(self->cfg.http, &asked, &err);
     self->is_asking = rc == DZ_OK;
@@ -176,15 +179,24 @@ push_step(struct push *self, dz_us now)
         ask(self);
 }
 
-void
-push_poke(struct push *self)
+static dz_us
+patience(const struct push *self)
 {
+    return self->has_lines ? LINES_US : GATHER_US;
+}
+
+void
+push_poke(struct push *self, enum push_news news)
+{
+    bool is_urgent = news == PUSH_LINES && !self->has_lines;
     if (self->state >= PUSH_DONE)
         return;
-    if (self->state == PUSH_IDLE) {
-        self->state = PUSH_BUSY;
-        self->at = dz_clock_us() + GATHER_US;
-    }
+    self->has_lines |= news == PUSH_LINES;
+    dz_us at = dz_clock_us() + patience(self);
+    bool is_sooner = is_urgent && self->at > at && self->tries == 0;
+    if (self->state == PUSH_IDLE || is_sooner)
+        self->at = at;
+    self->state = PUSH_BUSY;
 }
 
 void
@@ -242,7 +254,7 @@ take_receipt(struct push *self, const struct store_receipt *receipt)
     bool is_hurried =
         !self->cfg.is_live || self->is_sealed_here || receipt->wants_list ||
         self->total.count[STREAM_RESULTS] - receipt->at.count[STREAM_RESULTS] > STORE_BATCH_MAX;
-    self->at = self->heard + (pace_us > 0 ? pace_us : is_hurried ? 1 : GATHER_US);
+    self->at = self->heard + (pace_us > 0 ? pace_us : is_hurried ? 1 : patience(self));
     change(self, PUSH_BUSY);
 }
 

@@ -36,8 +36,12 @@ DZ_MUST_USE enum dz_rc push_new(const struct push_cfg *cfg, struct push **self_o
                                 struct dz_err *err);
 void push_destroy(struct push **self_p);
 
-/* There are new records, or the seal. */
-void push_poke(struct push *self);
+/* What is new, and so how soon it wants to be there. */
+enum push_news {
+    PUSH_RESULTS, /* or the seal: more of them go with one request */
+    PUSH_LINES,   /* somebody may be reading along */
+};
+void push_poke(struct push *self, enum push_news news);
 /* Nothing more will come from here: the seal is another node's. */
 void push_leave(struct push *self);
 /* Try at once what waits for a retry or for company. */

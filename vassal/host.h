@@ -28,6 +28,7 @@ struct host_logs {
     struct store_log *items; /* owned; texts are offsets into `text` until they are written */
     uint32_t count, cap;
     struct dz_buf text;
+    bool has_output; /* of tests, beside lines of the agent */
 };
 
 /* The ledger when the disk is full. */

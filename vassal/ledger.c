@@ -50,6 +50,7 @@ host_log(void *arg, const struct uplink_log *log)
     };
     if (self->logs.text.len < LOGS_KEPT_MAX)
         add_log(&self->logs, &item);
+    self->logs.has_output |= !is_note;
     if (self->logs.text.len > LOGS_TEXT_MAX || self->logs.count >= STORE_BATCH_MAX)
         host_flush(self);
 }
@@ -67,11 +68,15 @@ point_to_texts(struct host_logs *logs, uint32_t from, uint32_t count)
     }
 }
 
-static void
+/* They are in the store.  Returns how soon that wants to be told. */
+static enum push_news
 forget_logs(struct host_logs *logs)
 {
+    enum push_news news = logs->has_output ? PUSH_LINES : PUSH_RESULTS;
     logs->count = 0;
+    logs->has_output = false;
     dz_buf_clear(&logs->text);
+    return news;
 }
 
 /* ------------------------------------------------------------------ texts */
@@ -150,8 +155,7 @@ host_flush(void *arg)
     }
     self->lines_took_us = dz_clock_us() - begin;
     chronicle_clear(&self->chronicle);
-    forget_logs(logs);
-    host_poke(self, PUSH_LINES);
+    host_poke(self, forget_logs(logs));
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -263,9 +267,7 @@ append(struct host *self, const struct coord_record *rows, uint32_t count,
     if (rc != DZ_OK)
         return rc;
     chronicle_clear(&self->chronicle);
-    if (log_count > 0)
-        forget_logs(&self->logs);
-    host_poke(self, batch.log_count + batch.span_count > 0 ? PUSH_LINES : PUSH_RESULTS);
+    host_poke(self, log_count > 0 ? forget_logs(&self->logs) : PUSH_RESULTS);
     for (uint32_t i = 0; i < count; i++)
         answers[i] = (struct coord_answer){ .word = results[i].word,
                                             .is_repeat = results[i].is_repeat,

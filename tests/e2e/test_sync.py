@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,30 @@ def test_a_run_s_results_go_to_the_daemon_of_its_home(sync):
     assert "pending" not in result.out + result.err
     sync.check_stored()
     assert sync.summary()["short"] == sync.jobs()[0]["short_id"]
+
+
+def test_results_of_silent_tests_share_requests(sync):
+    sync.place.up()
+    silent = """
+        import time
+        import pytest
+
+        @pytest.mark.parametrize("n", range(300))
+        def test_silent(n):
+            time.sleep(0.02)
+    """
+    project = Lab(sync.place.home).project({"test_silent.py": silent})
+    began, before = time.monotonic(), answers(sync)
+    result = project.run("dagz", env=sync.env)
+    requests, seconds = answers(sync) - before, time.monotonic() - began
+    assert (result.code, result.left) == (0, []), result.err
+    assert requests < 12 + 6 * seconds, f"{requests} in {seconds:.1f} s"
+
+
+def answers(sync: Sync) -> int:
+    """Requests that the daemon has done so far, without this one."""
+    text = sync.place.ask("/metrics").body.decode()
+    return sum(int(n) for n in re.findall(r"^dagz_http_answers_total\{.*\} (\d+)$", text, re.M))
 
 
 def test_without_a_daemon_the_store_is_used_and_a_daemon_shows_it_later(sync):

@@ -257,11 +257,10 @@ daemon_run(const char *home, daemon_ready_fn *ready, void *arg, struct dz_err *e
     dz_fd_raise_limit();
     enum dz_rc rc = begin(&self, err);
     if (rc == DZ_OK) {
-        log_info("daemon.up", "pid=%ld url=%s version=%s", (long) getpid(), self.url,
-                 DZ_VERSION_TEXT);
+        log_info("daemon.up", "url=%s version=%s", self.url, DZ_VERSION_TEXT);
         ready(arg, self.url);
         server_serve(self.server, self.signals);
-        log_info("daemon.down", "pid=%ld", (long) getpid());
+        log_info("daemon.down", "url=%s", self.url);
     } else {
         log_error("daemon.failed", "why=%s", err->text);
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from lab import read_log
 from zb_place import FILL, TIMEOUT_S, ZB, Place
 
 SOON_S = 20  # for what takes milliseconds, on a machine that is busy
@@ -65,7 +66,7 @@ class DaemonPlace(Place):
         return int((self.home / "local.env/daemon.pid").read_text().split()[0])
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.home / "local.env/daemon.log").read_text().splitlines()]
+        return read_log(self.home / "local.env/daemon.log")
 
     def down(self) -> None:
         self.zb("daemon", "down")

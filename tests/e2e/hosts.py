@@ -17,7 +17,7 @@ import faults
 import leftovers
 import netns
 from daemon_place import DaemonPlace, make_certificate
-from lab import Result, Run
+from lab import Result, Run, read_log
 from test_nodes import POLL_S, TESTS, WAIT_S, Party
 from zb_place import ZB
 
@@ -84,9 +84,7 @@ class Hosts(Party):
 
     def events(self, number: int) -> list[dict[str, Any]]:
         """What the agent of a run logged."""
-        path = self.folder(number) / "agent.log"
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return read_log(self.folder(number) / "agent.log")
 
     def ranks(self, number: int) -> list[tuple[str, int]]:
         """What the agent of a run was, and in which epoch, in the order of time."""

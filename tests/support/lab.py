@@ -270,6 +270,18 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file if line.endswith("\n")]
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """A log of an agent or a daemon; the last line may be cut off.  No line has a name twice."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return [json.loads(line, object_pairs_hook=distinct) for line in lines if line.endswith("}")]
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    assert len(found) == len(pairs), f"a name stands there twice: {pairs}"
+    return found
+
+
 @dataclass
 class Lab:
     """Makes projects below one temporary directory."""

@@ -173,7 +173,7 @@ zygote_hung_up(void *arg, const char *why)
 {
     struct agent *agent = arg;
     struct kin *kin = &agent->kin;
-    log_debug("zygote.gone", "pid=%d why=%s", (int) kin->zygote_pid, why);
+    log_debug("zygote.gone", "child=%d why=%s", (int) kin->zygote_pid, why);
     if (!kin->is_leaving && kin->zygote_pidfd >= 0)
         (void) dz_pidfd_signal(kin->zygote_pidfd, SIGKILL); /* without a channel it is of no use */
     kin_zygote_over(agent);
@@ -255,7 +255,8 @@ zygote_born(struct agent *agent, const struct dz_msg_born *born)
     chan_put_frames(&kin->zygote, dz_buf_slice(&agent->inputs));
     if (agent->state >= AGENT_ENDING)
         kin_kill_zygote(agent); /* it comes too late */
-    log_debug("zygote.born", "pid=%d life=%llu", (int) born->pid, (unsigned long long) born->token);
+    log_debug("zygote.born", "child=%d life=%llu", (int) born->pid,
+              (unsigned long long) born->token);
 }
 
 /* Only a seat that waits for this very process takes it; or one that has none, from a process

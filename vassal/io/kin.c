@@ -127,7 +127,7 @@ seed_hung_up(void *arg, const char *why)
 {
     struct agent *agent = arg;
     struct kin *kin = &agent->kin;
-    log_debug("seed.gone", "pid=%d why=%s", (int) kin->seed_pid, why);
+    log_debug("seed.gone", "child=%d why=%s", (int) kin->seed_pid, why);
     kin->is_seed_gone = true;
     if (agent->state >= AGENT_ENDING) {
         kin->zygote_asked_at = 0;

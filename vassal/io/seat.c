@@ -111,7 +111,7 @@ static void
 on_gone(void *arg, const char *why)
 {
     struct seat *self = arg;
-    log_debug("worker.gone", "num=%u pid=%d why=%s", self->num, (int) self->pid, why);
+    log_debug("worker.gone", "num=%u child=%d why=%s", self->num, (int) self->pid, why);
     self->gone_at = dz_clock_us();
 }
 

@@ -237,6 +237,14 @@ def seen_alone(bench: Bench, nodeids: Sequence[str]) -> Iterator[tuple[str, Seen
         yield nodeid, found
 
 
+def seen_elsewhere(bench: Bench, nodeids: Sequence[str], times: int) -> Iterator[Seen]:
+    """What plain pytest sees of the files of these tests when objects lie elsewhere."""
+    files = sorted({nodeid.partition("::")[0] for nodeid in nodeids})
+    plugins = ["-p", "no:dagz", "-p", "dzt_elsewhere"]
+    for seed in range(1, times + 1):
+        yield seen_of(bench.run("elsewhere", plugins, files, DZT_ELSEWHERE=str(seed)).lines)
+
+
 def anew(seen: Seen, key: Key) -> Counter[str]:
     return with_numbers_anew(seen.get(key, NOTHING))
 
@@ -278,6 +286,10 @@ def explain(bench: Bench, first: Outcome, dagz: Outcome, args: argparse.Namespac
     for nodeid, found in seen_alone(bench, asked()[: args.alone]):
         judge = judge_by(found)
         settle(lambda key, nodeid=nodeid, judge=judge: judge(key) if key[0] == nodeid else None)
+    for found in seen_elsewhere(bench, asked(), args.elsewhere if asked() else 0):
+        settle(judge_by(found))
+        if not asked():
+            break
     return kinds
 
 
@@ -338,6 +350,12 @@ def options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="compare with the dagz run of the last time")
     parser.add_argument(
         "--alone", type=int, default=60, help="run at most so many tests alone to explain them"
+    )
+    parser.add_argument(
+        "--elsewhere",
+        type=int,
+        default=12,
+        help="at most so many runs with other addresses to explain the rest",
     )
     parser.add_argument(
         "--few", action="store_true", help="the second plain run has only the tests that differ"

@@ -216,12 +216,14 @@ def add_facts(step: Step, case: ET.Element) -> None:
 # ---------------------------------------------------------------- Python
 
 
+def tag_of(python: str) -> str:
+    told = "import sys; print('cp%d%d' % sys.version_info[:2])"
+    return subprocess.check_output([python, "-c", told], text=True).strip()
+
+
 def wheel_for(step: Step, python: str) -> Path:
     """Build the wheel of the tree as it is now, for that interpreter."""
-    out = BUILD / "wheel"
-    tag = subprocess.check_output(
-        [python, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])"], text=True
-    ).strip()
+    out, tag = BUILD / "wheel", tag_of(python)
     for old in out.glob(f"*-{tag}-*.whl"):
         old.unlink()
     argv = [*venvs.pip_for(python), "wheel", "-q", "--disable-pip-version-check", "--no-deps"]
@@ -230,13 +232,16 @@ def wheel_for(step: Step, python: str) -> Path:
     return wheel
 
 
-def build_wheel(step: Step) -> None:
-    wheel = wheel_for(step, sys.executable)
-    size = wheel.stat().st_size
-    step.note = f"{wheel.name}, {size / 1e6:.1f} MB"
-    if size > 20e6:
-        raise RuntimeError(f"{step.note}: more than 20 MB")
-    step.passed = 1
+def build_wheel(python: str = sys.executable) -> Callable[[Step], None]:
+    def action(step: Step) -> None:
+        wheel = wheel_for(step, python)
+        size = wheel.stat().st_size
+        step.note = f"{wheel.name}, {size / 1e6:.1f} MB"
+        if size > 20e6:
+            raise RuntimeError(f"{step.note}: more than 20 MB")
+        step.passed = 1
+
+    return action
 
 
 def driver(python: str = "") -> Path:
@@ -252,8 +257,7 @@ def pytest_step(
     def action(step: Step) -> None:
         report = BUILD / f"junit-{re.sub(r'[^a-z0-9]+', '-', step.name.lower())}.xml"
         report.unlink(missing_ok=True)
-        wheel = wheel_for(step, python) if python else newest_wheel()
-        os.environ["DAGZ_WHEEL"] = str(wheel)
+        os.environ["DAGZ_WHEEL"] = str(newest_wheel(python or sys.executable))
         env = {**SANITIZED, "PYTHONPATH": str(ROOT / "tests/support")}
         if family:
             env["DZT_FAMILY"] = family
@@ -263,9 +267,8 @@ def pytest_step(
     return action
 
 
-def newest_wheel() -> Path:
-    tag = "cp%d%d" % sys.version_info[:2]
-    (wheel,) = (BUILD / "wheel").glob(f"*-{tag}-*.whl")
+def newest_wheel(python: str = sys.executable) -> Path:
+    (wheel,) = (BUILD / "wheel").glob(f"*-{tag_of(python)}-*.whl")
     return wheel
 
 
@@ -294,7 +297,8 @@ def smoke_interpreters(session: Session) -> None:
         if found is None:
             session.skip(name, "this machine has no such interpreter")
             continue
-        session.do(name, smoke(python=found))
+        if not session.do(f"wheel for {name}", build_wheel(found)).failed:
+            session.do(name, smoke(python=found))
 
 
 def smoke(**kwargs: str) -> Callable[[Step], None]:
@@ -312,7 +316,7 @@ def test(session: Session) -> None:
     if session.do("build", build_dev).failed:
         return
     session.do("unit, golden, lint, sim", run_ctest)
-    if session.do("wheel", build_wheel).failed:
+    if session.do("wheel", build_wheel()).failed:
         return
     for name, folder, limit_s in (
         ("contract, plugins", "tests/plugin", 30 * MINUTE),
@@ -383,7 +387,7 @@ def fuzz(step: Step) -> None:
 
 
 def suites(session: Session) -> None:
-    if not session.do("wheel", build_wheel).failed:
+    if not session.do("wheel", build_wheel()).failed:
         session.do("suites", suites_step("--all", 3600 * 3))
 
 
@@ -412,7 +416,7 @@ def many_nodes(step: Step) -> None:
 def bench(session: Session) -> None:
     session.do("daemon under load", load)
     session.do("many nodes", many_nodes)
-    if session.do("wheel", build_wheel).failed:
+    if session.do("wheel", build_wheel()).failed:
         return
 
     def action(step: Step) -> None:

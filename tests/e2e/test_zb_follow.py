@@ -63,9 +63,9 @@ def test_what_runs_is_seen_before_it_ends(tmp_path):
     assert json.loads(watcher.communicate(timeout=TIMEOUT_S)[0].splitlines()[-1])["verdict"] == "passed"
 
 
-def await_job(run: Run, **zb) -> None:
+def await_word(run: Run, command: str, word: str, **zb) -> None:
     deadline = time.monotonic() + TIMEOUT_S
-    while "running" not in subprocess.run([ZB, "jobs"], **zb).stdout:
+    while word not in subprocess.run([ZB, command], **zb).stdout:
         assert time.monotonic() < deadline and run.process.poll() is None
 
 
@@ -91,7 +91,7 @@ def test_a_test_is_waited_for_while_its_job_is_collected(tmp_path, store, server
     run = project.start("dagz", env={"DAGZ_URL": store.url() if server else "none"})
     zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
     try:
-        await_job(run, **zb)
+        await_word(run, "jobs", "running", **zb)
         right, wrong = (
             subprocess.Popen(
                 [ZB, "logs", "-f", "--raw", f"--test=test_it.py::{name}"], stderr=subprocess.PIPE, **zb
@@ -115,7 +115,8 @@ def test_a_run_that_sigterm_ended_is_stopped(tmp_path):
     run = project.start("dagz")
     zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
     try:
-        await_job(run, **zb)
+        await_word(run, "jobs", "running", **zb)
+        await_word(run, "logs", "before the wait", **zb)  # while tests are collected it is as in plain pytest
         run.process.send_signal(signal.SIGTERM)
         result = run.finish(TIMEOUT_S)
     finally:

@@ -7,7 +7,8 @@ A difference that is explained is of one of six kinds, and each says no more tha
 - ``numbered``: texts are equal but for the numbers of folders right below the base directory: each worker has a
   base directory of its own and counts there, as under xdist
 - ``named``: texts are equal but for a name that belongs to that worker alone (``Suite.worker_names``)
-- ``plain``: another plain run, of the whole suite or of that test alone, saw what dagz saw
+- ``plain``: another plain run, of the suite, of that test alone or of its file with objects elsewhere, saw what
+  dagz saw
 - ``varies``: the outcome is the same, and texts are equal but for places in which two plain runs differ as well,
   or they have the same words in another order as two plain runs do
 """

@@ -188,13 +188,12 @@ patience(const struct push *self)
 void
 push_poke(struct push *self, enum push_news news)
 {
-    bool is_urgent = news == PUSH_LINES && !self->has_lines;
     if (self->state >= PUSH_DONE)
         return;
     self->has_lines |= news == PUSH_LINES;
     dz_us at = dz_clock_us() + patience(self);
-    bool is_sooner = is_urgent && self->at > at && self->tries == 0;
-    if (self->state == PUSH_IDLE || is_sooner)
+    bool may_hasten = self->tries == 0 && self->receipt.pace_ms == 0;
+    if (self->state == PUSH_IDLE || (may_hasten && self->at > at))
         self->at = at;
     self->state = PUSH_BUSY;
 }

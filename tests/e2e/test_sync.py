@@ -127,7 +127,7 @@ def test_a_run_s_results_go_to_the_daemon_of_its_home(sync):
     assert sync.summary()["short"] == sync.jobs()[0]["short_id"]
 
 
-def test_results_of_silent_tests_share_requests(sync):
+def test_results_of_silent_tests_share_requests(sync, tmp_path):
     sync.place.up()
     silent = """
         import time
@@ -137,7 +137,7 @@ def test_results_of_silent_tests_share_requests(sync):
         def test_silent(n):
             time.sleep(0.02)
     """
-    project = Lab(sync.place.home).project({"test_silent.py": silent})
+    project = Lab(tmp_path / "silent").project({"test_silent.py": silent})
     began, before = time.monotonic(), answers(sync)
     result = project.run("dagz", env=sync.env)
     requests, seconds = answers(sync) - before, time.monotonic() - began

@@ -40,9 +40,7 @@ def test_what_runs_is_seen_before_it_ends(tmp_path):
     run = project.start("dagz")
     zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
     try:
-        deadline = time.monotonic() + TIMEOUT_S
-        while "running" not in subprocess.run([ZB, "jobs"], **zb).stdout:
-            assert time.monotonic() < deadline
+        await_word(run, "jobs", "running", **zb)
         follower = subprocess.Popen([ZB, "logs", "-f"], **zb)
         seen = ""
         while "before the wait" not in seen or "> test_slow.py::test_is_silent" not in seen:
@@ -115,7 +113,6 @@ def test_a_run_that_sigterm_ended_is_stopped(tmp_path):
     run = project.start("dagz")
     zb = {"cwd": project.path, "env": run.env, "stdout": subprocess.PIPE, "text": True}
     try:
-        await_word(run, "jobs", "running", **zb)
         await_word(run, "logs", "before the wait", **zb)  # while tests are collected it is as in plain pytest
         run.process.send_signal(signal.SIGTERM)
         result = run.finish(TIMEOUT_S)

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lab import read_log
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("DAGZ_ZB", ROOT / "build/dev/bin/zb")).parent
 SOON_S = 20.0
@@ -110,8 +112,7 @@ class Hub(Child):
     def cuts(self, event: str) -> list[int]:
         """How many connections were cut off, by each line of its log that says so."""
         assert self.log
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [int(line["cut"]) for line in lines if line.get("event") == event]
+        return [int(line["cut"]) for line in read_log(self.log) if line.get("event") == event]
 
     def member(self, way: str, **kwargs: str) -> Member:
         """One whose key is admitted."""

@@ -237,12 +237,11 @@ def seen_alone(bench: Bench, nodeids: Sequence[str]) -> Iterator[tuple[str, Seen
         yield nodeid, found
 
 
-def seen_elsewhere(bench: Bench, nodeids: Sequence[str], times: int) -> Iterator[Seen]:
+def seen_elsewhere(bench: Bench, nodeids: Sequence[str], seed: int) -> Seen:
     """What plain pytest sees of the files of these tests when objects lie elsewhere."""
     files = sorted({nodeid.partition("::")[0] for nodeid in nodeids})
     plugins = ["-p", "no:dagz", "-p", "dzt_elsewhere"]
-    for seed in range(1, times + 1):
-        yield seen_of(bench.run("elsewhere", plugins, files, DZT_ELSEWHERE=str(seed)).lines)
+    return seen_of(bench.run("elsewhere", plugins, files, DZT_ELSEWHERE=str(seed)).lines)
 
 
 def anew(seen: Seen, key: Key) -> Counter[str]:
@@ -286,10 +285,9 @@ def explain(bench: Bench, first: Outcome, dagz: Outcome, args: argparse.Namespac
     for nodeid, found in seen_alone(bench, asked()[: args.alone]):
         judge = judge_by(found)
         settle(lambda key, nodeid=nodeid, judge=judge: judge(key) if key[0] == nodeid else None)
-    for found in seen_elsewhere(bench, asked(), args.elsewhere if asked() else 0):
-        settle(judge_by(found))
-        if not asked():
-            break
+    for seed in range(1, args.elsewhere + 1):
+        if asked():
+            settle(judge_by(seen_elsewhere(bench, asked(), seed)))
     return kinds
 
 

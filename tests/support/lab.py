@@ -263,17 +263,17 @@ class Run:
         )
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path, errors: str = "surrogatepass", **options: Any) -> list[dict[str, Any]]:
+    """`options`: of `json.loads`.  A last line that is cut off is left out."""
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", errors="surrogatepass") as file:
-        return [json.loads(line) for line in file if line.endswith("\n")]
+    with open(path, encoding="utf-8", errors=errors) as file:
+        return [json.loads(line, **options) for line in file if line.endswith("\n")]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """A log of an agent or a daemon; the last line may be cut off.  No line has a name twice."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return [json.loads(line, object_pairs_hook=distinct) for line in lines if line.endswith("}")]
+    """A log of an agent or a daemon, no line of which has a name twice."""
+    return read_lines(path, "replace", object_pairs_hook=distinct)
 
 
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

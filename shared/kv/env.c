@@ -297,6 +297,7 @@ static void
 own_shape(struct dz_kv *self)
 {
     (void) pthread_rwlock_wrlock(&self->shape);
+    self->map = NULL; /* it may be elsewhere afterwards */
 }
 
 /* Called and left with the shape shared. */
@@ -409,7 +410,9 @@ dz_kv_write(struct dz_kv *self, dz_kv_fn *fn, void *arg, struct dz_err *err)
     if (rc == DZ_OK) {
         rc = write_in_turn(self, fn, arg, err);
         end_turn(self);
+        share_shape(self);
         kv_drop_pages(self);
+        release_shape(self);
     }
     (void) pthread_mutex_unlock(&self->writing);
     return rc;

@@ -20,6 +20,8 @@ struct dz_kv {
     unsigned lock_ms;
     int turn;         /* owned; -1: none.  The file that writers lock */
     dz_ms dropped_at; /* see kv_drop_pages() */
+    void *map; /* where it has found the file; NULL: not looked for since the shape changed */
+    size_t map_len;
     bool is_readonly, is_unsynced;
     /* Threads.  Transactions hold `shape` shared; growing the map or opening it again holds it
      * alone.  A write holds `writing` from its first attempt to its last. */
@@ -46,7 +48,7 @@ DZ_MUST_USE enum dz_rc kv_why_none(const char *dir, struct dz_err *err);
 /* So that it is made anew; by who has the writers' turn, in which every file is made. */
 void kv_clear_half_made(const char *dir);
 
-/* Between transactions: give pages of the map back, at most once a second. */
+/* Between transactions, with the shape shared: give pages of the map back, at most once a second. */
 void kv_drop_pages(struct dz_kv *self);
 
 /* A long walk of a reader does not hold all that it saw: after some megabytes they are given back.

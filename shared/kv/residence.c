@@ -26,20 +26,22 @@ is_ours(const char *line, const struct stat *file, uintptr_t *begin_out, uintptr
     return inode == file->st_ino && makedev(major_no, minor_no) == file->st_dev;
 }
 
-static void
-drop(const struct stat *file)
+/* Where the file is mapped: LMDB does not say.  The list is long, and is read once for each map. */
+static bool
+find_map(struct dz_kv *self, const struct stat *file)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[512];
     uintptr_t begin = 0, end = 0;
-    if (!maps)
-        return;
-    while (fgets(line, sizeof(line), maps)) {
-        if (is_ours(line, file, &begin, &end))
-            (void) madvise((void *) begin, end - begin,
-                           MADV_DONTNEED); /* else they stay: no harm */
+    while (maps && !self->map && fgets(line, sizeof(line), maps)) {
+        if (!is_ours(line, file, &begin, &end))
+            continue;
+        self->map = (void *) begin; // NOLINT(performance-no-int-to-ptr): what the kernel tells
+        self->map_len = end - begin;
     }
-    (void) fclose(maps); /* was only read */
+    if (maps)
+        (void) fclose(maps); /* was only read */
+    return self->map;
 }
 
 void
@@ -67,6 +69,7 @@ kv_drop_pages(struct dz_kv *self)
     if (!self->env || now - self->dropped_at < PAUSE_MS)
         return;
     self->dropped_at = now;
-    if (mdb_env_get_fd(self->env, &fd) == 0 && fstat(fd, &file) == 0 && file.st_size > SMALL)
-        drop(&file);
+    if (mdb_env_get_fd(self->env, &fd) == 0 && fstat(fd, &file) == 0 && file.st_size > SMALL &&
+        (self->map || find_map(self, &file)))
+        (void) madvise(self->map, self->map_len, MADV_DONTNEED); /* else they stay: no harm */
 }

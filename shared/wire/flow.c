@@ -8,9 +8,10 @@
 static void
 forget(struct dz_flow *self)
 {
-    self->said = self->acked = self->heard = 0;
+    self->said = self->acked = self->heard = self->told = 0;
     dz_buf_clear(&self->kept);
     self->ack_at = self->resend_at = INT64_MAX;
+    self->ack_us = DZ_FLOW_ACK_US;
     self->patience = DZ_FLOW_RESEND_US;
     self->timed = 0;
     self->trip_us = 0;
@@ -27,6 +28,8 @@ dz_flow_bear(struct dz_flow *self, dz_us patience_us)
 {
     if (patience_us > self->patience)
         self->patience = patience_us < DZ_FLOW_PATIENCE_US ? patience_us : DZ_FLOW_PATIENCE_US;
+    if (self->patience / DZ_FLOW_ACK_PART > self->ack_us)
+        self->ack_us = self->patience / DZ_FLOW_ACK_PART;
 }
 
 void
@@ -67,6 +70,7 @@ wrap(struct dz_flow *self, uint64_t seq, struct dz_slice body, struct dz_buf *ou
                                         .body = body,
                                         .to = self->to },
                  out);
+    self->told = self->heard;
     self->ack_at = INT64_MAX;
 }
 
@@ -125,6 +129,16 @@ take_ack(struct dz_flow *self, uint64_t ack, dz_us now)
     self->resend_at = self->acked == self->said ? INT64_MAX : now + self->patience;
 }
 
+/* What was heard before is said again because our ack was lost: repeat the ack soon.  So many bodies of the other
+ * end may be on the way, and no more: it should not have to wait for acks. */
+static void
+owe_ack(struct dz_flow *self, dz_us now, bool is_news)
+{
+    bool is_soon = !is_news || self->heard - self->told >= DZ_FLOW_ACK_BODIES;
+    dz_us at = now + (is_soon ? DZ_FLOW_ACK_US : self->ack_us);
+    self->ack_at = at < self->ack_at ? at : self->ack_at;
+}
+
 bool
 dz_flow_hear(struct dz_flow *self, const struct dz_msg_mesh *envelope, dz_us now)
 {
@@ -134,9 +148,7 @@ dz_flow_hear(struct dz_flow *self, const struct dz_msg_mesh *envelope, dz_us now
     bool is_next = envelope->seq == self->heard + 1 || DZ_BROKEN(SEQUENCE);
     if (is_next)
         self->heard++;
-    /* What was heard before is said again because our ack was lost: repeat the ack soon. */
-    if (self->ack_at == INT64_MAX)
-        self->ack_at = now + DZ_FLOW_ACK_US;
+    owe_ack(self, now, is_next);
     return is_next && envelope->body.len > 0;
 }
 

@@ -43,11 +43,18 @@ dz_pace_crowd_us(size_t nodes)
     return more < DZ_PACE_CROWD_MOST_US ? more : DZ_PACE_CROWD_MOST_US;
 }
 
+/* How much longer an answer takes on average where a crowd speaks. */
+static inline dz_us
+dz_pace_news_us(size_t nodes)
+{
+    return dz_pace_crowd_us(nodes) / DZ_PACE_CROWD_ACKS;
+}
+
 /* Patience with a first ack.  Where a crowd comes in at once they take as long as all of it. */
 static inline dz_us
 dz_pace_ack_us(size_t nodes, dz_us beat_us)
 {
-    return beat_us / DZ_PACE_ACKS + dz_pace_crowd_us(nodes) / DZ_PACE_CROWD_ACKS;
+    return beat_us / DZ_PACE_ACKS + dz_pace_news_us(nodes);
 }
 
 #endif

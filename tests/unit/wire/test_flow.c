@@ -153,6 +153,59 @@ a_new_session_begins_without_what_was_learned(void **state)
     close_pair(&it);
 }
 
+/* When what b has heard is acknowledged, if nothing carries the ack. */
+static dz_us
+ack_of(struct pair *self, unsigned bodies)
+{
+    for (unsigned i = 0; i < bodies; i++) {
+        say(self, 0);
+        deliver(self, &self->b, 0);
+    }
+    dz_us at = 0;
+    while (!dz_flow_owes_ack(&self->b, at) && at < 1000 * MS)
+        at += MS;
+    return at;
+}
+
+static void
+among_many_an_ack_waits_longer_but_not_when_much_waits_for_it(void **state)
+{
+    (void) state;
+    static const struct {
+        dz_us patience;
+        unsigned bodies;
+        dz_us at;
+    } cases[] = {
+        { 0, 1, 10 * MS },          { 50 * MS, 1, 10 * MS },   { 400 * MS, 1, 50 * MS },
+        { 8000 * MS, 1, 100 * MS }, { 400 * MS, 15, 50 * MS }, { 400 * MS, 16, 10 * MS },
+    };
+    for (size_t i = 0; i < DZ_LEN(cases); i++) {
+        struct pair it;
+        open_pair(&it);
+        dz_flow_bear(&it.b, cases[i].patience);
+        assert_int_equal(ack_of(&it, cases[i].bodies), cases[i].at);
+        close_pair(&it);
+    }
+}
+
+static void
+what_is_said_again_is_acknowledged_soon(void **state)
+{
+    (void) state;
+    struct pair it;
+    open_pair(&it);
+    dz_flow_bear(&it.b, 800 * MS);
+    say(&it, 0);
+    deliver(&it, &it.b, 0);
+    dz_buf_clear(&it.frame);
+    dz_flow_whisper(&it.b, NULL, &it.frame); /* and is lost */
+    assert_false(dz_flow_owes_ack(&it.b, 1000 * MS));
+    assert_true(says_again(&it, 1000 * MS));
+    deliver(&it, &it.b, 1000 * MS);
+    assert_true(dz_flow_owes_ack(&it.b, 1010 * MS));
+    close_pair(&it);
+}
+
 int
 main(void)
 {
@@ -162,6 +215,8 @@ main(void)
         cmocka_unit_test(a_peer_that_is_slow_is_waited_for),
         cmocka_unit_test(an_ack_of_what_was_said_twice_makes_nobody_impatient),
         cmocka_unit_test(a_new_session_begins_without_what_was_learned),
+        cmocka_unit_test(among_many_an_ack_waits_longer_but_not_when_much_waits_for_it),
+        cmocka_unit_test(what_is_said_again_is_acknowledged_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

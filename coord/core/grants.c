@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "coord/core/inside.h"
+#include "shared/wire/pace.h"
 
 enum {
     AHEAD_MAX_US = 400 * 1000, /* of tests in a slot's queue, when news of its results are slow */
@@ -253,11 +254,21 @@ slots_unpark(struct coord *self)
 
 /* ------------------------------------------------------------------ giving */
 
-/* Towards the end, small batches let all slots end together. */
+/* It takes longer until it is given more where many ask. */
+dz_us
+slot_ahead_us(const struct coord *self)
+{
+    dz_us ahead = COORD_AHEAD_US + dz_pace_news_us(coord_crowd(self));
+    return ahead < AHEAD_MAX_US ? ahead : AHEAD_MAX_US;
+}
+
+/* Towards the end, small batches let all slots end together.  Not where a slot's whole share is done before
+ * it could be given more. */
 static dz_us
 target_us(const struct coord *self, const struct slot *slot)
 {
-    dz_us share = plan_free_us(self->plan) / (dz_us) (2 * self->up_count);
+    dz_us share = plan_free_us(self->plan) / (dz_us) self->up_count;
+    share = share > dz_pace_news_us(coord_crowd(self)) ? share / 2 : share;
     share = share > LEAST_US ? share : LEAST_US;
     return share < slot->ahead_us ? share : slot->ahead_us;
 }

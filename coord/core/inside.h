@@ -343,6 +343,7 @@ void members_say(struct coord *self, struct node *node, dz_us now);
 /* ------------------------------------------------------------------ grants.c */
 
 void slot_mark(struct coord *self, struct slot *slot);
+dz_us slot_ahead_us(const struct coord *self); /* for one that begins */
 void slot_up(struct coord *self, struct slot *slot);
 void slot_lost(struct coord *self, struct slot *slot);
 void slot_wants(struct coord *self, struct slot *slot);

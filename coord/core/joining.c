@@ -75,7 +75,7 @@ add_slots(struct coord *self, struct node *node, uint32_t count)
         struct slot *slot = dz_alloc0(1, sizeof(*slot));
         slot->node = node;
         slot->num = num;
-        slot->ahead_us = COORD_AHEAD_US;
+        slot->ahead_us = slot_ahead_us(self);
         slot->number = (uint32_t) self->slot_count;
         GROW(self->slots, self->slot_count, self->slot_cap);
         self->slots[self->slot_count++] = slot;

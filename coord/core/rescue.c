@@ -1,5 +1,6 @@
 /* rescue.c - tests that wait behind one that takes long, while another slot has nothing. */
 #include "coord/core/inside.h"
+#include "shared/wire/pace.h"
 
 enum {
     STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
@@ -13,6 +14,13 @@ left_us(const struct coord *self, const struct slot *slot, dz_us now)
     return plan_cost_us(self->plan, slot->number, slot->held[slot->stale]) - (now - slot->moved_at);
 }
 
+/* Has the test that this slot runs taken longer than it should?  News of its end take longer where many speak. */
+static bool
+is_late(const struct coord *self, dz_us left)
+{
+    return left < -(STUCK_US + dz_pace_news_us(coord_crowd(self)));
+}
+
 /* How long what waits in this slot's queue will still wait. */
 static dz_us
 wait_us(const struct coord *self, const struct slot *slot, dz_us now)
@@ -20,7 +28,9 @@ wait_us(const struct coord *self, const struct slot *slot, dz_us now)
     dz_us left = left_us(self, slot, now);
     if (left >= STUCK_US)
         return left;
-    return left < -STUCK_US ? -left : 0; /* nobody knows; the longer it took, the longer it may */
+    if (!is_late(self, left))
+        return 0;
+    return -left; /* nobody knows; the longer it took, the longer it may */
 }
 
 static bool
@@ -48,7 +58,7 @@ slots_rescue(struct coord *self, dz_us now)
     size_t idle = self->parked_count;
     for (size_t i = 0; i < self->slot_count; i++) {
         struct slot *slot = self->slots[i];
-        if (slot->is_up && (slot_live(slot) == 0 || left_us(self, slot, now) < -STUCK_US))
+        if (slot->is_up && (slot_live(slot) == 0 || is_late(self, left_us(self, slot, now))))
             plan_late(self->plan, slot->number);
         if (idle > 0)
             idle -= free_what_waits(self, slot, now);

@@ -143,6 +143,52 @@ a_greeting_that_met_its_answer_on_the_way_is_not_answered(void **state)
     }
 }
 
+/* All weigh the same, 10 ms, and two slots come: the first is given half of its share, or all of it. */
+static void
+who_hears_of_more_only_when_all_is_done_is_given_its_whole_share(void **state)
+{
+    (void) state;
+    static const unsigned crowds[] = { 0, MANY };
+    static const unsigned first[] = { 2, TOTAL / SLOTS };
+    for (size_t i = 0; i < DZ_LEN(crowds); i++) {
+        DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+        manifest_in_crowd(&lab, crowds[i]);
+        join(&lab, 1);
+        assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->count, first[i]);
+    }
+}
+
+/* How long node 1 may be silent about its tests before they are asked for, as node 2 has nothing. */
+static dz_us
+patience_with_one(unsigned crowd)
+{
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    manifest_in_crowd(&lab, crowd);
+    join(&lab, 1);
+    tell_slots(&lab, 1, DZ_SLOT_UP);
+    join(&lab, 2);
+    dz_us began = lab.now;
+    while (lab.now - began < 900 * 1000) {
+        lab.now += 5 * 1000;
+        tell_slots(&lab, 2, DZ_SLOT_WANT);
+        if (told(&lab, DZ_MSG_mesh_revoke, 0))
+            break;
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+        if (told(&lab, DZ_MSG_mesh_revoke, 0))
+            break;
+    }
+    return lab.now - began;
+}
+
+static void
+where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come(void **state)
+{
+    (void) state;
+    dz_us alone = patience_with_one(0), among_many = patience_with_one(MANY);
+    assert_in_range(alone, 20 * 1000, 100 * 1000);
+    assert_in_range(among_many - alone, 250 * 1000, 350 * 1000);
+}
+
 int
 main(void)
 {
@@ -152,6 +198,8 @@ main(void)
         cmocka_unit_test(the_more_nodes_the_rarer_each_one_says_that_it_lives),
         cmocka_unit_test(who_has_come_and_was_not_heard_yet_counts_among_them),
         cmocka_unit_test(a_greeting_that_met_its_answer_on_the_way_is_not_answered),
+        cmocka_unit_test(who_hears_of_more_only_when_all_is_done_is_given_its_whole_share),
+        cmocka_unit_test(where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

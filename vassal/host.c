@@ -460,6 +460,7 @@ host_uplink(struct host *self)
                             .log = host_log,
                             .said = host_said,
                             .flush = host_flush,
+                            .flush_soon = host_flush_soon,
                             .progress = progress,
                             .sealed = sealed,
                             .end = end,

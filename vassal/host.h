@@ -208,6 +208,7 @@ void host_said(void *arg, const struct cargo_item *item);
 void host_forget_texts(struct host *self);
 void host_forgo_store(struct host *self, const char *why);
 void host_flush(void *arg);
+void host_flush_soon(void *arg);
 DZ_MUST_USE enum dz_rc host_rows(struct host *self, struct coord_row **rows_out, size_t *count_out,
                                  struct dz_err *err);
 /* rerun.c: what a generation takes over from the one before it */

@@ -74,7 +74,8 @@ struct uplink {
     void (*log)(void *arg, const struct uplink_log *log);
     /* The scheduler of another node has counted it: what it said for people is ours to keep. */
     void (*said)(void *arg, const struct cargo_item *item);
-    void (*flush)(void *arg); /* write what was logged */
+    void (*flush)(void *arg);      /* write what was logged */
+    void (*flush_soon)(void *arg); /* ... at once, but in a crowd later and with more */
     void (*progress)(void *arg, struct uplink_progress *out);
     /* A scheduler has told that the job is over; the end comes later. */
     void (*sealed)(void *arg, const struct vassal_end *end);

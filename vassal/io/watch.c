@@ -251,7 +251,7 @@ on_alive(void *arg)
     kin_check_stopped(agent, now);
     agent->last_alive = now;
     if (agent->job)
-        agent->up.flush(agent->up.arg);
+        agent->up.flush_soon(agent->up.arg);
     dz_loop_set(agent->loop, &agent->alive, now + ALIVE_US);
 }
 

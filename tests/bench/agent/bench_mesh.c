@@ -88,47 +88,65 @@ turn(struct bench *self, const char *what)
 
 /* ------------------------------------------------------------------ figures */
 
-/* Nanoseconds of processor of one thread: what `stat` tells is rounded to hundredths of a second. */
-static uint64_t
-thread_ns(pid_t pid, const char *thread)
+/* Nanoseconds of processor of one thread, and how often it was given one: what `stat` tells is rounded to
+ * hundredths of a second. */
+static void
+add_thread(pid_t pid, const char *thread, struct spent *sum)
 {
-    char path[320], text[128];
+    char path[320], text[128], *rest;
     (void) snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int) pid, thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
     dz_fd_close(&fd);
     text[got > 0 ? got : 0] = '\0';
-    return strtoull(text, NULL, 10);
+    sum->ns += strtoull(text, &rest, 10);
+    (void) strtoull(rest, &rest, 10); /* how long it waited for one */
+    sum->turns += strtoull(rest, NULL, 10);
 }
 
-static uint64_t
-process_ns(pid_t pid)
+static struct spent
+process_spent(pid_t pid)
 {
     char path[64];
-    uint64_t sum = 0;
+    struct spent sum = { 0 };
     (void) snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
     DIR *dir = opendir(path);
-    for (const struct dirent *item = dir ? readdir(dir) : NULL; item; item = readdir(dir))
-        sum += item->d_name[0] != '.' ? thread_ns(pid, item->d_name) : 0;
+    for (const struct dirent *item = dir ? readdir(dir) : NULL; item; item = readdir(dir)) {
+        if (item->d_name[0] != '.')
+            add_thread(pid, item->d_name, &sum);
+    }
     if (dir)
         (void) closedir(dir);
     return sum;
 }
 
-/* Seconds of processor of all agents since this was asked before, and those of the busiest. */
-static double
-agents_cpu(struct bench *self, double *most_out)
+/* What all agents together took since this was asked before, and the busiest one's. */
+static struct spent
+agents_spent(struct bench *self, struct spent *most_out)
 {
-    uint64_t all = 0, most = 0;
+    struct spent all = { 0 };
+    *most_out = all;
     for (uint32_t i = 0; i < self->nodes; i++) {
         struct node *node = &self->all[i];
-        uint64_t now = process_ns(node->pid), one = now - node->cpu_ns;
-        node->cpu_ns = now;
-        all += one;
-        most = one > most ? one : most;
+        struct spent now = process_spent(node->pid);
+        struct spent one = { now.ns - node->spent.ns, now.turns - node->spent.turns };
+        node->spent = now;
+        all.ns += one.ns;
+        all.turns += one.turns;
+        if (one.ns > most_out->ns)
+            *most_out = one;
     }
-    *most_out = (double) most / 1e9;
-    return (double) all / 1e9;
+    return all;
+}
+
+static void
+tell_spent(const struct bench *self, const char *what, uint32_t count, const struct spent *all,
+           const struct spent *most)
+{
+    (void) printf("          agents %.2f s of processor, %.1f us a %s, the busiest %.2f s; %.1f "
+                  "turns a node\n",
+                  (double) all->ns / 1e9, (double) all->ns / 1e3 / count, what,
+                  (double) most->ns / 1e9, (double) all->turns / self->nodes);
 }
 
 /* KiB that one agent adds to what the machine uses, on average; the last ones, which schedule nothing. */
@@ -230,35 +248,34 @@ join_all(struct bench *self)
 {
     struct dz_msg ready = { .id = DZ_MSG_ready, .as.ready = { .total = self->tests, .go = 1 } };
     (void) printf("idle      %7.2f MiB each\n", agent_pss(self) / 1024);
-    double most;
-    (void) agents_cpu(self, &most);
+    struct spent most;
+    (void) agents_spent(self, &most);
     dz_us begin = dz_clock_us();
     for (uint32_t i = 0; i < self->nodes; i++)
         fake_say(self->all[i].fd[ZYGOTE], &ready, NULL, 0);
     while (self->joined < self->nodes)
         turn(self, "join");
     tell("joined", begin);
-    double cpu = agents_cpu(self, &most);
-    (void) printf("          %7.2f s of processor, %.2f ms a node; the busiest had %.2f s\n", cpu,
-                  cpu * 1e3 / self->nodes, most);
+    struct spent all = agents_spent(self, &most);
+    tell_spent(self, "node", self->nodes, &all, &most);
 }
 
 static void
 pass_all(struct bench *self)
 {
-    double most;
-    (void) agents_cpu(self, &most);
+    struct spent most;
+    (void) agents_spent(self, &most);
     dz_us begin = dz_clock_us();
     self->is_going = true;
     for (uint32_t i = 0; i < self->nodes; i++)
         node_work(self, &self->all[i]);
     while (self->reports < self->tests)
         turn(self, "pass");
-    double wall = since(begin), cpu = agents_cpu(self, &most);
+    double wall = since(begin);
+    struct spent all = agents_spent(self, &most);
     tell("passed", begin);
-    (void) printf("%u results: %.0f a second; agents %.2f s of processor, %.1f us a result; "
-                  "the busiest had %.2f s\n%.2f MiB each\n",
-                  self->tests, self->tests / wall, cpu, cpu * 1e6 / self->tests, most,
+    tell_spent(self, "result", self->tests, &all, &most);
+    (void) printf("%u results: %.0f a second; %.2f MiB each\n", self->tests, self->tests / wall,
                   agent_pss(self) / 1024);
 }
 

@@ -8,13 +8,19 @@
 
 enum end { CONTROLLER, SEED, ZYGOTE, WORKER, ENDS };
 
+/* What the threads of a process took of the processor. */
+struct spent {
+    uint64_t ns;
+    uint64_t turns; /* how often one of them was given one */
+};
+
 struct node {
     pid_t pid;
     int fd[ENDS]; /* owned */
     struct dz_buf in[ENDS];
     struct link_kit kit;
     uint64_t zygote_token;
-    uint64_t cpu_ns; /* that its agent had used when it was last asked */
+    struct spent spent; /* of its agent, when that was last asked */
     bool has_entered, has_test, has_left, is_done;
 };
 

@@ -264,6 +264,8 @@ cmd_logs(struct zb *zb, int argc, char **argv)
     struct dz_err err;
     bool is_over;
     int code = zb_parse(zb, argc, argv, parse, &self, &is_over);
+    if (self.is_followed)
+        zb->wants_pager = false; /* it would show what comes only when asked */
     if (!is_over)
         code = zb_open(zb);
     if (!is_over && code == ZB_DONE)

@@ -206,6 +206,8 @@ def test_long_output_goes_through_the_pager_on_a_terminal_only(place):
     assert place.on_terminal(80, "version", **paged).startswith("zb ")
     assert place.on_terminal(80, "job", "--json", **paged).startswith('{"schema"')
     assert place.zb("job", **paged).stdout.startswith("j1")
+    assert place.on_terminal(80, "logs", **paged).startswith("P:")
+    assert "P:" not in place.on_terminal(80, "logs", "-f", **paged)
     assert "P:usage: zb job" in place.on_terminal(80, "job", "--help", **paged)
 
 

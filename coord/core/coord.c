@@ -109,6 +109,12 @@ coord_crowd(const struct coord *self)
 }
 
 dz_us
+coord_news_us(const struct coord *self)
+{
+    return dz_pace_news_us(coord_crowd(self));
+}
+
+dz_us
 coord_beat_us(const struct coord *self)
 {
     return dz_pace_beat_us(coord_crowd(self), self->cfg.hb_us);

@@ -1,6 +1,6 @@
 /* grants.c - what slots hold, and what they are given next.
  *
- * A slot is given about COORD_AHEAD_US worth of tests at a time, less when little is left, and is given
+ * A slot is given about AHEAD_US worth of tests at a time, less when little is left, and is given
  * more when half of that is done: so workers do not wait, and few tests are stuck behind one that
  * takes long.  Those that are stuck are taken back when another slot has nothing (rescue.c).
  *
@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "coord/core/inside.h"
-#include "shared/wire/pace.h"
 
 enum {
-    AHEAD_MAX_US = 400 * 1000, /* of tests in a slot's queue, when news of its results are slow */
+    AHEAD_US = 50 * 1000,      /* of tests in a slot's queue, to begin with, */
+    AHEAD_MAX_US = 400 * 1000, /* and when news of its results are slow */
     LEAST_US = 2 * 1000,       /* a smaller batch costs more than it balances */
     ASSIGNS_MAX = 4,           /* in a row, to one slot */
     REFILL_MAX = 96, /* a slot that holds more is not refilled: messages would get small */
@@ -258,7 +258,7 @@ slots_unpark(struct coord *self)
 dz_us
 slot_ahead_us(const struct coord *self)
 {
-    dz_us ahead = COORD_AHEAD_US + dz_pace_news_us(coord_crowd(self));
+    dz_us ahead = AHEAD_US + coord_news_us(self);
     return ahead < AHEAD_MAX_US ? ahead : AHEAD_MAX_US;
 }
 
@@ -268,7 +268,7 @@ static dz_us
 target_us(const struct coord *self, const struct slot *slot)
 {
     dz_us share = plan_free_us(self->plan) / (dz_us) self->up_count;
-    share = share > dz_pace_news_us(coord_crowd(self)) ? share / 2 : share;
+    share = share > coord_news_us(self) ? share / 2 : share;
     share = share > LEAST_US ? share : LEAST_US;
     return share < slot->ahead_us ? share : slot->ahead_us;
 }

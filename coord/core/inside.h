@@ -52,10 +52,9 @@ const char *node_turn_name(enum node_turn turn);
 /* ------------------------------------------------------------------ data */
 
 enum {
-    COORD_AHEAD_US = 50 * 1000, /* of tests in a slot's queue, to begin with */
-    LIVE_MAX = 128,             /* tests before a slot: the vassal's own limit */
-    HELD_MAX = 1024,            /* ... and those whose results we have not heard */
-    ABSENT_MAX = 16,            /* slots that may lack a test before it is given up */
+    LIVE_MAX = 128,  /* tests before a slot: the vassal's own limit */
+    HELD_MAX = 1024, /* ... and those whose results we have not heard */
+    ABSENT_MAX = 16, /* slots that may lack a test before it is given up */
     NODE_SLOTS_MAX = 1024,
 };
 
@@ -267,6 +266,7 @@ struct coord_effect *coord_effect(struct coord *self, enum coord_effect_kind kin
 void coord_note(struct coord *self, unsigned severity, const char *fmt, ...) DZ_PRINTF(3, 4);
 /* Nodes of the job, as far as is known. */
 size_t coord_crowd(const struct coord *self);
+dz_us coord_news_us(const struct coord *self); /* so much longer an answer takes among so many */
 /* Silence after which a node, or we, say that we live. */
 dz_us coord_beat_us(const struct coord *self);
 dz_us coord_dead_us(const struct coord *self);

@@ -1,6 +1,5 @@
 /* rescue.c - tests that wait behind one that takes long, while another slot has nothing. */
 #include "coord/core/inside.h"
-#include "shared/wire/pace.h"
 
 enum {
     STUCK_US = 20 * 1000,      /* a test that takes so much longer than expected holds others up */
@@ -18,7 +17,7 @@ left_us(const struct coord *self, const struct slot *slot, dz_us now)
 static bool
 is_late(const struct coord *self, dz_us left)
 {
-    return left < -(STUCK_US + dz_pace_news_us(coord_crowd(self)));
+    return left < -(STUCK_US + coord_news_us(self));
 }
 
 /* How long what waits in this slot's queue will still wait. */

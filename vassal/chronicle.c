@@ -27,16 +27,22 @@ pause_us(const struct host *self)
     return rest > soon ? rest : soon;
 }
 
+static void
+arm(struct host *self)
+{
+    if (!self->lines.is_listed)
+        dz_loop_set(self->loop, &self->lines, dz_clock_us() + pause_us(self));
+}
+
 /* A thousand agents of one machine that sync a few lines every second keep its disk busy. */
 void
 host_flush_soon(void *arg)
 {
     struct host *self = arg;
-    dz_us crowd_us = dz_pace_crowd_us(peers_count(&self->peers));
-    if (crowd_us == 0)
+    if (dz_pace_crowd_us(peers_count(&self->peers)) > 0)
+        arm(self);
+    else
         host_flush(self);
-    else if (!self->lines.is_listed)
-        dz_loop_set(self->loop, &self->lines, dz_clock_us() + crowd_us);
 }
 
 static void
@@ -47,8 +53,8 @@ tell(struct host *self, const char *word, uint64_t node, const struct chronicle_
         return;
     if (self->chronicle.count >= MANY)
         host_flush(self);
-    else if (!self->lines.is_listed)
-        dz_loop_set(self->loop, &self->lines, dz_clock_us() + pause_us(self));
+    else
+        arm(self);
 }
 
 void

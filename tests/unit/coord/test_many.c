@@ -167,15 +167,11 @@ patience_with_one(unsigned crowd)
     join(&lab, 1);
     tell_slots(&lab, 1, DZ_SLOT_UP);
     join(&lab, 2);
+    tell_slots(&lab, 2, DZ_SLOT_WANT);
     dz_us began = lab.now;
-    while (lab.now - began < 900 * 1000) {
+    while (!told(&lab, DZ_MSG_mesh_revoke, 0) && lab.now - began < 900 * 1000) {
         lab.now += 5 * 1000;
-        tell_slots(&lab, 2, DZ_SLOT_WANT);
-        if (told(&lab, DZ_MSG_mesh_revoke, 0))
-            break;
         give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
-        if (told(&lab, DZ_MSG_mesh_revoke, 0))
-            break;
     }
     return lab.now - began;
 }

@@ -314,7 +314,7 @@ estimate(struct host *self, struct catalog *manifest)
     manifest->est_us = dz_alloc0(manifest->count + 1, sizeof(*manifest->est_us));
     for (uint32_t i = 0; i < manifest->count; i++) {
         double mean_us = 0, spread = 0;
-        if (store_durations_get(self->durations, manifest->ids[i], &mean_us, &spread))
+        if (store_durations_get(self->durations, catalog_id(manifest, i), &mean_us, &spread))
             manifest->est_us[i] = mean_us < UINT32_MAX ? (uint32_t) mean_us : UINT32_MAX;
     }
 }

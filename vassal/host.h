@@ -11,6 +11,7 @@
 #define DZ_VASSAL_HOST_H
 
 #include "coord/coord.h"
+#include "shared/base/arena.h"
 #include "shared/base/map.h"
 #include "shared/net/loop.h"
 #include "store/chronicle.h"

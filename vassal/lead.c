@@ -23,8 +23,8 @@ host_put_tests(struct host *self, struct dz_err *err)
 {
     if (self->memory.counted)
         return DZ_OK;
-    enum dz_rc rc =
-        store_job_put_manifest(self->job, self->manifest->ids, self->manifest->count, err);
+    DZ_AUTO(dz_free) struct dz_slice *ids = catalog_ids(self->manifest);
+    enum dz_rc rc = store_job_put_manifest(self->job, ids, self->manifest->count, err);
     if (rc != DZ_FULL)
         return rc == DZ_EXISTS ? DZ_OK : rc; /* others came first, or it has grown */
     host_forgo_store(self, err->text);
@@ -47,11 +47,12 @@ list_tests(struct host *self)
     const struct catalog *manifest = self->manifest;
     if (self->tests)
         return; /* it has led before */
+    DZ_AUTO(dz_free) uint32_t *order = catalog_order(manifest);
     self->tests = dz_alloc0(manifest->count + 1, sizeof(*self->tests));
     for (uint32_t i = 0; i < manifest->count; i++)
-        self->tests[i] = (struct coord_test){ .id = manifest->ids[i],
+        self->tests[i] = (struct coord_test){ .id = catalog_id(manifest, i),
                                               .group = catalog_group(manifest, i),
-                                              .order = manifest->order[i],
+                                              .order = order[i],
                                               .est_us = catalog_est_us(manifest, i) };
 }
 

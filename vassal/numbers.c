@@ -83,9 +83,10 @@ learn(struct host *self, struct dz_err *err)
         numbers->is_known = true;
         return DZ_OK;
     }
-    enum dz_rc rc = store_job_put_manifest(self->job, own->ids, own->count, err);
+    DZ_AUTO(dz_free) struct dz_slice *ids = catalog_ids(own);
+    enum dz_rc rc = store_job_put_manifest(self->job, ids, own->count, err);
     if (rc == DZ_EXISTS)
-        rc = add(self, own->ids, own->count, err);
+        rc = add(self, ids, own->count, err);
     else
         numbers->count = own->count;
     numbers->is_known = rc == DZ_OK;

@@ -282,6 +282,13 @@ ask_again(struct world *self, uint32_t n, uint32_t s)
 }
 
 static void
+own_test(const void *arg, uint32_t test, struct dz_item_own *out)
+{
+    const struct node *node = arg;
+    *out = (struct dz_item_own){ .id = node->own_ids[test], .group = node->own_groups[test] };
+}
+
+static void
 collect(struct world *self, uint32_t n)
 {
     struct node *node = &self->nodes[n];
@@ -290,8 +297,7 @@ collect(struct world *self, uint32_t n)
         .as.manifest = { .total = node->own_total,
                          .digest = node->is_odd ? 1000 + n : 77,
                          .seen_n = node->disk_n,
-                         .ids = node->own_ids,
-                         .groups = node->own_groups },
+                         .own = { own_test, node } },
     };
     node->has_collected = true;
     coord_brief(self, n);

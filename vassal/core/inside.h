@@ -143,9 +143,8 @@ struct vassal {
     dz_us hb_us, dead_us;
     unsigned nodes; /* have come to the job, as far as it is known */
     bool is_own_due, is_state_due, is_stop_due, is_drained_due, is_bye_due;
-    uint32_t own_said;             /* tests of our manifest that were told */
-    const struct dz_slice *ids;    /* borrowed from the driver, [total]; may be NULL */
-    const struct dz_slice *groups; /* likewise */
+    uint32_t own_said; /* tests of our manifest that were told */
+    struct vassal_own own;
     uint64_t heartbeats;
 
     struct vslot *slots; /* owned, [cfg.slots] */

@@ -115,7 +115,7 @@ forget_session(struct vassal *self, bool is_new_epoch, uint64_t flags)
     self->is_state_due = true;
     self->is_stop_due = self->stop_how >= 0;
     self->is_drained_due = false;
-    self->is_own_due = self->ids && (flags & DZ_LEAD_ASKS) != 0;
+    self->is_own_due = self->own.at && (flags & DZ_LEAD_ASKS) != 0;
     self->own_said = 0;
     backs_clear(self);
     for (unsigned i = 0; i < self->cfg.slots; i++) {
@@ -237,9 +237,8 @@ say_own(struct vassal *self, dz_us now)
         struct dz_msg msg = { .id = DZ_MSG_mesh_own, .as.mesh_own.first = self->own_said };
         struct dz_list *list = &msg.as.mesh_own.tests;
         while (self->own_said < self->total && list->count < OWN_MAX && bytes.len < OWN_BYTES) {
-            struct dz_item_own item = { .id = self->ids[self->own_said] };
-            if (self->groups)
-                item.group = self->groups[self->own_said];
+            struct dz_item_own item;
+            self->own.at(self->own.arg, self->own_said, &item);
             dz_own_add(list, &bytes, &item);
             self->own_said++;
         }

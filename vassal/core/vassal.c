@@ -131,8 +131,7 @@ on_manifest(struct vassal *self, const struct vassal_event *event, dz_us now)
         self->seen_n = event->as.manifest.seen_n;
     if (self->slot_count > self->total)
         self->slot_count = self->total;
-    self->ids = event->as.manifest.ids;
-    self->groups = event->as.manifest.groups;
+    self->own = event->as.manifest.own;
     session_crowd(self, event->as.manifest.nodes);
     rank_collected(self, now);
     slots_start(self);

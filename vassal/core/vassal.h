@@ -111,17 +111,24 @@ enum vassal_event_kind {
     VASSAL_EV_DEPOSED,   /* the coordinator of this node said DEPOSED and is destroyed */
 };
 
+struct dz_item_own;
+
+/* This node's tests: at() is asked for those below `total` until the core is destroyed, and what it gives is
+ * used before it is asked again.  at: NULL: it is told to nobody. */
+struct vassal_own {
+    void (*at)(const void *arg, uint32_t test, struct dz_item_own *out);
+    const void *arg;
+};
+
 struct vassal_event {
     enum vassal_event_kind kind;
     union {
         struct {
             uint32_t total;
-            uint64_t digest;            /* the same number as in coord.h */
-            uint64_t seen_n;            /* greatest epoch number on disk, 0 none */
-            const struct dz_slice *ids; /* sorted, and their groups; borrowed until the core is */
-            const struct dz_slice
-                *groups;    /* destroyed.  NULL (groups may be): it is told to nobody */
-            unsigned nodes; /* have come to the job by now; 0: not known */
+            uint64_t digest;       /* the same number as in coord.h */
+            uint64_t seen_n;       /* greatest epoch number on disk, 0 none */
+            unsigned nodes;        /* have come to the job by now; 0: not known */
+            struct vassal_own own; /* for a scheduler whose list differs */
         } manifest;
         struct dz_slice message;
         struct {

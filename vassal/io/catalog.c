@@ -21,11 +21,19 @@ roll_share(struct roll *self)
 }
 
 static void
+collection_fini(struct collection *self)
+{
+    dz_names_fini(&self->ids);
+    dz_names_fini(&self->groups);
+    dz_free(&self->group_of);
+    *self = (struct collection){ 0 };
+}
+
+static void
 forget_text(struct roll *self)
 {
-    dz_free(&self->entries);
-    self->cap = 0;
-    dz_arena_fini(&self->text);
+    collection_fini(&self->tests);
+    sorter_fini(&self->sorter);
 }
 
 void
@@ -36,7 +44,8 @@ roll_drop(struct roll **self_p)
         return;
     forget_text(self);
     dz_free(&self->to_node);
-    dz_free(&self->to_local);
+    if (!self->is_sole)
+        dz_free(&self->to_local);
     free(self);
 }
 
@@ -46,20 +55,53 @@ static void
 begin_anew(struct roll *self)
 {
     self->count = 0;
-    dz_arena_clear(&self->text);
+    self->digest = 0;
+    collection_fini(&self->tests);
+    sorter_clear(&self->sorter);
 }
 
 static void
-append(struct roll *self, const struct dz_item_entry *entry)
+reserve_group(struct collection *self, uint32_t place)
 {
-    if (self->count == self->cap) {
-        self->cap = self->cap ? 2 * self->cap : 1024;
-        self->entries = dz_realloc(self->entries, self->cap, sizeof(*self->entries));
-    }
-    self->entries[self->count++] = (struct roll_entry){
-        .id = dz_arena_copy(&self->text, entry->id),
-        .group = dz_arena_copy(&self->text, entry->group),
-    };
+    if (place < self->group_cap)
+        return;
+    uint32_t before = self->group_cap;
+    self->group_cap = 2 * place + 64;
+    self->group_of = dz_realloc(self->group_of, self->group_cap, sizeof(*self->group_of));
+    memset(self->group_of + before, 0, (self->group_cap - before) * sizeof(*self->group_of));
+}
+
+/* Those of one group often come one after another. */
+static bool
+put_group(struct collection *self, uint32_t place, struct dz_slice group)
+{
+    uint32_t last = self->groups.count;
+    if (group.len == 0)
+        return true;
+    reserve_group(self, place);
+    bool is_last = last > 0 && dz_slice_eq(dz_names_at(&self->groups, last - 1), group);
+    if (!is_last && !dz_names_add(&self->groups, group))
+        return false;
+    self->group_of[place] = self->groups.count;
+    return true;
+}
+
+static struct dz_slice
+group_at(const struct collection *self, uint32_t place)
+{
+    uint32_t group = place < self->group_cap ? self->group_of[place] : 0;
+    return group ? dz_names_at(&self->groups, group - 1) : (struct dz_slice){ 0 };
+}
+
+static bool
+append(struct roll *self, struct dz_slice id, struct dz_slice group)
+{
+    if (!put_group(&self->tests, self->count, group) || !dz_names_add(&self->tests.ids, id))
+        return false;
+    sorter_add(&self->sorter, &self->tests.ids);
+    self->digest += dz_hash64(id);
+    self->count++;
+    return true;
 }
 
 enum dz_rc
@@ -79,161 +121,67 @@ roll_add(struct roll *self, const struct dz_msg_manifest *part, struct dz_err *e
     while (dz_entry_next(&rest, &entry)) {
         if (entry.id.len == 0)
             return dz_fail(err, DZ_CORRUPT, "test %u has an empty name", self->count);
-        append(self, &entry);
+        if (!append(self, entry.id, entry.group))
+            return dz_fail(err, DZ_LIMIT, "the names of the tests have more than 4 GiB together");
     }
     return DZ_OK;
 }
 
-/* ------------------------------------------------------------------ sorting */
-
-/* The sorted half from begin to middle and the one from there to end become one.  spare: for the first. */
-static void
-merge(const struct roll_entry *entries, uint32_t *begin, uint32_t *middle, const uint32_t *end,
-      uint32_t *spare)
-{
-    size_t count = (size_t) (middle - begin);
-    memcpy(spare, begin, count * sizeof(*spare));
-    const uint32_t *left = spare, *left_end = spare + count, *right = middle;
-    while (left < left_end) {
-        bool is_right = right < end && dz_slice_cmp(entries[*right].id, entries[*left].id) < 0;
-        *begin++ = is_right ? *right++ : *left++;
-    }
-}
-
-/* Collecting goes through files in the order of their names, so most of it is sorted as it comes: of two
- * halves in order only their ends are compared.  Equal ones stay in the order of collection. */
-static uint32_t *
-sort(const struct roll_entry *entries, uint32_t total)
-{
-    uint32_t *by_id = dz_alloc0(total + 1, sizeof(*by_id));
-    DZ_AUTO(dz_free) uint32_t *spare = dz_alloc0(total + 1, sizeof(*spare));
-    for (uint32_t i = 0; i < total; i++)
-        by_id[i] = i;
-    for (size_t width = 1; width < total; width *= 2) {
-        for (size_t at = 0; at + width < total; at += 2 * width) {
-            uint32_t *middle = by_id + at + width;
-            size_t rest = total - at;
-            if (dz_slice_cmp(entries[middle[-1]].id, entries[*middle].id) > 0)
-                merge(entries, by_id + at, middle,
-                      by_id + at + (rest < 2 * width ? rest : 2 * width), spare);
-        }
-    }
-    return by_id;
-}
-
 /* ------------------------------------------------------------------ the union */
 
-static uint32_t
-total_of(struct roll *const *rolls, size_t count)
+/* What all of them collected, one after another. */
+static struct roll *
+unite(struct roll *const *rolls, size_t count)
 {
-    uint32_t total = 0;
-    for (size_t i = 0; i < count; i++)
-        total += rolls[i]->count;
-    return total;
-}
-
-/* One after another. */
-static struct roll_entry *
-gather(struct roll *const *rolls, size_t count, uint32_t total)
-{
-    struct roll_entry *all = dz_alloc0(total + 1, sizeof(*all)), *at = all;
+    struct roll *all = roll_new();
     for (size_t i = 0; i < count; i++) {
-        if (rolls[i]->count > 0)
-            memcpy(at, rolls[i]->entries, rolls[i]->count * sizeof(*at));
-        at += rolls[i]->count;
+        for (uint32_t at = 0; at < rolls[i]->count; at++) {
+            const struct collection *tests = &rolls[i]->tests;
+            bool has_room = append(all, dz_names_at(&tests->ids, at), group_at(tests, at));
+            dz_assert(has_room);
+        }
     }
     return all;
 }
 
-/* Keep the first of equal names, unless it is left out; returns how many stay.  place[order] is where
- * each went. */
-static uint32_t
-choose(const struct roll_entry *entries, uint32_t *by_id, uint32_t total,
-       const struct catalog_filter *filter, uint32_t *place, uint32_t *left_out)
+/* Keep the first of equal names, unless it is left out.  to_node: where each went. */
+static void
+choose(struct catalog *self, const struct catalog_filter *filter, uint32_t total, uint32_t *to_node)
 {
-    uint32_t kept = 0, at = CATALOG_NO_TEST;
+    uint32_t at = CATALOG_NO_TEST;
     struct dz_slice last = { 0 };
     for (uint32_t i = 0; i < total; i++) {
-        uint32_t order = by_id[i];
-        struct dz_slice id = entries[order].id;
+        uint32_t place = self->places[i];
+        struct dz_slice id = dz_names_at(&self->tests.ids, place);
         bool is_repeat = i > 0 && dz_slice_eq(last, id);
         bool is_out = !is_repeat && filter && filter->is_left_out(filter->arg, id);
         if (!is_repeat)
-            at = is_out ? CATALOG_NO_TEST : kept;
-        if (!is_repeat && !is_out)
-            by_id[kept++] = order;
-        *left_out += is_out;
-        place[order] = at;
+            at = is_out ? CATALOG_NO_TEST : self->count;
+        if (is_repeat || is_out)
+            self->digest -= dz_hash64(id);
+        else
+            self->places[self->count++] = place;
+        self->left_out += is_out;
+        to_node[place] = at;
         last = id;
     }
-    return kept;
-}
-
-/* What was not kept left holes in the numbering: close them, so that it is a permutation. */
-static void
-rank_orders(uint32_t *orders, uint32_t count, uint32_t total)
-{
-    if (count == total)
-        return;
-    uint32_t *rank = dz_alloc0(total + 1, sizeof(*rank));
-    for (uint32_t i = 0; i < count; i++)
-        rank[orders[i]] = 1;
-    uint32_t before = 0;
-    for (uint32_t i = 0; i < total; i++) {
-        uint32_t is_kept = rank[i];
-        rank[i] = before;
-        before += is_kept;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        orders[i] = rank[orders[i]];
-    dz_free(&rank);
-}
-
-static void
-set_group(struct catalog *self, uint32_t test, struct dz_slice group)
-{
-    if (!self->groups)
-        self->groups = dz_alloc0(self->count, sizeof(*self->groups));
-    self->groups[test] = group;
-}
-
-/* sole: the one roll there is; its text is not copied. */
-static void
-take_texts(struct catalog *self, const struct roll_entry *entries, const uint32_t *by_id,
-           struct roll *sole)
-{
-    DZ_AUTO(dz_free) uint64_t *hashes = dz_alloc0(self->count + 1, sizeof(*hashes));
-    for (uint32_t i = 0; i < self->count; i++) {
-        const struct roll_entry *entry = &entries[by_id[i]];
-        self->ids[i] = sole ? entry->id : dz_arena_copy(&self->text, entry->id);
-        if (entry->group.len > 0)
-            set_group(self, i, sole ? entry->group : dz_arena_copy(&self->text, entry->group));
-        hashes[i] = dz_hash64(entry->id);
-    }
-    if (sole) {
-        self->text = sole->text;
-        sole->text = (struct dz_arena){ 0 };
-    }
-    self->digest =
-        dz_hash64((struct dz_slice){ (const uint8_t *) hashes, self->count * sizeof(*hashes) });
 }
 
 /* ------------------------------------------------------------------ mapping */
 
-/* places: node numbers of the roll's tests.  Returns how many have none. */
+/* to_node: node numbers of the roll's tests, owned by it from now on.  Returns how many have none. */
 static uint32_t
-set_places(const struct catalog *self, struct roll *roll, const uint32_t *places)
+set_numbers(const struct catalog *self, struct roll *roll, uint32_t *to_node)
 {
     uint32_t strangers = 0;
-    roll->to_node = dz_alloc0(roll->count ? roll->count : 1, sizeof(*roll->to_node));
-    roll->to_local = dz_alloc0(self->count ? self->count : 1, sizeof(*roll->to_local));
-    for (uint32_t i = 0; i < self->count; i++)
-        roll->to_local[i] = CATALOG_NO_TEST;
+    roll->to_node = to_node;
+    roll->to_local = dz_realloc(NULL, self->count + 1, sizeof(*roll->to_local));
+    memset(roll->to_local, 0xff, (self->count + 1) * sizeof(*roll->to_local)); /* NO_TEST */
     for (uint32_t i = 0; i < roll->count; i++) {
-        uint32_t test = places[i];
+        uint32_t test = to_node[i];
         if (test != CATALOG_NO_TEST && roll->to_local[test] != CATALOG_NO_TEST)
-            test = CATALOG_NO_TEST; /* the same name twice: only the first can be meant */
-        roll->to_node[i] = test;
+            test = to_node[i] =
+                CATALOG_NO_TEST; /* the same name twice: only the first can be meant */
         if (test != CATALOG_NO_TEST)
             roll->to_local[test] = i;
         else
@@ -243,37 +191,99 @@ set_places(const struct catalog *self, struct roll *roll, const uint32_t *places
     return strangers;
 }
 
+static uint32_t *
+numbers_new(uint32_t count)
+{
+    return dz_realloc(NULL, count + 1, sizeof(uint32_t));
+}
+
+/* There is no other one: what it has more than once, or was left out, is nowhere among the places. */
+static void
+set_sole(const struct catalog *self, struct roll *roll, uint32_t *to_node)
+{
+    for (uint32_t i = 0; i < roll->count; i++)
+        if (to_node[i] != CATALOG_NO_TEST && self->places[to_node[i]] != i)
+            to_node[i] = CATALOG_NO_TEST;
+    roll->to_node = to_node;
+    roll->to_local = self->places;
+    roll->is_sole = true;
+    forget_text(roll);
+}
+
+/* What it lacks was left out. */
+static void
+set_part(const struct catalog *self, struct roll *roll, const uint32_t *to_node)
+{
+    uint32_t *own = numbers_new(roll->count);
+    memcpy(own, to_node, roll->count * sizeof(*own));
+    (void) set_numbers(self, roll, own);
+}
+
 void
 catalog_build(struct catalog *self, struct roll *const *rolls, size_t count,
               const struct catalog_filter *filter)
 {
-    struct roll *sole = count == 1 ? rolls[0] : NULL;
-    uint32_t total = total_of(rolls, count);
-    DZ_AUTO(dz_free) struct roll_entry *all = sole ? NULL : gather(rolls, count, total);
-    const struct roll_entry *entries = sole ? sole->entries : all;
-    DZ_AUTO(dz_free) uint32_t *place = dz_alloc0(total + 1, sizeof(*place));
-    uint32_t *by_id = sort(entries, total);
-    *self = (struct catalog){ .order = by_id };
-    self->count = choose(entries, by_id, total, filter, place, &self->left_out);
-    self->ids = dz_alloc0(self->count + 1, sizeof(*self->ids));
-    take_texts(self, entries, by_id, sole);
-    rank_orders(by_id, self->count, total);
-    const uint32_t *from = place;
+    DZ_AUTO(roll_drop) struct roll *all = count == 1 ? roll_share(rolls[0]) : unite(rolls, count);
+    uint32_t *to_node = numbers_new(all->count);
+    sorter_end(&all->sorter, &all->tests.ids);
+    *self = (struct catalog){ .tests = all->tests,
+                              .places = dz_move(all->sorter.order),
+                              .digest = all->digest };
+    all->tests = (struct collection){ 0 };
+    choose(self, filter, all->count, to_node);
+    if (count == 1) {
+        set_sole(self, all, to_node);
+        return;
+    }
+    const uint32_t *from = to_node;
     for (size_t i = 0; i < count; i++) {
-        (void) set_places(self, rolls[i], from); /* what it lacks was left out */
+        set_part(self, rolls[i], from);
         from += rolls[i]->count;
     }
+    dz_free(&to_node);
 }
 
 void
 catalog_fini(struct catalog *self)
 {
-    dz_arena_fini(&self->text);
-    dz_free(&self->ids);
-    dz_free(&self->groups);
-    dz_free(&self->order);
+    collection_fini(&self->tests);
+    dz_free(&self->places);
     dz_free(&self->est_us);
     *self = (struct catalog){ 0 };
+}
+
+struct dz_slice
+catalog_group(const struct catalog *self, uint32_t test)
+{
+    return group_at(&self->tests, self->places[test]);
+}
+
+struct dz_slice *
+catalog_ids(const struct catalog *self)
+{
+    struct dz_slice *ids = dz_realloc(NULL, self->count + 1, sizeof(*ids));
+    for (uint32_t i = 0; i < self->count; i++)
+        ids[i] = catalog_id(self, i);
+    return ids;
+}
+
+/* What was not kept left holes in the numbering of places: they are closed. */
+uint32_t *
+catalog_order(const struct catalog *self)
+{
+    uint32_t total = self->tests.ids.count, before = 0;
+    DZ_AUTO(dz_free) uint32_t *rank = dz_alloc0(total + 1, sizeof(*rank));
+    uint32_t *order = numbers_new(self->count);
+    for (uint32_t i = 0; i < self->count; i++)
+        rank[self->places[i]] = 1;
+    for (uint32_t i = 0; i < total; i++) {
+        uint32_t is_kept = rank[i];
+        rank[i] = before;
+        before += is_kept;
+    }
+    for (uint32_t i = 0; i < self->count; i++)
+        order[i] = rank[self->places[i]];
+    return order;
 }
 
 static uint32_t
@@ -282,7 +292,7 @@ find(const struct catalog *self, struct dz_slice id)
     uint32_t low = 0, high = self->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int difference = dz_slice_cmp(self->ids[middle], id);
+        int difference = dz_slice_cmp(catalog_id(self, middle), id);
         if (difference == 0)
             return middle;
         if (difference < 0)
@@ -296,10 +306,8 @@ find(const struct catalog *self, struct dz_slice id)
 uint32_t
 catalog_map(const struct catalog *self, struct roll *roll)
 {
-    uint32_t *places = dz_alloc0(roll->count ? roll->count : 1, sizeof(*places));
+    uint32_t *to_node = numbers_new(roll->count);
     for (uint32_t i = 0; i < roll->count; i++)
-        places[i] = find(self, roll->entries[i].id);
-    uint32_t strangers = set_places(self, roll, places);
-    dz_free(&places);
-    return strangers;
+        to_node[i] = find(self, dz_names_at(&roll->tests.ids, i));
+    return set_numbers(self, roll, to_node);
 }

@@ -18,7 +18,7 @@ name_pending(struct agent *self)
         struct seat *seat = &self->seats[i];
         if (seat->given_len == 0 || seat->given[0].test >= self->manifest.count)
             continue;
-        struct dz_slice id = self->manifest.ids[seat->given[0].test];
+        struct dz_slice id = catalog_id(&self->manifest, seat->given[0].test);
         if (names.len + id.len + 1 < 4096)
             dz_buf_addf(&names, "%.*s\n", (int) id.len, (const char *) id.ptr);
         count++;

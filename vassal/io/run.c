@@ -89,14 +89,19 @@ build_catalog(struct agent *self)
 }
 
 static void
+own_test(const void *arg, uint32_t test, struct dz_item_own *out)
+{
+    *out = (struct dz_item_own){ .id = catalog_id(arg, test), .group = catalog_group(arg, test) };
+}
+
+static void
 say_manifest(struct agent *self)
 {
     struct vassal_event event = { .kind = VASSAL_EV_MANIFEST,
                                   .as.manifest = { .total = self->manifest.count,
                                                    .digest = self->manifest.digest,
                                                    .seen_n = self->seen_epoch,
-                                                   .ids = self->manifest.ids,
-                                                   .groups = self->manifest.groups,
+                                                   .own = { own_test, &self->manifest },
                                                    .nodes = self->up.crowd(self->up.arg) } };
     if (self->place.is_meeting && self->place.is_late)
         agent_event(self, &(struct vassal_event){ .kind = VASSAL_EV_JOIN });

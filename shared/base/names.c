@@ -1,0 +1,35 @@
+#include "shared/base/names.h"
+
+#include <stdlib.h>
+
+enum { NAMES_FIRST = 64 };
+
+void
+dz_names_fini(struct dz_names *self)
+{
+    dz_buf_fini(&self->text);
+    free(self->ends);
+    *self = (struct dz_names){ 0 };
+}
+
+void
+dz_names_clear(struct dz_names *self)
+{
+    dz_buf_clear(&self->text);
+    self->count = 0;
+}
+
+bool
+dz_names_add(struct dz_names *self, struct dz_slice name)
+{
+    if (name.len > UINT32_MAX - self->text.len || self->count == UINT32_MAX)
+        return false;
+    if (self->count == self->cap) {
+        uint32_t twice = self->cap <= UINT32_MAX / 2 ? 2 * self->cap : UINT32_MAX;
+        self->cap = twice ? twice : NAMES_FIRST;
+        self->ends = dz_realloc(self->ends, self->cap, sizeof(*self->ends));
+    }
+    dz_buf_add(&self->text, name.ptr, name.len);
+    self->ends[self->count++] = (uint32_t) self->text.len;
+    return true;
+}

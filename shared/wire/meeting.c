@@ -223,6 +223,7 @@ write_slot(const struct dz_slot_past *slot, struct dz_buf *out)
 void
 dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
 {
+    dz_buf_addf(out, "present %zx\n", self->member_count - dz_meeting_ended(self));
     dz_buf_addf(out, "job %s\ngeneration %" PRIx32 " %d %d\n", self->job, self->generation.number,
                 self->generation.is_sealed, self->generation.is_good);
     if (self->previous[0] != '\0')
@@ -241,15 +242,8 @@ dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
 size_t
 dz_meeting_count(struct dz_slice text)
 {
-    static const char there[] = " 0"; /* as write_slot() ends it */
-    const size_t len = sizeof(there) - 1;
-    size_t count = 0;
-    struct dz_slice line;
-    while (dz_line_next(&text, &line)) {
-        struct dz_slice member = field(line, "member");
-        count += member.len > len && memcmp(member.ptr + member.len - len, there, len) == 0;
-    }
-    return count;
+    struct dz_slice count = field(text, "present");
+    return next_hex(&count);
 }
 
 /* ------------------------------------------------------------------ changes */

@@ -47,7 +47,8 @@ void dz_meeting_fini(struct dz_meeting *self); /* DZ_AUTO-able */
  * come to yet. */
 void dz_meeting_read(struct dz_slice text, struct dz_meeting *out);
 void dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out);
-/* Members that have not ended their part, as the text says, without reading the rest of it. */
+/* Members that have not ended their part, as the first line of the text says; 0 without one. */
+enum { DZ_MEETING_LINE_MAX = 64 };
 size_t dz_meeting_count(struct dz_slice text);
 
 struct dz_meeting_entry {

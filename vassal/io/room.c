@@ -125,9 +125,12 @@ room_count(const struct room *self)
 void
 room_count_again(struct room *self)
 {
-    DZ_AUTO(dz_buf_fini) struct dz_buf text = { 0 };
-    read_text(self, "state", &text);
-    self->count = (unsigned) dz_meeting_count(dz_buf_slice(&text));
+    DZ_AUTO(dz_free) char *path = folder_path(self->path, "state");
+    DZ_AUTO(dz_fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    DZ_AUTO(dz_buf_fini) struct dz_buf line = { 0 };
+    struct dz_err err;
+    if (fd >= 0 && dz_fd_read(fd, &line, DZ_MEETING_LINE_MAX, &err) == DZ_OK)
+        self->count = (unsigned) dz_meeting_count(dz_buf_slice(&line));
 }
 
 /* ------------------------------------------------------------------ coming in */

@@ -163,7 +163,7 @@ its_members_are_counted_in_its_text(void **state)
     meeting.members[7].slot.end = DZ_SLOT_END_LOST;
     dz_meeting_write(&meeting, &text);
     assert_int_equal(dz_meeting_count(dz_buf_slice(&text)), 19);
-    text.len--; /* the last line has no end */
+    text.len = DZ_MEETING_LINE_MAX; /* the rest of it is not looked at */
     assert_int_equal(dz_meeting_count(dz_buf_slice(&text)), 19);
 }
 

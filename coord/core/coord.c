@@ -191,7 +191,7 @@ on_tick(struct coord *self, bool is_behind, dz_us now)
     self->wake_at = INT64_MAX;
     if (self->phase < PHASE_DONE) {
         nodes_tick(self, is_behind, now);
-        slots_rescue(self, now);
+        slots_rescue(self, is_behind, now);
         if (self->phase == PHASE_LEADING || self->phase >= PHASE_DRAINING)
             coord_wake(self, now + self->cfg.hb_us);
     }

@@ -181,6 +181,7 @@ slot_wants(struct coord *self, struct slot *slot)
 {
     slot_up(self, slot);
     slot->wants = true;
+    slot->asked_at = self->stepped_at;
     /* Its queue is empty.  The last test that it took waits for what comes next. */
     slot->stale = slot->held_count > 0 ? slot->held_count - 1 : 0;
     recount(self, slot);
@@ -262,13 +263,24 @@ slot_ahead_us(const struct coord *self)
     return ahead < AHEAD_MAX_US ? ahead : AHEAD_MAX_US;
 }
 
+/* A slot's part of all that is not done, where those who have come but are not up yet have theirs. */
+static dz_us
+whole_share_us(const struct coord *self)
+{
+    size_t crowd = coord_crowd(self), slots = self->up_count > crowd ? self->up_count : crowd;
+    size_t count = plan_free(self->plan);
+    dz_us each = count ? plan_free_us(self->plan) / (dz_us) count : 0;
+    return each * (dz_us) (count + self->held_total) / (dz_us) slots;
+}
+
 /* Towards the end, small batches let all slots end together.  Not where a slot's whole share is done before
  * it could be given more. */
 static dz_us
 target_us(const struct coord *self, const struct slot *slot)
 {
-    dz_us share = plan_free_us(self->plan) / (dz_us) self->up_count;
-    share = share > coord_news_us(self) ? share / 2 : share;
+    dz_us share = whole_share_us(self);
+    if (share > coord_news_us(self))
+        share = plan_free_us(self->plan) / (dz_us) self->up_count / 2;
     share = share > LEAST_US ? share : LEAST_US;
     return share < slot->ahead_us ? share : slot->ahead_us;
 }
@@ -321,11 +333,18 @@ more_may_come(struct coord *self, const struct slot *idle)
     return false;
 }
 
+/* Of a crowd all may be over before each could be told that there is nothing for it. */
+static bool
+has_just_asked(const struct coord *self, const struct slot *slot)
+{
+    return self->stepped_at - slot->asked_at < coord_news_us(self);
+}
+
 /* Is it better to let this slot wait?  Not if all others of its node wait for what it runs. */
 static bool
 can_wait(struct coord *self, const struct slot *slot)
 {
-    return slot->alone_held == 0 && more_may_come(self, slot);
+    return slot->alone_held == 0 && (has_just_asked(self, slot) || more_may_come(self, slot));
 }
 
 static void
@@ -443,6 +462,8 @@ mark_settled(struct coord *self)
         if (!slot->is_owed)
             continue;
         self->owed_at = at;
+        if (has_just_asked(self, slot))
+            continue;
         if (!more_may_come(self, slot))
             slot_mark(self, slot);
         else if (self->odd_count == 0)

@@ -100,6 +100,7 @@ struct slot {
     uint32_t held_count, held_cap;
     uint32_t stale; /* so many of them are finished, and we have not heard of it yet */
     dz_us moved_at; /* when its first held test became the first */
+    dz_us asked_at; /* when it said that it wants */
     dz_us ahead_us; /* how much it should have before it */
 };
 
@@ -211,6 +212,7 @@ struct coord {
     struct node **dirty_nodes; /* owned array of borrowed nodes */
     size_t dirty_node_count, dirty_node_cap;
     size_t parked_count, up_count;
+    dz_us rescued_at; /* when what may be stuck was last looked for */
     size_t owed_count, giver_count;
     size_t giver_at; /* where the last search for one of them ended */
     size_t owed_at;  /* ... for a slot to which an answer is owed */
@@ -358,8 +360,11 @@ void slots_flush(struct coord *self, dz_us now);
 
 /* ------------------------------------------------------------------ rescue.c */
 
-enum { RESCUE_US = 20 * 1000 }; /* how often to look while somebody has nothing to do */
-void slots_rescue(struct coord *self, dz_us now);
+enum {
+    RESCUE_US = 20 * 1000, /* how often to look while somebody has nothing to do */
+    BEHIND_TIMES = 4,      /* as patient while messages lie unread */
+};
+void slots_rescue(struct coord *self, bool is_behind, dz_us now);
 
 /* ------------------------------------------------------------------ facts.c */
 

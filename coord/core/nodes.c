@@ -5,8 +5,6 @@
 #include "coord/core/inside.h"
 #include "shared/wire/frame.h"
 
-enum { BEHIND_TIMES = 4 /* as patient with silence while messages lie unread */ };
-
 /* ------------------------------------------------------------------ finding nodes */
 
 static size_t

@@ -49,10 +49,24 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
     return has_freed || slot->revoke_due > 0;
 }
 
-void
-slots_rescue(struct coord *self, dz_us now)
+/* Of a crowd, what looks late may have ended, and the news lie unread.  They are read first, if that does not
+ * take too long. */
+static bool
+should_read_first(const struct coord *self, bool is_behind, dz_us now)
 {
-    if (self->phase != PHASE_SCHEDULING || self->parked_count == 0)
+    return is_behind && now - self->rescued_at < BEHIND_TIMES * coord_news_us(self);
+}
+
+void
+slots_rescue(struct coord *self, bool is_behind, dz_us now)
+{
+    bool is_any = self->phase == PHASE_SCHEDULING && self->parked_count > 0;
+    if (is_any && should_read_first(self, is_behind, now)) {
+        coord_wake(self, now + RESCUE_US);
+        return;
+    }
+    self->rescued_at = now;
+    if (!is_any)
         return;
     size_t idle = self->parked_count;
     for (size_t i = 0; i < self->slot_count; i++) {

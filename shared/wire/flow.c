@@ -12,7 +12,7 @@ forget(struct dz_flow *self)
     dz_buf_clear(&self->kept);
     self->ack_at = self->resend_at = INT64_MAX;
     self->ack_us = DZ_FLOW_ACK_US;
-    self->patience = DZ_FLOW_RESEND_US;
+    self->borne_us = self->patience = DZ_FLOW_RESEND_US;
     self->timed = 0;
     self->trip_us = 0;
 }
@@ -26,10 +26,10 @@ dz_flow_open(struct dz_flow *self)
 void
 dz_flow_bear(struct dz_flow *self, dz_us patience_us)
 {
-    if (patience_us > self->patience)
-        self->patience = patience_us < DZ_FLOW_PATIENCE_US ? patience_us : DZ_FLOW_PATIENCE_US;
-    if (self->patience / DZ_FLOW_ACK_PART > self->ack_us)
-        self->ack_us = self->patience / DZ_FLOW_ACK_PART;
+    if (patience_us <= self->borne_us)
+        return;
+    self->borne_us = self->patience = patience_us;
+    self->ack_us = patience_us / DZ_FLOW_ACK_PART;
 }
 
 void
@@ -102,15 +102,22 @@ dz_flow_whisper(struct dz_flow *self, const struct dz_msg *body, struct dz_buf *
     self->kept.len = start;
 }
 
+static void
+set_patience(struct dz_flow *self, dz_us patience)
+{
+    dz_us most =
+        2 * self->borne_us > DZ_FLOW_PATIENCE_US ? 2 * self->borne_us : DZ_FLOW_PATIENCE_US;
+    patience = patience > self->borne_us ? patience : self->borne_us;
+    self->patience = patience < most ? patience : most;
+}
+
 /* Slower counts at once, faster by and by. */
 static void
 take_trip(struct dz_flow *self, dz_us trip_us)
 {
     bool is_slower = trip_us > self->trip_us;
     self->trip_us = is_slower ? trip_us : self->trip_us - (self->trip_us - trip_us) / 8;
-    dz_us patience = DZ_FLOW_TRIPS * self->trip_us;
-    patience = patience > DZ_FLOW_RESEND_US ? patience : DZ_FLOW_RESEND_US;
-    self->patience = patience < DZ_FLOW_PATIENCE_US ? patience : DZ_FLOW_PATIENCE_US;
+    set_patience(self, DZ_FLOW_TRIPS * self->trip_us);
     self->timed = 0;
 }
 
@@ -164,9 +171,7 @@ dz_flow_resend(struct dz_flow *self, dz_us now, unsigned *nth, struct dz_buf *ou
     if (*nth == 0 && now < self->resend_at)
         return false;
     if (self->acked + *nth >= self->said || DZ_BROKEN(RESEND)) {
-        self->patience *= 2;
-        if (self->patience > DZ_FLOW_PATIENCE_US)
-            self->patience = DZ_FLOW_PATIENCE_US;
+        set_patience(self, 2 * self->patience);
         self->resend_at = self->acked == self->said ? INT64_MAX : now + self->patience;
         return false;
     }

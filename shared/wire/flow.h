@@ -24,10 +24,10 @@
 enum {
     DZ_FLOW_WINDOW = 64,              /* bodies on the way */
     DZ_FLOW_ACK_US = 10 * 1000,       /* an ack waits so long for something to ride on, */
-    DZ_FLOW_ACK_PART = 8,             /* or such a part of a patience that is borne, */
+    DZ_FLOW_ACK_PART = 2,             /* or such a part of the patience that is borne, */
     DZ_FLOW_ACK_BODIES = 16,          /* but not when so many bodies wait for it */
     DZ_FLOW_RESEND_US = 50 * 1000,    /* the least patience with a missing ack; doubled each time */
-    DZ_FLOW_PATIENCE_US = 800 * 1000, /* ... up to this */
+    DZ_FLOW_PATIENCE_US = 800 * 1000, /* ... up to this, or twice what is borne */
     DZ_FLOW_TRIPS = 3,                /* patience at first, in times that an ack usually takes */
 };
 
@@ -45,6 +45,7 @@ struct dz_flow {
     uint64_t told;      /* ... that the other end was told */
     struct dz_buf kept; /* bodies said and not acked, one after another */
     uint32_t kept_len[DZ_FLOW_WINDOW];
+    dz_us borne_us;  /* the least patience */
     dz_us ack_us;    /* how long an ack may wait */
     dz_us ack_at;    /* when the other end must be told `heard`; INT64_MAX: it knows */
     dz_us resend_at; /* INT64_MAX: nothing is on the way */
@@ -57,7 +58,8 @@ struct dz_flow {
 
 /* Begin a session: forgets the one before.  The rest of *self is set by the caller before. */
 void dz_flow_open(struct dz_flow *self);
-/* Acks are known to take long, for both ends are among many: patience to begin with, and ours wait longer. */
+/* Acks are known to take long, for both ends are among many: there is no less patience than so much, and ours
+ * wait longer. */
 void dz_flow_bear(struct dz_flow *self, dz_us patience_us);
 void dz_flow_fini(struct dz_flow *self);
 

@@ -183,6 +183,12 @@ outbox_is_writing(const struct vassal *self)
     return self->old > 0 && nth(self, self->old - 1)->state == RECORD_WRITING;
 }
 
+bool
+outbox_is_writing_new(const struct vassal *self)
+{
+    return self->record_count > 0 && nth(self, self->record_count - 1)->state == RECORD_WRITING;
+}
+
 void
 outbox_announced(struct vassal *self)
 {

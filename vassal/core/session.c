@@ -269,6 +269,13 @@ say_once(struct vassal *self, bool *is_due, enum dz_msg_id id, dz_us now)
     *is_due = false;
 }
 
+/* Among many, who asks for more waits for what is being written: both go together, and less is said. */
+static bool
+are_results_first(const struct vassal *self)
+{
+    return dz_pace_news_us(self->nodes) > 0 && outbox_is_writing_new(self);
+}
+
 void
 flush_all(struct vassal *self, dz_us now)
 {
@@ -288,7 +295,7 @@ flush_all(struct vassal *self, dz_us now)
     outbox_tell(self, now);
     copies_tell(self, now);
     backs_tell(self, now);
-    if (dz_flow_has_room(&self->flow))
+    if (dz_flow_has_room(&self->flow) && !are_results_first(self))
         slots_say(self, now);
     if (self->is_drained_due)
         say_once(self, &self->is_drained_due, DZ_MSG_mesh_drained, now);

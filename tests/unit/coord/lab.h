@@ -21,6 +21,7 @@ struct told {
 struct lab {
     struct coord *coord; /* owned */
     dz_us now;
+    uint32_t total;                  /* tests that a node has */
     struct dz_flow flows[NODES + 1]; /* the nodes' ends, by node id */
     struct dz_buf frame;
     struct told told[ORDERS_MAX]; /* of the last step, whoever was told */
@@ -128,7 +129,8 @@ hello(struct lab *lab, uint64_t node, uint64_t digest)
 {
     struct dz_flow outside = { .job = dz_str("J"), .node = node, .inc = lab->flows[node].inc };
     struct dz_msg msg = { .id = DZ_MSG_mesh_hello,
-                          .as.mesh_hello = { .slots = SLOTS, .total = TOTAL, .digest = digest } };
+                          .as.mesh_hello = {
+                              .slots = SLOTS, .total = lab->total, .digest = digest } };
     dz_flow_open(&outside);
     dz_flow_whisper(&outside, &msg, &lab->frame);
     dz_flow_fini(&outside);
@@ -215,7 +217,7 @@ manifest(struct lab *lab)
 static inline struct lab
 lab_without_manifest(unsigned strikes, uint64_t seen_n)
 {
-    struct lab lab = { .now = 1000000 };
+    struct lab lab = { .now = 1000000, .total = TOTAL };
     struct coord_cfg cfg = { .job = dz_str("J"), .node = 1, .inc = 1, .strikes = strikes };
     for (uint64_t n = 1; n <= NODES; n++)
         lab.flows[n] = (struct dz_flow){ .job = dz_str("J"), .node = n, .inc = 9 };

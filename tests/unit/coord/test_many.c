@@ -1,9 +1,10 @@
 /* test_many.c - what changes when many nodes take part: how often each speaks, how long it is waited for. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/coord/lab.h"
 
-enum { MANY = 1000, TICK_US = 100 * 1000 };
+enum { MANY = 1000, TICK_US = 100 * 1000, NEWS_US = 312500 };
 
 static void
 tick(struct lab *lab, bool is_behind)
@@ -143,35 +144,76 @@ a_greeting_that_met_its_answer_on_the_way_is_not_answered(void **state)
     }
 }
 
-/* All weigh the same, 10 ms, and two slots come: the first is given half of its share, or all of it. */
+/* 2 ms each. */
+static void
+manifest_of_many(struct lab *lab, unsigned nodes)
+{
+    enum { TESTS = 400 };
+    static char ids[TESTS][16];
+    struct coord_test tests[TESTS];
+    lab->total = TESTS;
+    for (uint32_t t = 0; t < TESTS; t++) {
+        (void) snprintf(ids[t], sizeof(ids[t]), "%03u.py::t", (unsigned) t);
+        tests[t] = (struct coord_test){ .id = dz_str(ids[t]), .order = t, .est_us = 2000 };
+    }
+    give(lab, &(struct coord_event){ .kind = COORD_EV_MANIFEST,
+                                     .as.manifest = { tests, TESTS, DIGEST, nodes } });
+}
+
+/* Few are given 50 ms of tests each.  Of eighty, who hear of more only when that is done, each is given its part
+ * at once, 10 ms, whether the others are up yet or not. */
 static void
 who_hears_of_more_only_when_all_is_done_is_given_its_whole_share(void **state)
 {
     (void) state;
-    static const unsigned crowds[] = { 0, MANY };
-    static const unsigned first[] = { 2, TOTAL / SLOTS };
+    static const unsigned crowds[] = { 0, 80 }, counts[] = { 25, 5 };
     for (size_t i = 0; i < DZ_LEN(crowds); i++) {
-        DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
-        manifest_in_crowd(&lab, crowds[i]);
-        join(&lab, 1);
-        assert_int_equal(told(&lab, DZ_MSG_mesh_assign, 0)->count, first[i]);
+        DZ_AUTO(lab_fini) struct lab lab = lab_without_manifest(3, 0);
+        manifest_of_many(&lab, crowds[i]);
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_PERSISTED });
+        for (uint64_t node = 1; node <= NODES; node++) {
+            join(&lab, node);
+            for (unsigned slot = 0; slot < SLOTS; slot++)
+                assert_int_equal(told(&lab, DZ_MSG_mesh_assign, slot)->count, counts[i]);
+        }
     }
 }
 
-/* How long node 1 may be silent about its tests before they are asked for, as node 2 has nothing. */
-static dz_us
-patience_with_one(unsigned crowd)
+/* It had been given all tests by the scheduler before, and they wait in the queue of its first slot. */
+static void
+join_with_all(struct lab *lab, uint64_t node)
 {
-    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    DZ_AUTO(dz_buf_fini) struct dz_buf slots = { 0 }, held = { 0 };
+    struct dz_msg msg = { .id = DZ_MSG_mesh_state, .as.mesh_state.last = 1 };
+    hello(lab, node, DIGEST);
+    for (unsigned s = 0; s < SLOTS; s++)
+        dz_slot_add(&msg.as.mesh_state.slots, &slots, &(struct dz_item_slot){ s, DZ_SLOT_UP });
+    for (unsigned t = 0; t < TOTAL; t++)
+        dz_held_add(&msg.as.mesh_state.held, &held, &(struct dz_item_held){ 0, t, 0 });
+    say(lab, node, &msg);
+}
+
+/* Node 1 has all tests and says nothing of them; node 2 has nothing. */
+static struct lab
+lab_with_one_silent(unsigned crowd)
+{
+    struct lab lab = lab_leading(3);
     manifest_in_crowd(&lab, crowd);
-    join(&lab, 1);
-    tell_slots(&lab, 1, DZ_SLOT_UP);
+    join_with_all(&lab, 1);
     join(&lab, 2);
     tell_slots(&lab, 2, DZ_SLOT_WANT);
+    return lab;
+}
+
+/* How long until its tests are asked for. */
+static dz_us
+patience_with_one(unsigned crowd, bool is_behind)
+{
+    DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd);
     dz_us began = lab.now;
-    while (!told(&lab, DZ_MSG_mesh_revoke, 0) && lab.now - began < 900 * 1000) {
+    while (!told(&lab, DZ_MSG_mesh_revoke, 0) && lab.now - began < 2000 * 1000) {
         lab.now += 5 * 1000;
-        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
     }
     return lab.now - began;
 }
@@ -180,9 +222,46 @@ static void
 where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come(void **state)
 {
     (void) state;
-    dz_us alone = patience_with_one(0), among_many = patience_with_one(MANY);
+    dz_us alone = patience_with_one(0, false), among_many = patience_with_one(MANY, false);
     assert_in_range(alone, 20 * 1000, 100 * 1000);
-    assert_in_range(among_many - alone, 250 * 1000, 350 * 1000);
+    assert_in_range(among_many - alone, NEWS_US - 20 * 1000, NEWS_US + 20 * 1000);
+}
+
+/* How long until node 2 is told that there is nothing for it: all that node 1 has it has begun. */
+static dz_us
+until_nothing(unsigned crowd)
+{
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    manifest_in_crowd(&lab, crowd);
+    join_with_all(&lab, 1);
+    for (uint32_t t = 0; t < TOTAL - 1; t++)
+        report(&lab, 1, t, DZ_RESULT_OK, t + 1);
+    join(&lab, 2);
+    tell_slots(&lab, 2, DZ_SLOT_WANT);
+    dz_us began = lab.now;
+    while (!told(&lab, DZ_MSG_mesh_assign, 0) && lab.now - began < 2000 * 1000) {
+        lab.now += 5 * 1000;
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+    }
+    return lab.now - began;
+}
+
+static void
+where_many_ask_all_may_be_over_before_each_is_told_that_there_is_nothing(void **state)
+{
+    (void) state;
+    assert_int_equal(until_nothing(0), 0);
+    assert_in_range(until_nothing(MANY), NEWS_US, NEWS_US + 30 * 1000);
+}
+
+/* They are read first, but not for ever. */
+static void
+where_many_speak_news_may_lie_unread(void **state)
+{
+    (void) state;
+    assert_int_equal(patience_with_one(0, true), patience_with_one(0, false));
+    dz_us behind = patience_with_one(MANY, true);
+    assert_in_range(behind, 4 * NEWS_US, 6 * NEWS_US);
 }
 
 int
@@ -196,6 +275,8 @@ main(void)
         cmocka_unit_test(a_greeting_that_met_its_answer_on_the_way_is_not_answered),
         cmocka_unit_test(who_hears_of_more_only_when_all_is_done_is_given_its_whole_share),
         cmocka_unit_test(where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come),
+        cmocka_unit_test(where_many_speak_news_may_lie_unread),
+        cmocka_unit_test(where_many_ask_all_may_be_over_before_each_is_told_that_there_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

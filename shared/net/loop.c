@@ -180,14 +180,27 @@ first_timer(struct dz_loop *self)
     return first;
 }
 
+/* The first one that may fire now. */
+static struct dz_timer *
+due_timer(struct dz_loop *self, dz_us now)
+{
+    struct dz_timer *first = NULL;
+    for (size_t i = 0; i < self->timer_count; i++) {
+        struct dz_timer *timer = self->timers[i];
+        if (timer->at - timer->early <= now && (!first || timer->at < first->at))
+            first = timer;
+    }
+    return first;
+}
+
 /* Each timer at most once in a wake, however late it sets itself again. */
 static void
 fire_timers(struct dz_loop *self)
 {
     dz_us now = dz_clock_us();
     for (size_t left = self->timer_count; left > 0; left--) {
-        struct dz_timer *timer = first_timer(self);
-        if (!timer || timer->at > now)
+        struct dz_timer *timer = due_timer(self, now);
+        if (!timer)
             return;
         dz_loop_unset(self, timer);
         timer->fn(timer->arg);

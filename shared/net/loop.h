@@ -22,7 +22,8 @@ struct dz_watch {
 };
 
 struct dz_timer {
-    dz_us at; /* of the monotonic clock; 0: not set */
+    dz_us at;    /* of the monotonic clock; 0: not set */
+    dz_us early; /* so much earlier is as good, if the loop is awake then anyway */
     void (*fn)(void *arg);
     void *arg;
     bool is_listed; /* the loop's own */

@@ -176,9 +176,12 @@ watch_arm_tick(struct agent *agent)
     for (unsigned i = 0; i < agent->seat_count && !is_busy; i++)
         is_busy = agent->seats[i].state == SEAT_LIVE && agent->seats[i].given_len > 0;
     dz_us idle_us = is_quiet(agent) ? QUIET_TICK_US : IDLE_TICK_US;
-    dz_us at = dz_clock_us() + (is_busy ? TICK_US << agent->calm : idle_us);
-    if (!agent->tick.is_listed || at < agent->tick.at)
-        dz_loop_set(agent->loop, &agent->tick, at);
+    dz_us pause = is_busy ? TICK_US << agent->calm : idle_us;
+    dz_us at = dz_clock_us() + pause;
+    if (agent->tick.is_listed && at >= agent->tick.at)
+        return;
+    agent->tick.early = pause > TICK_US ? pause / 2 : 0;
+    dz_loop_set(agent->loop, &agent->tick, at);
 }
 
 /* ------------------------------------------------------------------ the core's clock */
@@ -303,8 +306,9 @@ watch_init(struct agent *agent)
 {
     agent->tick = (struct dz_timer){ .fn = on_tick, .arg = agent };
     agent->core_timer = (struct dz_timer){ .fn = on_core_time, .arg = agent };
-    agent->alive = (struct dz_timer){ .fn = on_alive, .arg = agent };
-    agent->progress = (struct dz_timer){ .fn = on_progress, .arg = agent };
+    agent->alive = (struct dz_timer){ .fn = on_alive, .arg = agent, .early = ALIVE_US / 4 };
+    agent->progress =
+        (struct dz_timer){ .fn = on_progress, .arg = agent, .early = PROGRESS_US / 2 };
     agent->output = (struct dz_timer){ .fn = on_output, .arg = agent };
     agent->sched_log = (struct dz_timer){ .fn = on_sched_log, .arg = agent };
     agent->wind_down = (struct dz_timer){ .fn = on_wind_down, .arg = agent };

@@ -118,6 +118,33 @@ a_timer_fires_once_in_a_wake_and_not_before_its_time(void **state)
 }
 
 static void
+on_call(void *arg)
+{
+    struct seen *seen = arg;
+    seen->calls++;
+}
+
+static void
+a_timer_that_may_be_early_shares_a_wake_and_makes_none(void **state)
+{
+    (void) state;
+    struct dz_loop *loop = new_loop();
+    struct seen early = { .timer = { .fn = on_call, .arg = &early, .early = 60000000 } };
+    struct seen other = { .timer = { .fn = on_call, .arg = &other } };
+    struct seen far = { .timer = { .fn = on_call, .arg = &far, .early = 1000000 } };
+    dz_us at = dz_clock_us() + 3000;
+    dz_loop_set(loop, &other.timer, at);
+    dz_loop_set(loop, &far.timer, at + 60000000);
+    dz_loop_set(loop, &early.timer, at + 50000000);
+    while (other.calls == 0)
+        assert_ok(dz_loop_once(loop, -1, NULL));
+    assert_true(dz_clock_us() >= at); /* nobody was woken for what may be early */
+    assert_int_equal(early.calls, 1);
+    assert_int_equal(far.calls, 0);
+    dz_loop_destroy(&loop);
+}
+
+static void
 on_signal(void *arg, int number)
 {
     struct seen *seen = arg;
@@ -154,6 +181,7 @@ main(void)
         cmocka_unit_test(a_readable_descriptor_is_told_until_it_is_read),
         cmocka_unit_test(a_handler_may_remove_a_watch_whose_event_is_on_its_way),
         cmocka_unit_test(a_timer_fires_once_in_a_wake_and_not_before_its_time),
+        cmocka_unit_test(a_timer_that_may_be_early_shares_a_wake_and_makes_none),
         cmocka_unit_test(a_signal_comes_as_an_event_and_every_wake_ends_with_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@ enum {
     SCHED_LOG_US = 5000000,      /* scheduler's progress line in the log */
     FORK_PATIENCE_US = 30000000, /* seed and zygote answer `fork`; a reaper tells a death */
     STOPPED_MAX_US = 30000000,   /* seed and zygote may be stopped so long, then they are killed */
+    STOP_CHECK_US = 5000000,     /* between two looks for that */
     EOF_PATIENCE_US = 5000000,   /* a worker that closed its channel ends by itself */
     STACKS_PATIENCE_US = 500000, /* stacks of a test above its limit are written */
     STACKS_QUIET_US = 60000,     /* no more of them come */
@@ -155,6 +156,7 @@ struct kin {
     struct dz_watch zygote_watch;
     uint64_t zygote_life;
     dz_us zygote_asked_at, zygote_stopped_at;
+    dz_us stop_checked_at; /* seed and zygote were looked at for being stopped */
     dz_us resay_at;    /* an adopted zygote says its collection again until then, 0: it need not */
     struct roll *roll; /* of the living zygote; NULL before its birth */
     bool is_ready;

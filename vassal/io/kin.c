@@ -313,6 +313,9 @@ kin_check_stopped(struct agent *agent, dz_us now)
 {
     struct kin *kin = &agent->kin;
     bool were_we_away = now - agent->last_alive > 3 * (dz_us) ALIVE_US;
+    if (!were_we_away && now - kin->stop_checked_at < STOP_CHECK_US)
+        return;
+    kin->stop_checked_at = now;
     if (were_we_away || dz_proc_is_stopped(getppid())) {
         kin->zygote_stopped_at = kin->seed_stopped_at = 0;
         return;

@@ -13,7 +13,7 @@
 #include "shared/base/clock.h"
 #include "shared/kv/env.h"
 
-enum { PAUSE_MS = 1000, SMALL = 1 << 20 /* bytes of a file that may stay: looking costs more */ };
+enum { PAUSE_MS = 1000, SMALL = 4 << 20 /* bytes of a file that may stay: looking costs more */ };
 
 static bool
 is_ours(const char *line, const struct stat *file, uintptr_t *begin_out, uintptr_t *end_out)

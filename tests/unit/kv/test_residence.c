@@ -81,7 +81,7 @@ what_was_looked_at_is_given_back_also_when_the_map_has_moved(void **state)
     struct fixture *f = *state;
     DZ_AUTO(dz_kv_close) struct dz_kv *kv = open_kv(f);
     struct look look = { 0 };
-    for (unsigned have = 0, more = 3; have < 24; have += more, more *= 2) {
+    for (unsigned have = 0, more = 6; have < 24; have += more, more *= 2) {
         put_mib(f, kv, have, more); /* it begins with room for one, and grows each time */
         look.count = (have + more) * PER_MIB;
         assert_ok(dz_kv_read(kv, look_at_all, &look, &f->err));

@@ -42,7 +42,8 @@ struct bench {
 /* Start an agent of the node; nothing is said to it. */
 void node_spawn(struct bench *self, struct node *node);
 void node_start(struct bench *self, struct node *node); /* say `start` */
-/* Its worker takes what is there, if the bench is going. */
+void node_run(struct node *node); /* its worker takes what is there, and says nothing yet */
+/* The same if the bench is going; then it asks for more. */
 void node_work(struct bench *self, struct node *node);
 /* Something can be read at that end. */
 void node_read(struct bench *self, struct node *node, enum end end);

@@ -133,18 +133,24 @@ look_for_test(struct bench *self, struct node *node)
     self->joined++;
 }
 
+void
+node_run(struct node *node)
+{
+    uint32_t test = 0, attempt = 0;
+    while (dz_queue_take(node->kit.shm, &test, &attempt) == DZ_OK)
+        run_test(node, test, attempt);
+}
+
 /* Take what is there, then ask for more or sleep, as link_ask() and link_wait() do. */
 void
 node_work(struct bench *self, struct node *node)
 {
     struct dz_shm *shm = node->kit.shm;
-    uint32_t test = 0, attempt = 0;
     look_for_test(self, node);
     while (!node->has_left && (self->is_going || atomic_load(&shm->more) == DZ_MORE_END)) {
         uint32_t more = atomic_load(&shm->more);
         atomic_store(&shm->waiting, 0);
-        while (dz_queue_take(shm, &test, &attempt) == DZ_OK)
-            run_test(node, test, attempt);
+        node_run(node);
         if (more == DZ_MORE_END) {
             leave(self, node);
             return;

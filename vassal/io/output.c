@@ -20,7 +20,8 @@ output_is_followed(const struct agent *agent, uint32_t test)
         return false;
     if (strcmp(agent->follow, FOLLOW_ALL) == 0)
         return true;
-    return test < agent->manifest.count && dz_id_is_below(catalog_id(&agent->manifest, test), agent->follow);
+    return test < agent->manifest.count &&
+           dz_id_is_below(catalog_id(&agent->manifest, test), agent->follow);
 }
 
 void

@@ -28,7 +28,9 @@ static struct dz_slice
 id_of(const struct agent *agent, uint32_t test)
 {
     struct dz_slice none = { 0 };
-    return test < agent->manifest.count ? shortened(catalog_id(&agent->manifest, test), ID_SHOWN_MAX) : none;
+    return test < agent->manifest.count
+               ? shortened(catalog_id(&agent->manifest, test), ID_SHOWN_MAX)
+               : none;
 }
 
 void

@@ -450,11 +450,15 @@ serve(struct coord *self, struct slot *slot, dz_us now)
         give(self, slot, now);
 }
 
-/* Slots to which an answer is owed can be told "nothing" as soon as nothing may come any more. */
+/* Slots to which an answer is owed can be told "nothing" as soon as nothing may come any more.  A crowd, which
+ * is told later anyway, is not gone through at every step. */
 static void
-mark_settled(struct coord *self)
+mark_settled(struct coord *self, dz_us now)
 {
     size_t left = self->owed_count;
+    if (left == 0 || (coord_news_us(self) > 0 && now - self->settled_at < RESCUE_US))
+        return;
+    self->settled_at = now;
     for (size_t i = 0; i < self->slot_count && left > 0; i++) {
         size_t at = (self->owed_at + i) % self->slot_count;
         struct slot *slot = self->slots[at];
@@ -474,7 +478,7 @@ mark_settled(struct coord *self)
 void
 slots_flush(struct coord *self, dz_us now)
 {
-    mark_settled(self);
+    mark_settled(self, now);
     for (size_t i = 0; i < self->dirty_slot_count; i++) {
         struct slot *slot = self->dirty_slots[i];
         slot->is_dirty = false; /* serving one may mark others, or itself, again */

@@ -138,6 +138,29 @@ the_silence_of_one_who_schedules_for_a_crowd_is_borne_longer(void **state)
     }
 }
 
+static void
+in_a_crowd_who_asks_for_more_says_so_with_the_results_that_are_being_written(void **state)
+{
+    (void) state;
+    static const unsigned nodes[] = { 32, 2048 };
+    for (size_t i = 0; i < DZ_LEN(nodes); i++) {
+        bool is_crowd = nodes[i] > 32;
+        DZ_AUTO(lab_fini) struct lab lab = lab_in_crowd(nodes[i]);
+        answer(&lab, DZ_LEASE_HELD, (struct dz_epoch){ 1, 1, 1 });
+        give(&lab,
+             &(struct vassal_event){ .kind = VASSAL_EV_MANIFEST, .as.manifest = { 1, DIGEST } });
+        lead(&lab, 1, 1);
+        slot_event(&lab, VASSAL_EV_SLOT_UP, 0);
+        assign(&lab, 0, 0, 1, true);
+        report(&lab, 0, 0, 1);
+        slot_event(&lab, VASSAL_EV_SLOT_ASKS, 0);
+        assert_int_equal(has_said(&lab, DZ_MSG_mesh_slots), !is_crowd);
+        journaled(&lab, 1);
+        assert_true(has_said(&lab, DZ_MSG_mesh_result));
+        assert_int_equal(has_said(&lab, DZ_MSG_mesh_slots), is_crowd);
+    }
+}
+
 int
 main(void)
 {
@@ -148,6 +171,8 @@ main(void)
         cmocka_unit_test(it_says_that_it_lives_as_often_as_the_list_of_members_tells_it),
         cmocka_unit_test(a_store_that_a_crowd_asks_is_waited_for_longer),
         cmocka_unit_test(the_silence_of_one_who_schedules_for_a_crowd_is_borne_longer),
+        cmocka_unit_test(
+            in_a_crowd_who_asks_for_more_says_so_with_the_results_that_are_being_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,13 +179,13 @@ set_numbers(const struct catalog *self, struct roll *roll, uint32_t *to_node)
     memset(roll->to_local, 0xff, (self->count + 1) * sizeof(*roll->to_local)); /* NO_TEST */
     for (uint32_t i = 0; i < roll->count; i++) {
         uint32_t test = to_node[i];
-        if (test != CATALOG_NO_TEST && roll->to_local[test] != CATALOG_NO_TEST)
-            test = to_node[i] =
-                CATALOG_NO_TEST; /* the same name twice: only the first can be meant */
-        if (test != CATALOG_NO_TEST)
+        /* of the same name twice only the first can be meant */
+        if (test != CATALOG_NO_TEST && roll->to_local[test] == CATALOG_NO_TEST) {
             roll->to_local[test] = i;
-        else
+        } else {
+            to_node[i] = CATALOG_NO_TEST;
             strangers++;
+        }
     }
     forget_text(roll);
     return strangers;

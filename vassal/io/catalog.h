@@ -18,11 +18,11 @@
 enum { CATALOG_MAX = 1 << 24 };
 #define CATALOG_NO_TEST UINT32_MAX
 
-/* Names in the order of their collection, and the groups of those that have one. */
+/* Names in the order of their collection, and the groups of those that have one: 0 none, else one more than
+ * the group's number. */
 struct collection {
     struct dz_names ids, groups;
-    uint32_t *
-        group_of; /* owned: 0 none, else one more than its number among groups; NULL: none has one */
+    uint32_t *group_of; /* owned; NULL: none has one */
     uint32_t group_cap;
 };
 

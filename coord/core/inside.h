@@ -215,8 +215,8 @@ struct coord {
     dz_us rescued_at; /* when what may be stuck was last looked for */
     size_t owed_count, giver_count;
     dz_us settled_at; /* when those to whom an answer is owed were last gone through */
-    size_t giver_at; /* where the last search for one of them ended */
-    size_t owed_at;  /* ... for a slot to which an answer is owed */
+    size_t giver_at;  /* where the last search for one of them ended */
+    size_t owed_at;   /* ... for a slot to which an answer is owed */
 
     struct asked *asked; /* owned: a queue over all batches */
     size_t asked_first, asked_count, asked_cap;

@@ -17,7 +17,7 @@ PART_MAX = 4096  # tests
 PART_BYTES_MAX = 8 << 20
 UTF8_BYTES_MAX = 4  # of one character
 
-Entry = tuple[str, str, int]
+Entry = tuple[str, str, int, int]
 
 
 def short(nodeid: str) -> str:
@@ -45,7 +45,7 @@ def parts(nodeids: Iterable[str], ties: Iterable[str]) -> Iterator[tuple[int, li
     first = size = 0
     part: list[Entry] = []
     for name, tie in zip(names(nodeids), ties, strict=True):
-        part.append((name, tie, 0))
+        part.append((name, tie, 0, 0))
         size += (len(name) + len(tie)) * UTF8_BYTES_MAX
         if len(part) == PART_MAX or size >= PART_BYTES_MAX:
             yield first, part

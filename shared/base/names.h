@@ -16,6 +16,8 @@ void dz_names_fini(struct dz_names *self);  /* frees and zeroes; DZ_AUTO-able */
 void dz_names_clear(struct dz_names *self); /* empties, keeps the memory */
 /* false: all together would be longer than 4 GiB, it was not added. */
 DZ_MUST_USE bool dz_names_add(struct dz_names *self, struct dz_slice name);
+/* One that begins as the last one does, with so many bytes of it, no more than it has. */
+DZ_MUST_USE bool dz_names_add_like(struct dz_names *self, size_t same, struct dz_slice rest);
 
 static inline struct dz_slice
 dz_names_at(const struct dz_names *self, uint32_t number)

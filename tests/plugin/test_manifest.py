@@ -12,7 +12,7 @@ def told(nodeids):
     parts = list(manifest.parts(nodeids, [""] * len(nodeids)))
     entries = [entry for _, part in parts for entry in part]
     assert [first for first, _ in parts] == [sum(len(p) for _, p in parts[:n]) for n in range(len(parts))]
-    return parts, [name for name, _, _ in entries]
+    return parts, [name for name, *_ in entries]
 
 
 def test_a_long_node_id_is_cut_and_stays_its_own():

@@ -93,15 +93,23 @@ group_at(const struct collection *self, uint32_t place)
     return group ? dz_names_at(&self->groups, group - 1) : (struct dz_slice){ 0 };
 }
 
+/* same: as in the message. */
 static bool
-append(struct roll *self, struct dz_slice id, struct dz_slice group)
+append(struct roll *self, size_t same, struct dz_slice rest, struct dz_slice group)
 {
-    if (!put_group(&self->tests, self->count, group) || !dz_names_add(&self->tests.ids, id))
+    struct dz_names *ids = &self->tests.ids;
+    if (!put_group(&self->tests, self->count, group) || !dz_names_add_like(ids, same, rest))
         return false;
-    sorter_add(&self->sorter, &self->tests.ids);
-    self->digest += dz_hash64(id);
+    sorter_add(&self->sorter, ids);
+    self->digest += dz_hash64(dz_names_at(ids, self->count));
     self->count++;
     return true;
+}
+
+static size_t
+last_len(const struct roll *self)
+{
+    return self->count > 0 ? dz_names_at(&self->tests.ids, self->count - 1).len : 0;
 }
 
 enum dz_rc
@@ -119,9 +127,12 @@ roll_add(struct roll *self, const struct dz_msg_manifest *part, struct dz_err *e
     struct dz_list rest = part->entries;
     struct dz_item_entry entry;
     while (dz_entry_next(&rest, &entry)) {
-        if (entry.id.len == 0)
+        if (entry.same > last_len(self))
+            return dz_fail(err, DZ_CORRUPT, "test %u begins as a name that is shorter",
+                           self->count);
+        if (entry.same + entry.id.len == 0)
             return dz_fail(err, DZ_CORRUPT, "test %u has an empty name", self->count);
-        if (!append(self, entry.id, entry.group))
+        if (!append(self, entry.same, entry.id, entry.group))
             return dz_fail(err, DZ_LIMIT, "the names of the tests have more than 4 GiB together");
     }
     return DZ_OK;
@@ -137,7 +148,7 @@ unite(struct roll *const *rolls, size_t count)
     for (size_t i = 0; i < count; i++) {
         for (uint32_t at = 0; at < rolls[i]->count; at++) {
             const struct collection *tests = &rolls[i]->tests;
-            bool has_room = append(all, dz_names_at(&tests->ids, at), group_at(tests, at));
+            bool has_room = append(all, 0, dz_names_at(&tests->ids, at), group_at(tests, at));
             dz_assert(has_room);
         }
     }

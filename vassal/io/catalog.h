@@ -44,7 +44,7 @@ struct roll *roll_share(struct roll *self);
 void roll_drop(struct roll **self_p); /* the last user frees */
 
 /* Take in one `manifest` message.  A part that begins at 0 begins anew.  CORRUPT: parts are
- * missing, or an id is empty.  LIMIT: too many. */
+ * missing, or an id is empty or none.  LIMIT: too many. */
 DZ_MUST_USE enum dz_rc roll_add(struct roll *self, const struct dz_msg_manifest *part,
                                 struct dz_err *err);
 

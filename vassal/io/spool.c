@@ -166,10 +166,36 @@ put_said(struct spool *self, uint64_t life, const struct dz_msg *msg, bool is_pa
     self->is_due |= !is_patient;
 }
 
+static size_t
+common(struct dz_slice a, struct dz_slice b)
+{
+    size_t most = a.len < b.len ? a.len : b.len, same = 0;
+    while (same < most && a.ptr[same] == b.ptr[same])
+        same++;
+    return same;
+}
+
+/* Names of tests differ little from the ones before: without what is the same a fifth of them is left. */
 void
 spool_put_roll(struct spool *self, uint64_t life, const struct dz_msg_manifest *part)
 {
-    put_said(self, life, &(struct dz_msg){ .id = DZ_MSG_manifest, .as.manifest = *part }, false);
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_msg msg = { .id = DZ_MSG_manifest, .as.manifest.first = part->first };
+    struct dz_list rest = part->entries;
+    struct dz_slice before = { 0 };
+    struct dz_item_entry entry;
+    while (dz_entry_next(&rest, &entry)) {
+        bool is_whole = entry.same == 0;
+        struct dz_slice id = entry.id;
+        if (is_whole) {
+            entry.same = common(before, id);
+            entry.id = (struct dz_slice){ id.ptr + entry.same, id.len - entry.same };
+        }
+        before = is_whole ? id : (struct dz_slice){ 0 };
+        dz_entry_add(&msg.as.manifest.entries, &bytes, &entry);
+    }
+    msg.as.manifest.entries.items = dz_buf_slice(&bytes);
+    put_said(self, life, &msg, false);
 }
 
 void

@@ -212,6 +212,40 @@ a_digest_is_of_the_tests_and_of_nothing_else(void **state)
     roll_drop(&roll);
 }
 
+/* Adds one test to it. */
+static enum dz_rc
+add_like(struct roll *roll, uint64_t same, const char *rest)
+{
+    DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+    struct dz_msg_manifest part = { .first = roll->count };
+    struct dz_item_entry entry = { .id = dz_str(rest), .same = same };
+    struct dz_err err;
+    dz_entry_add(&part.entries, &bytes, &entry);
+    part.entries.items = dz_buf_slice(&bytes);
+    return roll_add(roll, &part, &err);
+}
+
+static void
+a_name_may_begin_as_the_one_before(void **state)
+{
+    (void) state;
+    DZ_AUTO(roll_drop) struct roll *roll = roll_new();
+    assert_int_equal(add_like(roll, 1, "a"), DZ_CORRUPT);
+    assert_int_equal(add_like(roll, 0, ""), DZ_CORRUPT);
+    assert_ok(add_like(roll, 0, "t.py::b"));
+    assert_ok(add_like(roll, 6, "c"));
+    assert_ok(add_like(roll, 7, "[1]"));
+    assert_ok(add_like(roll, 6, "a"));
+    assert_int_equal(add_like(roll, 8, "x"), DZ_CORRUPT);
+    static const char *const ids[] = { "t.py::a", "t.py::b", "t.py::c", "t.py::c[1]" };
+    struct catalog catalog;
+    catalog_build(&catalog, &roll, 1, NULL);
+    assert_int_equal(catalog.count, DZ_LEN(ids));
+    for (uint32_t i = 0; i < DZ_LEN(ids); i++)
+        assert_true(dz_slice_eq(catalog_id(&catalog, i), dz_str(ids[i])));
+    catalog_fini(&catalog);
+}
+
 int
 main(void)
 {
@@ -221,6 +255,7 @@ main(void)
         cmocka_unit_test(tests_are_sorted_by_their_bytes),
         cmocka_unit_test(a_name_that_comes_twice_is_the_first_one),
         cmocka_unit_test(groups_stay_with_their_tests),
+        cmocka_unit_test(a_name_may_begin_as_the_one_before),
         cmocka_unit_test(a_digest_is_of_the_tests_and_of_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "shared/base/files.h"
 #include "tests/unit/unit.h"
+#include "vassal/io/catalog.h"
 #include "vassal/io/spool.h"
 
 enum { DAY_S = 24 * 3600 };
@@ -133,10 +134,61 @@ what_is_patient_waits_for_a_record(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ what was collected */
+
+enum { TESTS = 400 };
+
+static void
+name_of(unsigned test, char out[64])
+{
+    (void) snprintf(out, 64, "tests/unit/test_%u.py::test_names[%u]", test / 7, test % 50);
+}
+
+static void
+on_roll(void *arg, uint64_t life, const struct dz_msg_manifest *part)
+{
+    struct dz_err err;
+    assert_int_equal(life, 3);
+    assert_ok(roll_add(arg, part, &err));
+}
+
+static void
+what_was_collected_is_read_again_name_by_name(void **state)
+{
+    struct spool *spool = NULL;
+    DZ_AUTO(dz_free) char *note = NULL;
+    struct dz_err err;
+    assert_ok(spool_open(*state, job, 1, &spool, &note, &err));
+    for (unsigned first = 0; first < TESTS; first += TESTS / 2) {
+        DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
+        struct dz_msg_manifest part = { .first = first };
+        for (unsigned t = first; t < first + TESTS / 2; t++) {
+            char name[64];
+            name_of(t, name);
+            dz_entry_add(&part.entries, &bytes, &(struct dz_item_entry){ .id = dz_str(name) });
+        }
+        part.entries.items = dz_buf_slice(&bytes);
+        spool_put_roll(spool, 3, &part);
+    }
+    assert_int_equal(spool_commit(spool, &err), SPOOL_SOUND);
+    spool_close(&spool);
+    DZ_AUTO(roll_drop) struct roll *roll = roll_new();
+    const struct spool_heir heir = { .arg = roll, .on_roll = on_roll };
+    assert_int_equal(spool_inherit(*state, job, 2, &heir), 0);
+    assert_int_equal(roll->count, TESTS);
+    for (unsigned t = 0; t < TESTS; t++) {
+        char name[64];
+        name_of(t, name);
+        assert_true(dz_slice_eq(dz_names_at(&roll->tests.ids, t), dz_str(name)));
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_collected_is_read_again_name_by_name, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_journal_that_nobody_writes_goes_after_a_week, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_waits_for_a_server_waits_however_long, setup,

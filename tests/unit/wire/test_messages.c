@@ -74,11 +74,12 @@ fields_that_we_do_not_know_are_skipped(void **state)
 {
     (void) state;
     struct dz_msg msg;
-    /* quit(how=1) with a map and a string behind it; an entry with a fourth field */
+    /* quit(how=1) with a map and a string behind it; an entry with a fifth field */
     assert_ok(dz_msg_decode(BYTES(0x94, 85, 1, 0x81, 0x01, 0x02, 0xa1, 'x'), &msg));
     assert_int_equal(msg.as.quit.how, 1);
     assert_ok(dz_msg_decode(
-        BYTES(0x93, 83, 0, 0x92, 0x94, 0xa1, 'a', 0xa0, 1, 0xc0, 0x93, 0xa1, 'b', 0xa0, 2), &msg));
+        BYTES(0x93, 83, 0, 0x92, 0x95, 0xa1, 'a', 0xa0, 1, 0, 0xc0, 0x94, 0xa1, 'b', 0xa0, 2, 0),
+        &msg));
     struct dz_item_entry entry;
     assert_true(dz_entry_next(&msg.as.manifest.entries, &entry));
     assert_true(dz_entry_next(&msg.as.manifest.entries, &entry));
@@ -162,7 +163,7 @@ the_schema_as_data_names_fields_in_the_order_of_the_frame(void **state)
     const struct dz_schema_msg *manifest = dz_schema_by_id(83);
     assert_int_equal(manifest->fields[1].kind, 'l');
     assert_string_equal(manifest->fields[1].item, "entry");
-    assert_int_equal(manifest->fields[1].item_field_count, 3);
+    assert_int_equal(manifest->fields[1].item_field_count, 4);
     assert_string_equal(manifest->fields[1].item_fields[2].name, "flags");
     assert_null(dz_schema_by_id(63));
     assert_null(dz_schema_by_name("no_such"));

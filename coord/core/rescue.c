@@ -32,11 +32,13 @@ wait_us(const struct coord *self, const struct slot *slot, dz_us now)
     return -left; /* nobody knows; the longer it took, the longer it may */
 }
 
-static bool
+/* Returns to how many slots that have nothing it may bring something.  A crowd's are many: each revoke is one more
+ * message among all the others, so a slot is not asked where what another one gives back is enough. */
+static size_t
 free_what_waits(struct coord *self, struct slot *slot, dz_us now)
 {
     if (slot->is_revoking || !slot->is_up || slot_live(slot) == 0 || wait_us(self, slot, now) == 0)
-        return false;
+        return 0;
     size_t stay = slot_live(slot);
     bool has_freed =
         plan_let_go(self->plan, slot->number, slot->held + slot->stale, slot_live(slot), &stay);
@@ -46,7 +48,20 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
     slot->revoke_due = slot->is_bare ? 0 : slot_live(slot) - (uint32_t) stay;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);
-    return has_freed || slot->revoke_due > 0;
+    bool is_one = has_freed || slot->revoke_due > 0;
+    return coord_news_us(self) > 0 && slot->revoke_due > 0 ? slot->revoke_due : is_one;
+}
+
+/* Slots that have nothing, but for those of a crowd to which what was asked for already may come. */
+static size_t
+unfed(const struct coord *self)
+{
+    size_t idle = self->parked_count;
+    for (size_t i = 0; coord_news_us(self) > 0 && i < self->slot_count; i++) {
+        size_t due = self->slots[i]->is_revoking ? slot_live(self->slots[i]) : 0;
+        idle -= due < idle ? due : idle;
+    }
+    return idle;
 }
 
 /* Of a crowd, what looks late may have ended, and the news lie unread.  They are read first, if that does not
@@ -68,13 +83,13 @@ slots_rescue(struct coord *self, bool is_behind, dz_us now)
     self->rescued_at = now;
     if (!is_any)
         return;
-    size_t idle = self->parked_count;
+    size_t idle = unfed(self);
     for (size_t i = 0; i < self->slot_count; i++) {
         struct slot *slot = self->slots[i];
         if (slot->is_up && (slot_live(slot) == 0 || is_late(self, left_us(self, slot, now))))
             plan_late(self->plan, slot->number);
-        if (idle > 0)
-            idle -= free_what_waits(self, slot, now);
+        size_t fed = idle > 0 ? free_what_waits(self, slot, now) : 0;
+        idle -= fed < idle ? fed : idle;
     }
     slots_unpark(self);
     coord_wake(self, now + RESCUE_US);

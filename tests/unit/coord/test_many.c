@@ -179,9 +179,9 @@ who_hears_of_more_only_when_all_is_done_is_given_its_whole_share(void **state)
     }
 }
 
-/* It had been given all tests by the scheduler before, and they wait in the queue of its first slot. */
+/* It had been given all tests by the scheduler before, and they wait in the queues of its first slots. */
 static void
-join_with_all(struct lab *lab, uint64_t node)
+join_with_all(struct lab *lab, uint64_t node, unsigned slots_that_hold)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf slots = { 0 }, held = { 0 };
     struct dz_msg msg = { .id = DZ_MSG_mesh_state, .as.mesh_state.last = 1 };
@@ -189,17 +189,18 @@ join_with_all(struct lab *lab, uint64_t node)
     for (unsigned s = 0; s < SLOTS; s++)
         dz_slot_add(&msg.as.mesh_state.slots, &slots, &(struct dz_item_slot){ s, DZ_SLOT_UP });
     for (unsigned t = 0; t < TOTAL; t++)
-        dz_held_add(&msg.as.mesh_state.held, &held, &(struct dz_item_held){ 0, t, 0 });
+        dz_held_add(&msg.as.mesh_state.held, &held,
+                    &(struct dz_item_held){ t % slots_that_hold, t, 0 });
     say(lab, node, &msg);
 }
 
 /* Node 1 has all tests and says nothing of them; node 2 has nothing. */
 static struct lab
-lab_with_one_silent(unsigned crowd)
+lab_with_one_silent(unsigned crowd, unsigned slots_that_hold)
 {
     struct lab lab = lab_leading(3);
     manifest_in_crowd(&lab, crowd);
-    join_with_all(&lab, 1);
+    join_with_all(&lab, 1, slots_that_hold);
     join(&lab, 2);
     tell_slots(&lab, 2, DZ_SLOT_WANT);
     return lab;
@@ -209,13 +210,32 @@ lab_with_one_silent(unsigned crowd)
 static dz_us
 patience_with_one(unsigned crowd, bool is_behind)
 {
-    DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd);
+    DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd, 1);
     dz_us began = lab.now;
     while (!told(&lab, DZ_MSG_mesh_revoke, 0) && lab.now - began < 2000 * 1000) {
         lab.now += 5 * 1000;
         give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
     }
     return lab.now - began;
+}
+
+/* Each of its slots has two tests that wait, and two slots of node 2 have nothing. */
+static void
+of_a_crowd_no_more_is_taken_back_than_those_who_have_nothing_need(void **state)
+{
+    (void) state;
+    for (unsigned crowd = 0; crowd <= MANY; crowd += MANY) {
+        DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd, SLOTS);
+        for (int i = 0; i < 400 && !told(&lab, DZ_MSG_mesh_revoke, 0); i++) {
+            lab.now += 5 * 1000;
+            give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+        }
+        assert_non_null(told(&lab, DZ_MSG_mesh_revoke, 0));
+        assert_int_equal(told(&lab, DZ_MSG_mesh_revoke, 1) != NULL, crowd == 0);
+        lab.now += 25 * 1000; /* what was asked for is on its way */
+        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
+        assert_null(told(&lab, DZ_MSG_mesh_revoke, 0));
+    }
 }
 
 static void
@@ -233,7 +253,7 @@ until_nothing(unsigned crowd)
 {
     DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
     manifest_in_crowd(&lab, crowd);
-    join_with_all(&lab, 1);
+    join_with_all(&lab, 1, 1);
     for (uint32_t t = 0; t < TOTAL - 1; t++)
         report(&lab, 1, t, DZ_RESULT_OK, t + 1);
     join(&lab, 2);
@@ -276,6 +296,7 @@ main(void)
         cmocka_unit_test(who_hears_of_more_only_when_all_is_done_is_given_its_whole_share),
         cmocka_unit_test(where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come),
         cmocka_unit_test(where_many_speak_news_may_lie_unread),
+        cmocka_unit_test(of_a_crowd_no_more_is_taken_back_than_those_who_have_nothing_need),
         cmocka_unit_test(where_many_ask_all_may_be_over_before_each_is_told_that_there_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

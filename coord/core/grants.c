@@ -455,12 +455,12 @@ serve(struct coord *self, struct slot *slot, dz_us now)
 static void
 mark_settled(struct coord *self, dz_us now)
 {
-    size_t left = self->owed_count;
+    size_t left = self->owed_count, begin = self->owed_at;
     if (left == 0 || (coord_news_us(self) > 0 && now - self->settled_at < RESCUE_US))
         return;
     self->settled_at = now;
     for (size_t i = 0; i < self->slot_count && left > 0; i++) {
-        size_t at = (self->owed_at + i) % self->slot_count;
+        size_t at = (begin + i) % self->slot_count;
         struct slot *slot = self->slots[at];
         left -= slot->is_owed;
         if (!slot->is_owed)

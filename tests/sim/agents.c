@@ -297,6 +297,7 @@ collect(struct world *self, uint32_t n)
         .as.manifest = { .total = node->own_total,
                          .digest = node->is_odd ? 1000 + n : 77,
                          .seen_n = node->disk_n,
+                         .nodes = self->opt.crowd,
                          .own = { own_test, node } },
     };
     node->has_collected = true;

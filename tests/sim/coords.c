@@ -180,10 +180,11 @@ give_manifest(struct world *self, uint32_t n)
         tests[t] = self->tests[node->own[t]];
         tests[t].order = t;
     }
-    coord_give(self, n,
-               &(struct coord_event){
-                   .kind = COORD_EV_MANIFEST,
-                   .as.manifest = { tests, node->own_total, node->is_odd ? 1000 + n : 77 } });
+    coord_give(
+        self, n,
+        &(struct coord_event){ .kind = COORD_EV_MANIFEST,
+                               .as.manifest = { tests, node->own_total,
+                                                node->is_odd ? 1000 + n : 77, self->opt.crowd } });
     free(tests);
 }
 

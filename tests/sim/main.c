@@ -5,6 +5,8 @@
  *   sim ... --cells                    other histories: those that bring every message to every state;
  *                                      then how often each was met where.  Exit 1: one was not, or
  *                                      one that cannot be.  From a million on also those that seldom are
+ *   sim ... --crowd N                  the nodes are told that N of them have come, and are as patient with
+ *                                      each other; so are those who judge them
  *   sim --seed SEED --trace            one history, aloud
  *   sim --mutants [--count N]          each rule broken in turn; all must be caught in N histories
  *                                      (only in the build that has mutants); 0: as many as
@@ -21,7 +23,7 @@
 enum { REPLAY_EVERY = 16, VIOLATIONS_MAX = 20, LONG_HUNT = 1000 * 1000 };
 
 struct arguments {
-    uint64_t first, count, seed;
+    uint64_t first, count, seed, crowd;
     bool is_loud, has_seed, is_mutants, has_cells;
 };
 
@@ -41,6 +43,8 @@ parse(struct arguments *out, int argc, char **argv)
             out->first = strtoull(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--count") == 0)
             out->count = strtoull(value, NULL, 10), i++;
+        else if (strcmp(argv[i], "--crowd") == 0)
+            out->crowd = strtoull(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--seed") == 0)
             out->seed = strtoull(value, NULL, 10), out->has_seed = true, i++;
         else
@@ -50,29 +54,29 @@ parse(struct arguments *out, int argc, char **argv)
 }
 
 static int
-run_one(uint64_t seed, bool is_loud, struct cells *cells)
+run_one(const struct history *what)
 {
     struct outcome outcome;
-    history_run(seed, is_loud, cells, &outcome);
-    printf("seed %" PRIu64 ": %s%s\n", seed,
+    history_run(what, &outcome);
+    printf("seed %" PRIu64 ": %s%s\n", what->seed,
            outcome.is_ok ? "ok" : "VIOLATION: ", outcome.violation);
     return !outcome.is_ok;
 }
 
 static bool
-run_checked(uint64_t seed, struct cells *cells, struct outcome *out)
+run_checked(const struct history *what, struct outcome *out)
 {
-    history_run(seed, false, cells, out);
+    history_run(what, out);
     if (!out->is_ok) {
-        printf("seed %" PRIu64 ": VIOLATION: %s\n", seed, out->violation);
+        printf("seed %" PRIu64 ": VIOLATION: %s\n", what->seed, out->violation);
         return false;
     }
-    if (seed % REPLAY_EVERY != 0)
+    if (what->seed % REPLAY_EVERY != 0)
         return true;
     struct outcome again;
-    history_run(seed, false, cells, &again);
+    history_run(what, &again);
     if (again.trace != out->trace)
-        printf("seed %" PRIu64 ": VIOLATION: the same seed gave two histories\n", seed);
+        printf("seed %" PRIu64 ": VIOLATION: the same seed gave two histories\n", what->seed);
     return again.trace == out->trace;
 }
 
@@ -115,14 +119,15 @@ print_figures(struct figures *self, const char *what)
 }
 
 static int
-run_many(uint64_t first, uint64_t count, struct cells *cells)
+run_many(struct history what, uint64_t count)
 {
     struct outcome sum = { 0 };
     struct figures figures[MEASURES] = { 0 };
     unsigned violations = 0;
-    for (uint64_t seed = first; seed < first + count && violations < VIOLATIONS_MAX; seed++) {
+    for (uint64_t end = what.seed + count; what.seed < end && violations < VIOLATIONS_MAX;
+         what.seed++) {
         struct outcome outcome;
-        violations += !run_checked(seed, cells, &outcome);
+        violations += !run_checked(&what, &outcome);
         sum.tests += outcome.tests;
         sum.execs += outcome.execs;
         sum.messages += outcome.messages;
@@ -152,16 +157,20 @@ main(int argc, char **argv)
 {
     struct arguments args;
     if (!parse(&args, argc, argv)) {
-        fputs(
-            "usage: sim [--first SEED] [--count N] [--cells] | --seed SEED [--trace] | --mutants\n",
-            stderr);
+        fputs("usage: sim [--first SEED] [--count N] [--cells] [--crowd N] | --seed SEED [--trace] "
+              "[--crowd N]"
+              " | --mutants\n",
+              stderr);
         return 2;
     }
     if (args.is_mutants)
         return mutants_run(args.count);
     struct cells *cells = args.has_cells ? dz_alloc0(1, sizeof(*cells)) : NULL;
-    int code = args.has_seed ? run_one(args.seed, args.is_loud, cells)
-                             : run_many(args.first, args.count, cells);
+    struct history what = { .seed = args.has_seed ? args.seed : args.first,
+                            .crowd = (unsigned) args.crowd,
+                            .is_loud = args.is_loud,
+                            .cells = cells };
+    int code = args.has_seed ? run_one(&what) : run_many(what, args.count);
     if (code == 0 && cells && !args.has_seed)
         code = cells_print(cells, args.count >= LONG_HUNT);
     free(cells);

@@ -60,7 +60,7 @@ hunt(uint64_t first, uint64_t count)
     for (uint64_t seed = first; seed < first + count; seed++) {
         struct outcome outcome;
         limit_cpu(HISTORY_S);
-        history_run(seed, false, NULL, &outcome);
+        history_run(&(struct history){ .seed = seed }, &outcome);
         if (outcome.is_ok)
             continue;
         printf("  caught by seed %" PRIu64 ": %s\n", seed, outcome.violation);

@@ -155,6 +155,7 @@ node_new_life(struct world *self, uint32_t n)
         .node = node->id,
         .inc = node->inc,
         .slots = self->opt.slots,
+        .nodes = self->opt.crowd,
         .seen_n = node->disk_n,
         .rendezvous = self->opt.mode == MODE_ALONE ? VASSAL_ALONE : VASSAL_MEETS,
         .shard_index = n,

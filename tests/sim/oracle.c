@@ -89,7 +89,8 @@ check_grants(struct world *self, uint32_t n, const struct dz_msg_mesh *from, str
     const struct node *node = &self->nodes[n];
     struct dz_item_grant item;
     dz_us split_us = self->now - split_since(self, n);
-    if (grants.count > 0 && node->shard_total < 2 && split_us > SPLIT_MAX_US &&
+    dz_us most_us = SPLIT_MAX_US + patience_among(&self->opt);
+    if (grants.count > 0 && node->shard_total < 2 && split_us > most_us &&
         self->lease.epoch.n > from->epoch_n && store_is_reachable(self, n))
         world_break(self, "scheduler %u goes on for %" PRId64 " us after another has the lease", n,
                     split_us);
@@ -333,7 +334,8 @@ oracle_stored(struct world *self, uint32_t n, uint64_t exec)
 void
 oracle_worker_waited(struct world *self, uint32_t n, dz_us waited)
 {
-    dz_us most_us = WAIT_MAX_US + (self->opt.has_needs ? self->longest_us : 0);
+    dz_us most_us =
+        WAIT_MAX_US + (self->opt.has_needs ? self->longest_us : 0) + patience_among(&self->opt);
     if (self->opt.is_fault_free && waited > most_us)
         world_break(self, "a worker of node %u waited %" PRId64 " us for an answer", n, waited);
 }

@@ -264,17 +264,18 @@ say_who_is_left(struct world *self)
 }
 
 void
-history_run(uint64_t seed, bool is_loud, struct cells *cells, struct outcome *out)
+history_run(const struct history *what, struct outcome *out)
 {
     struct world *self = dz_alloc0(1, sizeof(*self));
-    self->rng.state = seed * 0x2545f4914f6cdd1d + 1;
-    self->is_loud = is_loud;
-    self->cells = cells;
-    options_draw(&self->opt, &self->rng, cells != NULL);
+    self->rng.state = what->seed * 0x2545f4914f6cdd1d + 1;
+    self->is_loud = what->is_loud;
+    self->cells = what->cells;
+    options_draw(&self->opt, &self->rng, what->cells != NULL);
+    self->opt.crowd = what->crowd;
     world_trace(self,
                 "seed %" PRIu64 ": mode %d, %u nodes, %u slots, %u tests, loss %u, delay %" PRId64
                 ", sharded %d, odd %u",
-                seed, self->opt.mode, self->opt.nodes, self->opt.slots, self->opt.tests,
+                what->seed, self->opt.mode, self->opt.nodes, self->opt.slots, self->opt.tests,
                 self->opt.loss, self->opt.delay_us, self->opt.is_sharded, self->opt.odd_nodes);
     self->now = 1000;
     world_init(self);
@@ -286,9 +287,10 @@ history_run(uint64_t seed, bool is_loud, struct cells *cells, struct outcome *ou
             world_break(self, "after %u happenings nothing has come to rest", HAPPENINGS_MAX);
         dispatch(self, &it);
         free(it.frame);
-        if (cells && cells->wrong[0])
-            world_break(self, "%s", cells->wrong);
-        if (self->is_healed && self->now > self->heal_at + HEAL_MAX_US + 3 * self->work_us)
+        if (self->cells && self->cells->wrong[0])
+            world_break(self, "%s", self->cells->wrong);
+        dz_us heal_us = HEAL_MAX_US + 2 * patience_among(&self->opt); /* it asks twice */
+        if (self->is_healed && self->now > self->heal_at + heal_us + 3 * self->work_us)
             say_who_is_left(self);
     }
     if (!self->violation) {

@@ -18,6 +18,7 @@
 
 #include "coord/core/coord.h"
 #include "shared/base/base.h"
+#include "shared/wire/pace.h"
 #include "shared/wire/wire.h"
 #include "tests/sim/cells.h"
 #include "vassal/core/vassal.h"
@@ -116,7 +117,14 @@ struct options {
     enum lone lone;           /* this and nothing else goes wrong: what it costs is measured */
     dz_us faults_us;          /* length of the fault phase */
     bool is_fault_free;
+    unsigned crowd; /* as in struct history; not drawn */
 };
+/* Among so many each may be so much more patient. */
+static inline dz_us
+patience_among(const struct options *self)
+{
+    return dz_pace_crowd_us(self->crowd);
+}
 /* draw.c; is_for_cells: with what is needed to meet every message in every state */
 void options_draw(struct options *self, struct rng *rng, bool is_for_cells);
 
@@ -429,7 +437,12 @@ struct outcome {
     bool is_ok;
     char violation[256];
 };
-/* cells may be NULL. */
-void history_run(uint64_t seed, bool is_loud, struct cells *cells, struct outcome *out);
+struct history {
+    uint64_t seed;
+    unsigned crowd; /* nodes are told that so many have come; 0: nothing of the kind */
+    bool is_loud;
+    struct cells *cells; /* borrowed; may be NULL */
+};
+void history_run(const struct history *what, struct outcome *out);
 
 #endif

@@ -173,18 +173,26 @@ join(struct lab *lab, uint64_t node)
 }
 
 static inline void
-report(struct lab *lab, uint64_t node, uint32_t test, enum dz_result result, uint64_t exec)
+report_of(struct lab *lab, uint64_t node, unsigned slot, uint32_t test, enum dz_result result,
+          uint64_t exec)
 {
     DZ_AUTO(dz_buf_fini) struct dz_buf bytes = { 0 };
     struct dz_msg msg = { .id = DZ_MSG_mesh_result };
     struct dz_item_outcome item = { .test = test,
                                     .exec = exec,
                                     .result = result,
+                                    .slot = slot,
                                     .call_us = 1000,
                                     .inc = lab->flows[node].inc,
                                     .record = exec };
     dz_outcome_add(&msg.as.mesh_result.outcomes, &bytes, &item);
     say(lab, node, &msg);
+}
+
+static inline void
+report(struct lab *lab, uint64_t node, uint32_t test, enum dz_result result, uint64_t exec)
+{
+    report_of(lab, node, 0, test, result, exec);
 }
 
 static inline void

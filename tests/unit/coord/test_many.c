@@ -219,6 +219,28 @@ patience_with_one(unsigned crowd, bool is_behind)
     return lab.now - began;
 }
 
+/* Three slots wait while there is a test in the queue of the fourth; then there is none. */
+static void
+all_who_wait_are_told_at_once_that_there_is_nothing(void **state)
+{
+    (void) state;
+    DZ_AUTO(lab_fini) struct lab lab = lab_leading(3);
+    DZ_AUTO(dz_buf_fini) struct dz_buf slots = { 0 };
+    struct dz_msg want = { .id = DZ_MSG_mesh_slots };
+    hello(&lab, 1, DIGEST); /* its slots come first */
+    join_with_all(&lab, 2, SLOTS);
+    tell_state(&lab, 1, DZ_SLOT_UP, 0);
+    tell_slots(&lab, 1, DZ_SLOT_WANT);
+    report(&lab, 2, 0, DZ_RESULT_OK, 1);
+    report(&lab, 2, 2, DZ_RESULT_OK, 2);
+    dz_slot_add(&want.as.mesh_slots.slots, &slots, &(struct dz_item_slot){ 0, DZ_SLOT_WANT });
+    say(&lab, 2, &want);
+    report_of(&lab, 2, 1, 1, DZ_RESULT_OK, 3);
+    assert_null(told(&lab, DZ_MSG_mesh_assign, 0));
+    report_of(&lab, 2, 1, 3, DZ_RESULT_OK, 4);
+    assert_non_null(told(&lab, DZ_MSG_mesh_assign, 2));
+}
+
 /* Each of its slots has two tests that wait, and two slots of node 2 have nothing. */
 static void
 of_a_crowd_no_more_is_taken_back_than_those_who_have_nothing_need(void **state)
@@ -297,6 +319,7 @@ main(void)
         cmocka_unit_test(where_many_speak_a_test_is_late_only_when_news_of_it_could_have_come),
         cmocka_unit_test(where_many_speak_news_may_lie_unread),
         cmocka_unit_test(of_a_crowd_no_more_is_taken_back_than_those_who_have_nothing_need),
+        cmocka_unit_test(all_who_wait_are_told_at_once_that_there_is_nothing),
         cmocka_unit_test(where_many_ask_all_may_be_over_before_each_is_told_that_there_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,6 +364,9 @@ def sim(step: Step) -> None:
             done += HISTORIES_AT_ONCE
     finally:
         pool.shutdown(cancel_futures=True)
+    for crowd in ("64", "1024"):
+        argv = [SIM, "--first", "100001", "--count", "1000000", "--crowd", crowd]
+        must(step, run(step, argv, limit_s=3600), f"sim --crowd {crowd}")
     argv = [SIM, "--cells", "--first", "100001", "--count", "1000000"]
     must(step, run(step, argv, limit_s=3600), "sim --cells")
     step.passed = 1

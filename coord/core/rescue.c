@@ -48,8 +48,9 @@ free_what_waits(struct coord *self, struct slot *slot, dz_us now)
     slot->revoke_due = slot->is_bare ? 0 : slot_live(slot) - (uint32_t) stay;
     if (slot->revoke_due > 0)
         slot_mark(self, slot);
-    bool is_one = has_freed || slot->revoke_due > 0;
-    return coord_news_us(self) > 0 && slot->revoke_due > 0 ? slot->revoke_due : is_one;
+    if (slot->revoke_due > 0 && coord_news_us(self) > 0)
+        return slot->revoke_due;
+    return has_freed || slot->revoke_due > 0;
 }
 
 /* Slots that have nothing, but for those of a crowd to which what was asked for already may come. */
@@ -57,7 +58,9 @@ static size_t
 unfed(const struct coord *self)
 {
     size_t idle = self->parked_count;
-    for (size_t i = 0; coord_news_us(self) > 0 && i < self->slot_count; i++) {
+    if (coord_news_us(self) == 0)
+        return idle;
+    for (size_t i = 0; i < self->slot_count; i++) {
         size_t due = self->slots[i]->is_revoking ? slot_live(self->slots[i]) : 0;
         idle -= due < idle ? due : idle;
     }

@@ -12,13 +12,6 @@ dz_names_fini(struct dz_names *self)
     *self = (struct dz_names){ 0 };
 }
 
-void
-dz_names_clear(struct dz_names *self)
-{
-    dz_buf_clear(&self->text);
-    self->count = 0;
-}
-
 bool
 dz_names_add(struct dz_names *self, struct dz_slice name)
 {

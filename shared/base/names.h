@@ -12,8 +12,7 @@ struct dz_names {
     uint32_t count, cap;
 };
 
-void dz_names_fini(struct dz_names *self);  /* frees and zeroes; DZ_AUTO-able */
-void dz_names_clear(struct dz_names *self); /* empties, keeps the memory */
+void dz_names_fini(struct dz_names *self); /* frees and zeroes; DZ_AUTO-able */
 /* false: all together would be longer than 4 GiB, it was not added. */
 DZ_MUST_USE bool dz_names_add(struct dz_names *self, struct dz_slice name);
 /* One that begins as the last one does, with so many bytes of it, no more than it has. */

@@ -169,20 +169,9 @@ dz_loop_unset(struct dz_loop *self, struct dz_timer *timer)
     timer->at = 0;
 }
 
+/* The first of those that may fire at `now`; INT64_MAX: of all. */
 static struct dz_timer *
-first_timer(struct dz_loop *self)
-{
-    struct dz_timer *first = NULL;
-    for (size_t i = 0; i < self->timer_count; i++) {
-        if (!first || self->timers[i]->at < first->at)
-            first = self->timers[i];
-    }
-    return first;
-}
-
-/* The first one that may fire now. */
-static struct dz_timer *
-due_timer(struct dz_loop *self, dz_us now)
+first_timer(struct dz_loop *self, dz_us now)
 {
     struct dz_timer *first = NULL;
     for (size_t i = 0; i < self->timer_count; i++) {
@@ -199,7 +188,7 @@ fire_timers(struct dz_loop *self)
 {
     dz_us now = dz_clock_us();
     for (size_t left = self->timer_count; left > 0; left--) {
-        struct dz_timer *timer = due_timer(self, now);
+        struct dz_timer *timer = first_timer(self, now);
         if (!timer)
             return;
         dz_loop_unset(self, timer);
@@ -211,7 +200,7 @@ fire_timers(struct dz_loop *self)
 static int
 wait_until_timer(struct dz_loop *self, int wait_ms)
 {
-    struct dz_timer *timer = first_timer(self);
+    struct dz_timer *timer = first_timer(self, INT64_MAX);
     if (!timer)
         return wait_ms;
     dz_us left = timer->at - dz_clock_us();

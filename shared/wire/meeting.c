@@ -223,7 +223,7 @@ write_slot(const struct dz_slot_past *slot, struct dz_buf *out)
 void
 dz_meeting_write(const struct dz_meeting *self, struct dz_buf *out)
 {
-    dz_buf_addf(out, "present %zx\n", self->member_count - dz_meeting_ended(self));
+    dz_buf_addf(out, "present %zx\n", dz_meeting_present(self));
     dz_buf_addf(out, "job %s\ngeneration %" PRIx32 " %d %d\n", self->job, self->generation.number,
                 self->generation.is_sealed, self->generation.is_good);
     if (self->previous[0] != '\0')
@@ -365,4 +365,10 @@ dz_meeting_ended(const struct dz_meeting *self)
     for (size_t i = 0; i < self->member_count; i++)
         count += self->members[i].slot.end != DZ_SLOT_END_NONE;
     return count;
+}
+
+size_t
+dz_meeting_present(const struct dz_meeting *self)
+{
+    return self->member_count - dz_meeting_ended(self);
 }

@@ -68,6 +68,7 @@ DZ_MUST_USE enum dz_rc dz_meeting_enter(struct dz_meeting *self, struct dz_meeti
 void dz_meeting_seal(struct dz_meeting *self, bool is_good);
 /* Members whose part has not ended are who may connect. */
 size_t dz_meeting_ended(const struct dz_meeting *self);
+size_t dz_meeting_present(const struct dz_meeting *self); /* the others */
 /* How a node's part ended. */
 void dz_meeting_end(struct dz_meeting *self, uint64_t node, enum dz_slot_end end);
 

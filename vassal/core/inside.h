@@ -237,8 +237,8 @@ void outbox_restore(struct vassal *self, uint64_t number, const struct vassal_ou
 void outbox_journaled(struct vassal *self, uint64_t number);
 void outbox_rack(struct vassal *self, uint64_t number, enum dz_word word);
 bool outbox_has(const struct vassal *self, uint32_t test);
-bool outbox_is_writing(const struct vassal *self);     /* something older than this session */
-bool outbox_is_writing_new(const struct vassal *self); /* the newest result */
+bool outbox_is_writing_old(const struct vassal *self); /* something older than this session */
+bool outbox_is_writing(const struct vassal *self);     /* anything */
 void outbox_announced(struct vassal *self);            /* STATE has said how many there are */
 void outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind); /* a session begins */
 void outbox_copy(struct vassal *self, struct dz_list outcomes);

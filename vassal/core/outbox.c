@@ -177,16 +177,23 @@ outbox_open(struct vassal *self, bool is_new_epoch, bool is_blind)
     }
 }
 
-bool
-outbox_is_writing(const struct vassal *self)
+/* Any of the first so many?  They are written in their order. */
+static bool
+is_writing(const struct vassal *self, size_t count)
 {
-    return self->old > 0 && nth(self, self->old - 1)->state == RECORD_WRITING;
+    return count > 0 && nth(self, count - 1)->state == RECORD_WRITING;
 }
 
 bool
-outbox_is_writing_new(const struct vassal *self)
+outbox_is_writing_old(const struct vassal *self)
 {
-    return self->record_count > 0 && nth(self, self->record_count - 1)->state == RECORD_WRITING;
+    return is_writing(self, self->old);
+}
+
+bool
+outbox_is_writing(const struct vassal *self)
+{
+    return is_writing(self, self->record_count);
 }
 
 void

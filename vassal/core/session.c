@@ -273,7 +273,7 @@ say_once(struct vassal *self, bool *is_due, enum dz_msg_id id, dz_us now)
 static bool
 are_results_first(const struct vassal *self)
 {
-    return dz_pace_news_us(self->nodes) > 0 && outbox_is_writing_new(self);
+    return dz_pace_news_us(self->nodes) > 0 && outbox_is_writing(self);
 }
 
 void
@@ -286,7 +286,7 @@ flush_all(struct vassal *self, dz_us now)
     if (self->is_own_due)
         return; /* what follows is in numbers of that list */
     uint64_t room = DZ_FLOW_WINDOW - (self->flow.said - self->flow.acked);
-    if (self->is_state_due && room >= STATE_PARTS_MAX && !outbox_is_writing(self))
+    if (self->is_state_due && room >= STATE_PARTS_MAX && !outbox_is_writing_old(self))
         say_state(self, now);
     if (self->is_state_due)
         return;

@@ -56,8 +56,7 @@ begin_anew(struct roll *self)
 {
     self->count = 0;
     self->digest = 0;
-    collection_fini(&self->tests);
-    sorter_clear(&self->sorter);
+    forget_text(self);
 }
 
 static void

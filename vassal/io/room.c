@@ -110,12 +110,6 @@ read_meeting(const struct room *self, struct dz_meeting *out)
         out->lease = head.lease;
 }
 
-static unsigned
-present(const struct dz_meeting *meeting)
-{
-    return (unsigned) (meeting->member_count - dz_meeting_ended(meeting));
-}
-
 unsigned
 room_count(const struct room *self)
 {
@@ -180,7 +174,7 @@ room_enter(struct room *self, struct dz_slice contact, struct dz_meeting_entry *
         return dz_fail(err, rc, "more than %d nodes in %s", DZ_MEETING_MEMBERS_MAX, self->path);
     if (entry->answer.word == DZ_ARRIVAL_LATE || entry->answer.word == DZ_ARRIVAL_AGAIN)
         return DZ_OK;
-    self->count = present(&meeting);
+    self->count = (unsigned) dz_meeting_present(&meeting);
     rc = sign_in(self, entry->node, contact, err);
     bool is_new = entry->answer.word == DZ_ARRIVAL_OPENS;
     return rc == DZ_OK ? write_entry(self, &meeting, is_new, err) : rc;

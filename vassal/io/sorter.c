@@ -12,42 +12,29 @@ sorter_fini(struct sorter *self)
     *self = (struct sorter){ 0 };
 }
 
-void
-sorter_clear(struct sorter *self)
+static int
+compare(const struct dz_names *names, uint32_t a, uint32_t b)
 {
-    self->count = 0;
-    self->runs = 0;
+    return dz_slice_cmp(dz_names_at(names, a), dz_names_at(names, b));
 }
 
 static bool
 is_less(const struct dz_names *names, uint32_t a, uint32_t b)
 {
-    return dz_slice_cmp(dz_names_at(names, a), dz_names_at(names, b)) < 0;
+    return compare(names, a, b) < 0;
 }
 
 /* ------------------------------------------------------------------ merging */
 
-/* The first of a sorted run that comes after `number`. */
+/* Where in a sorted run `number` belongs: behind those that are equal, or before them. */
 static uint32_t *
-first_after(const struct dz_names *names, uint32_t *begin, uint32_t *end, uint32_t number)
+place_of(const struct dz_names *names, uint32_t *begin, uint32_t *end, uint32_t number,
+         bool is_behind)
 {
     while (begin < end) {
         uint32_t *middle = begin + (end - begin) / 2;
-        if (is_less(names, number, *middle))
-            end = middle;
-        else
-            begin = middle + 1;
-    }
-    return begin;
-}
-
-/* The first of a sorted run that does not come before `number`. */
-static uint32_t *
-first_not_before(const struct dz_names *names, uint32_t *begin, uint32_t *end, uint32_t number)
-{
-    while (begin < end) {
-        uint32_t *middle = begin + (end - begin) / 2;
-        if (is_less(names, *middle, number))
+        int order = compare(names, *middle, number);
+        if (order < 0 || (order == 0 && is_behind))
             begin = middle + 1;
         else
             end = middle;
@@ -82,10 +69,10 @@ merge_down(const struct dz_names *names, uint32_t *to, const uint32_t *begin, co
 static void
 merge(const struct dz_names *names, uint32_t *begin, uint32_t *middle, uint32_t *end)
 {
-    begin = first_after(names, begin, middle, *middle);
+    begin = place_of(names, begin, middle, *middle, true);
     if (begin == middle)
         return;
-    end = first_not_before(names, middle, end, middle[-1]);
+    end = place_of(names, middle, end, middle[-1], false);
     size_t left = (size_t) (middle - begin), right = (size_t) (end - middle);
     size_t less = left < right ? left : right;
     DZ_AUTO(dz_free) uint32_t *spare = dz_realloc(NULL, less, sizeof(*spare));

@@ -19,7 +19,6 @@ struct sorter {
 };
 
 void sorter_fini(struct sorter *self);
-void sorter_clear(struct sorter *self);
 /* The next of the names, number self->count, has been added to them. */
 void sorter_add(struct sorter *self, const struct dz_names *names);
 void sorter_end(struct sorter *self, const struct dz_names *names);

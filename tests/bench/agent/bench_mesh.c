@@ -267,9 +267,9 @@ pass_all(struct bench *self)
     (void) agents_spent(self, &most);
     dz_us begin = dz_clock_us();
     self->is_going = true;
+    /* each on a machine of its own, so before an agent gets the processor */
     for (uint32_t i = 0; i < self->nodes; i++)
-        node_run(
-            &self->all[i]); /* each on its own machine, so before an agent gets the processor */
+        node_run(&self->all[i]);
     for (uint32_t i = 0; i < self->nodes; i++)
         node_work(self, &self->all[i]);
     while (self->reports < self->tests)

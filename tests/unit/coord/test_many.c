@@ -206,17 +206,24 @@ lab_with_one_silent(unsigned crowd, unsigned slots_that_hold)
     return lab;
 }
 
+/* How long until somebody is told this, if nobody says anything; two seconds at most. */
+static dz_us
+until_told(struct lab *lab, enum dz_msg_id id, bool is_behind)
+{
+    dz_us began = lab->now;
+    while (!told(lab, id, 0) && lab->now - began < 2000 * 1000) {
+        lab->now += 5 * 1000;
+        give(lab, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
+    }
+    return lab->now - began;
+}
+
 /* How long until its tests are asked for. */
 static dz_us
 patience_with_one(unsigned crowd, bool is_behind)
 {
     DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd, 1);
-    dz_us began = lab.now;
-    while (!told(&lab, DZ_MSG_mesh_revoke, 0) && lab.now - began < 2000 * 1000) {
-        lab.now += 5 * 1000;
-        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK, .as.tick.is_behind = is_behind });
-    }
-    return lab.now - began;
+    return until_told(&lab, DZ_MSG_mesh_revoke, is_behind);
 }
 
 /* Three slots wait while there is a test in the queue of the fourth; then there is none. */
@@ -248,10 +255,7 @@ of_a_crowd_no_more_is_taken_back_than_those_who_have_nothing_need(void **state)
     (void) state;
     for (unsigned crowd = 0; crowd <= MANY; crowd += MANY) {
         DZ_AUTO(lab_fini) struct lab lab = lab_with_one_silent(crowd, SLOTS);
-        for (int i = 0; i < 400 && !told(&lab, DZ_MSG_mesh_revoke, 0); i++) {
-            lab.now += 5 * 1000;
-            give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
-        }
+        (void) until_told(&lab, DZ_MSG_mesh_revoke, false);
         assert_non_null(told(&lab, DZ_MSG_mesh_revoke, 0));
         assert_int_equal(told(&lab, DZ_MSG_mesh_revoke, 1) != NULL, crowd == 0);
         lab.now += 25 * 1000; /* what was asked for is on its way */
@@ -280,12 +284,7 @@ until_nothing(unsigned crowd)
         report(&lab, 1, t, DZ_RESULT_OK, t + 1);
     join(&lab, 2);
     tell_slots(&lab, 2, DZ_SLOT_WANT);
-    dz_us began = lab.now;
-    while (!told(&lab, DZ_MSG_mesh_assign, 0) && lab.now - began < 2000 * 1000) {
-        lab.now += 5 * 1000;
-        give(&lab, &(struct coord_event){ .kind = COORD_EV_TICK });
-    }
-    return lab.now - began;
+    return until_told(&lab, DZ_MSG_mesh_assign, false);
 }
 
 static void
